@@ -1,0 +1,129 @@
+//! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{ColorChoice, Parser, Subcommand};
+
+use crate::{
+    context::{Context, Environment},
+    report::{Failure, Kind},
+    shell::{MessageFormat, Output, Shell, Verbosity},
+};
+
+/// Scaffold, check, package, publish, deploy and run multi-agent modules.
+#[derive(Debug, Parser)]
+#[command(name = "napt", version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    global: Global,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Print errors and results only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Print details
+    #[arg(long, short, global = true)]
+    verbose: bool,
+
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: ColorChoice,
+
+    /// How to write messages and results
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
+    message_format: MessageFormat,
+
+    /// Run as if called in this folder
+    #[arg(long, short = 'C', global = true, value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+impl Command {
+    /// As it is typed, for messages and the JSON envelope.
+    fn name(&self) -> &'static str {
+        match *self {}
+    }
+
+    fn exec(&self, _context: &Context) -> Result<Output, Failure> {
+        match *self {}
+    }
+}
+
+/// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &arguments),
+    };
+    match cli.global.color {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let verbosity = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let name = cli.command.name();
+    let shell = Shell::new(cli.global.message_format, verbosity);
+    let cwd = match &cli.global.directory {
+        Some(folder) => fs_err::canonicalize(folder),
+        None => std::env::current_dir(),
+    };
+    let context = match cwd {
+        Ok(cwd) => Context::new(cwd, Environment::of_process(), shell),
+        Err(error) => Err(Failure::from(error)),
+    };
+    let context = match context {
+        Ok(context) => context,
+        Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
+    };
+    let result = cli.command.exec(&context);
+    context.shell.stop_bar();
+    let written = match &result {
+        Ok(output) => context.shell.output(name, output),
+        Err(failure) => return fail(&context.shell, name, failure),
+    };
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&context.shell, name, &error.into()),
+    }
+}
+
+fn fail(shell: &Shell, command: &str, failure: &Failure) -> ExitCode {
+    // The reader of our stdout has gone, as in `napt … | head`: nothing is wrong.
+    let broken_pipe = failure.error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    });
+    if broken_pipe {
+        return ExitCode::SUCCESS;
+    }
+    // When even the error cannot be written, the exit code still says it.
+    let _ = shell.failure(command, failure);
+    ExitCode::from(failure.kind.exit_code())
+}
+
+/// clap's own answers: help and version are results, the rest are usage errors.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let json = arguments.windows(2).any(|pair| pair[0] == "--message-format" && pair[1] == "json")
+        || arguments.iter().any(|argument| argument == "--message-format=json");
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ").to_owned();
+        return fail(&Shell::new(MessageFormat::Json, Verbosity::Quiet), "napt", &Failure::new(Kind::Usage, message));
+    }
+    // As above: nobody is left to tell.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(Kind::Usage.exit_code()) } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,229 @@
+//! The shapes of `configs/*.json`, after `naptha_sdk/schemas.py` 1.0.5. All fields are optional there too, since
+//! what a file leaves out is filled in from elsewhere. Fields that are absent go out as `null`, as Naptha's do.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::module::ModuleType;
+
+/// One entry of a deployment file, or a deployment on the wire.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Deployment {
+    /// Where it runs; the resolving node when absent.
+    #[serde(default)]
+    pub node: Option<NodeEntry>,
+    /// What other files call this deployment.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Which module it is of.
+    #[serde(default)]
+    pub module: Option<ModuleEntry>,
+    /// Its settings.
+    #[serde(default)]
+    pub config: Option<DeploymentConfig>,
+    /// What is saved of its runs.
+    #[serde(default)]
+    pub data_generation_config: Option<DataGenerationConfig>,
+    /// Agents that it calls.
+    #[serde(default)]
+    pub agent_deployments: Option<Vec<Deployment>>,
+    /// Tools that it calls.
+    #[serde(default)]
+    pub tool_deployments: Option<Vec<Deployment>>,
+    /// Environments that it acts in.
+    #[serde(default)]
+    pub environment_deployments: Option<Vec<Deployment>>,
+    /// Knowledge bases that it uses.
+    #[serde(default)]
+    pub kb_deployments: Option<Vec<Deployment>>,
+    /// Memories that it uses.
+    #[serde(default)]
+    pub memory_deployments: Option<Vec<Deployment>>,
+    /// Set by a node that has deployed it.
+    #[serde(default)]
+    pub initialized: Option<bool>,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Deployment {
+    /// The list of one type of sub-deployment; `None` for a type that cannot be one.
+    pub fn subs(&self, module_type: ModuleType) -> Option<&Option<Vec<Deployment>>> {
+        match module_type {
+            ModuleType::Agent => Some(&self.agent_deployments),
+            ModuleType::Tool => Some(&self.tool_deployments),
+            ModuleType::Environment => Some(&self.environment_deployments),
+            ModuleType::Kb => Some(&self.kb_deployments),
+            ModuleType::Memory => Some(&self.memory_deployments),
+            ModuleType::Orchestrator | ModuleType::Persona => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn subs_mut(&mut self, module_type: ModuleType) -> Option<&mut Option<Vec<Deployment>>> {
+        match module_type {
+            ModuleType::Agent => Some(&mut self.agent_deployments),
+            ModuleType::Tool => Some(&mut self.tool_deployments),
+            ModuleType::Environment => Some(&mut self.environment_deployments),
+            ModuleType::Kb => Some(&mut self.kb_deployments),
+            ModuleType::Memory => Some(&mut self.memory_deployments),
+            ModuleType::Orchestrator | ModuleType::Persona => None,
+        }
+    }
+}
+
+/// Where a deployment runs: by address (`ip`) or by name, as Naptha's documents write it, or by id.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NodeEntry {
+    /// Host name or address; `localhost` is the node that resolves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+    /// The node's name, id or URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Port of its HTTP door.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_communication_port: Option<u16>,
+    /// `http` or `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_communication_protocol: Option<String>,
+    /// The rest of Naptha's node record.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Which module a deployment is of. Only `name` matters in a file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModuleEntry {
+    /// The module's name, with or without `type:` in front.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The rest of Naptha's module record.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A deployment's settings. Which keys mean something depends on the module's type.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeploymentConfig {
+    /// What this configuration is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_name: Option<String>,
+    /// The language model: a name from `llm_configs.json`, and what differs from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm_config: Option<LlmConfig>,
+    /// Rounds of interaction (orchestrators).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rounds: Option<u32>,
+    /// A persona (agents).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persona_module: Option<Map<String, Value>>,
+    /// What the model is told first (agents).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<Map<String, Value>>,
+    /// What kind of environment it is (environments).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_type: Option<String>,
+    /// Where its data is (knowledge bases, memories, environments).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_config: Option<StorageConfig>,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// An entry of `llm_configs.json`, or a reference to one by `config_name`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LlmConfig {
+    /// What this configuration is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_name: Option<String>,
+    /// Which API it speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<LlmClient>,
+    /// The model's name at the provider; `napt/echo` is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Upper bound of an answer, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// 0 is the most predictable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// URL of the provider's API, for modules that call it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_base: Option<String>,
+    /// Settings of embedding models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Map<String, Value>>,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Which API a language model is reached by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // the names say it
+pub enum LlmClient {
+    Openai,
+    AzureOpenai,
+    Anthropic,
+    Vllm,
+    Litellm,
+    Ollama,
+    Stability,
+}
+
+/// Where a knowledge base, memory or environment keeps its data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StorageConfig {
+    /// Which kind of storage.
+    pub storage_type: StorageType,
+    /// A table, or a folder.
+    pub path: String,
+    /// Columns of the table, each with `type`, `primary_key`, `required`, `default`, `dimension`.
+    #[serde(default)]
+    pub storage_schema: Map<String, Value>,
+    /// Settings of that kind of storage.
+    #[serde(default)]
+    pub options: Map<String, Value>,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Kinds of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageType {
+    /// Tables.
+    Db,
+    /// Files.
+    Fs,
+    /// Content-addressed files.
+    Ipfs,
+}
+
+/// What is saved of a module's runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)] // the names say it
+pub struct DataGenerationConfig {
+    #[serde(default)]
+    pub save_outputs: Option<bool>,
+    #[serde(default)]
+    pub save_outputs_location: Option<String>,
+    #[serde(default)]
+    pub save_outputs_path: Option<String>,
+    #[serde(default)]
+    pub save_inputs: Option<bool>,
+    #[serde(default)]
+    pub save_inputs_location: Option<String>,
+    #[serde(default)]
+    pub default_filename: Option<String>,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}

@@ -1,0 +1,88 @@
+//! The one place that reads environment variables, and the folders that follow from them.
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+
+use crate::report::{Failure, Kind};
+
+/// The environment variables that napt knows.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// `NAPT_HOME`: one folder for configuration, data and cache.
+    pub home: Option<PathBuf>,
+    /// `NAPT_REGISTRY`: the registry's URL.
+    pub registry: Option<String>,
+    /// `NAPT_NODE`: the node's URL.
+    pub node: Option<String>,
+    /// `NODE_URL`: Naptha's name for the same.
+    pub node_url: Option<String>,
+    /// `NAPT_TOKEN`: a token, instead of the credentials file.
+    pub token: Option<String>,
+    /// `PATH`, for the programs that a node starts.
+    pub path: Option<String>,
+    /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
+    pub installer: Vec<(String, String)>,
+}
+
+/// Prefixes and names of variables that an installer gets.
+const INSTALLER: [&str; 10] = [
+    "UV_",
+    "PIP_",
+    "SSL_CERT_",
+    "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "LANG",
+    "LC_",
+];
+
+impl Environment {
+    /// The process's own environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
+    pub fn of_process() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Environment {
+            home: std::env::var_os("NAPT_HOME").filter(|value| !value.is_empty()).map(PathBuf::from),
+            registry: text("NAPT_REGISTRY"),
+            node: text("NAPT_NODE"),
+            node_url: text("NODE_URL"),
+            token: text("NAPT_TOKEN"),
+            path: text("PATH"),
+            installer: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
+                .collect(),
+        }
+    }
+}
+
+/// Where napt keeps things.
+#[derive(Debug, Clone)]
+pub struct Dirs {
+    /// `config.toml`, the user's key and tokens.
+    pub config: PathBuf,
+    /// Data of registries and nodes.
+    pub data: PathBuf,
+    /// What can be fetched again.
+    pub cache: PathBuf,
+}
+
+impl Dirs {
+    /// `NAPT_HOME`'s sub-folders, else the platform's usual ones.
+    pub fn new(env: &Environment) -> Result<Self, Failure> {
+        if let Some(home) = &env.home {
+            return Ok(Dirs { config: home.join("config"), data: home.join("data"), cache: home.join("cache") });
+        }
+        let base = etcetera::choose_base_strategy().map_err(|error| {
+            Failure::new(Kind::Failed, error.to_string()).hinted("set `HOME`, or `NAPT_HOME` to a folder of napt's own")
+        })?;
+        Ok(Dirs {
+            config: base.config_dir().join("napt"),
+            data: base.data_dir().join("napt"),
+            cache: base.cache_dir().join("napt"),
+        })
+    }
+}

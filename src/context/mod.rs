@@ -1,0 +1,74 @@
+//! What surrounds a command: folders, environment, layered configuration with provenance, HTTP client, clock.
+
+mod environment;
+mod settings;
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+pub use environment::{Dirs, Environment};
+pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Setting, Settings, SettingsError, Source};
+use url::Url;
+
+use crate::{identity::CredentialStore, report::Failure, shell::Shell};
+
+/// Everything ambient that a command may use.
+#[derive(Debug)]
+pub struct Context {
+    /// Where the command was called.
+    pub cwd: PathBuf,
+    /// Folders of configuration, data and cache.
+    pub dirs: Dirs,
+    /// The environment variables that napt knows.
+    pub env: Environment,
+    /// Configuration files and their values.
+    pub settings: Settings,
+    /// The only way to print.
+    pub shell: Shell,
+}
+
+impl Context {
+    /// Reads the environment and the configuration files above `cwd`.
+    pub fn new(cwd: PathBuf, env: Environment, shell: Shell) -> Result<Self, Failure> {
+        let dirs = Dirs::new(&env)?;
+        let settings = Settings::read(&cwd, &dirs)?;
+        Ok(Context { cwd, dirs, env, settings, shell })
+    }
+
+    /// The registry: flag, environment, configuration files, default.
+    pub fn registry(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
+        let env = self.env.registry.as_deref().map(|value| (value, "NAPT_REGISTRY"));
+        self.settings.url("registry", flag, env, DEFAULT_REGISTRY_URL)
+    }
+
+    /// The node: flag, environment (`NAPT_NODE`, Naptha's `NODE_URL`), configuration files, default.
+    pub fn node(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
+        let own = self.env.node.as_deref().map(|value| (value, "NAPT_NODE"));
+        let naptha = self.env.node_url.as_deref().map(|value| (value, "NODE_URL"));
+        self.settings.url("node", flag, own.or(naptha), DEFAULT_NODE_URL)
+    }
+
+    /// The user's key and tokens.
+    pub fn credentials(&self) -> CredentialStore {
+        CredentialStore::new(&self.dirs.config)
+    }
+
+    /// An HTTP client that follows no redirect, since credentials must not leave the host they are for.
+    pub fn http(&self) -> reqwest::Client {
+        reqwest::Client::builder()
+            .user_agent(concat!("napt/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(60))
+            .build()
+            .expect("a client without custom certificates can be built")
+    }
+
+    /// Runs a future to its end. Commands that need no network never start the runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("the operating system can start threads")
+            .block_on(future)
+    }
+}

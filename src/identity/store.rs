@@ -1,0 +1,147 @@
+//! The user's key and tokens on disk: `identity.key` and `credentials.toml`, both of mode 0600.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    key::{KeyError, SecretKey},
+    token::{Secret, Token},
+};
+use crate::report::{Fault, Kind};
+
+/// Why keys or tokens cannot be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The key file does not hold a key.
+    #[error("`{}` does not hold a private key", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: KeyError,
+    },
+    /// The credentials file is broken. Its text is not repeated, since it holds tokens.
+    #[error("`{}` is not a credentials file", .0.display())]
+    Credentials(PathBuf),
+}
+
+impl Fault for StoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            StoreError::Io(_) => Kind::Failed,
+            StoreError::Key { .. } | StoreError::Credentials(_) => Kind::Auth,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            StoreError::Io(_) => None,
+            StoreError::Key { .. } => {
+                Some("restore it from a backup, or move it away: a new key is a new user".to_owned())
+            }
+            StoreError::Credentials(_) => Some("move it away and run `napt login` again".to_owned()),
+        }
+    }
+}
+
+/// Writes a file that only its owner may read: a temporary file, synced, then renamed.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs_err::create_dir_all(folder)?;
+    // `tempfile` creates with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct CredentialsFile {
+    #[serde(default)]
+    registries: BTreeMap<String, Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    token: Secret,
+}
+
+/// The folder with the user's key and tokens.
+#[derive(Debug, Clone)]
+pub struct CredentialStore {
+    folder: PathBuf,
+}
+
+impl CredentialStore {
+    /// Keys and tokens in this folder, which need not exist yet.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        CredentialStore { folder: folder.into() }
+    }
+
+    /// Where the key is kept.
+    pub fn key_path(&self) -> PathBuf {
+        self.folder.join("identity.key")
+    }
+
+    /// The user's key, made when there is none yet.
+    pub fn key_or_create(&self) -> Result<SecretKey, StoreError> {
+        let path = self.key_path();
+        match fs_err::read_to_string(&path) {
+            Ok(text) => text.parse().map_err(|error| StoreError::Key { path, error }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = SecretKey::generate();
+                write_private(&path, key.to_hex().as_bytes())?;
+                Ok(key)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn credentials_path(&self) -> PathBuf {
+        self.folder.join("credentials.toml")
+    }
+
+    fn read(&self) -> Result<CredentialsFile, StoreError> {
+        let path = self.credentials_path();
+        match fs_err::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).map_err(|_| StoreError::Credentials(path)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(CredentialsFile::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The token kept for a registry's URL.
+    pub fn registry_token(&self, url: &str) -> Result<Option<Token>, StoreError> {
+        match self.read()?.registries.get(url) {
+            Some(entry) => {
+                entry.token.reveal().parse().map(Some).map_err(|_| StoreError::Credentials(self.credentials_path()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps the token of a registry's URL, or forgets it.
+    pub fn set_registry_token(&self, url: &str, token: Option<&Token>) -> Result<(), StoreError> {
+        let mut file = self.read()?;
+        match token {
+            Some(token) => {
+                file.registries.insert(url.to_owned(), Entry { token: Secret::new(token.reveal()) });
+            }
+            None => {
+                file.registries.remove(url);
+            }
+        }
+        let text = toml::to_string(&file).map_err(std::io::Error::other)?;
+        Ok(write_private(&self.credentials_path(), text.as_bytes())?)
+    }
+}

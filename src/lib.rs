@@ -1,0 +1,24 @@
+//! napt is to multi-agent modules what Cargo is to crates.
+//!
+//! # The map
+//!
+//! Calls go one way: `cli` → the verbs → the nouns. A noun never knows a verb; a verb never knows `cli`, takes a
+//! plain options struct and reports through [`report::Reporter`].
+//!
+//! | room | what it is for |
+//! | --- | --- |
+//! | [`cli`] | one file a subcommand: arguments and `exec` |
+//! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
+//! | [`shell`] | the only room that prints |
+//! | [`report`] | how rooms speak: progress, errors, hints |
+//! | [`module`] | noun: ids, manifests, projects, workspaces |
+//! | [`config`] | noun: Naptha's configuration files |
+//! | [`identity`] | noun: keys, signatures, tokens |
+
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod identity;
+pub mod module;
+pub mod report;
+pub mod shell;

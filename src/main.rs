@@ -1,0 +1,20 @@
+//! The `napt` binary: what happens on a panic, then the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|info| {
+        let text = format!("{info}");
+        eprint_bug(&text);
+    }));
+    std::panic::catch_unwind(|| napt::cli::main(std::env::args_os().collect()))
+        .unwrap_or_else(|_| ExitCode::from(napt::report::Kind::Bug.exit_code()))
+}
+
+#[expect(clippy::print_stderr, reason = "the shell may be what panicked")]
+fn eprint_bug(text: &str) {
+    eprintln!(
+        "error: napt has a defect and stopped\n\n{}\n\nhint: please report it with the text above",
+        napt::shell::redact(text)
+    );
+}

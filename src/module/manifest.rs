@@ -1,0 +1,502 @@
+//! `napt.toml`: as it is written ([`ManifestFile`]) and as it is meant ([`Manifest`], nothing inherited and nothing
+//! defaulted; this is also what an archive carries as `.napt/manifest.json`).
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use semver::{Version, VersionReq};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use super::{
+    id::{IdError, ModuleId, ModuleType},
+    name::NameError,
+    native::{NativeError, NativeManifest},
+};
+use crate::report::{Fault, Kind};
+
+/// How long a run may take when the manifest does not say.
+pub const LIMITS_DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// `napt.toml` as written. `[module]` and `[workspace]` may stand side by side only in a workspace's root module.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestFile {
+    /// The module that this folder is.
+    pub module: Option<ModuleTable>,
+    /// The modules that it calls, by `type:name`.
+    #[serde(default)]
+    pub dependencies: BTreeMap<String, DependencyEntry>,
+    /// What a run of it asks for.
+    pub limits: Option<LimitsTable>,
+    /// Levels of check rules, by the rule's name.
+    #[serde(default)]
+    pub lints: BTreeMap<String, LintLevel>,
+    /// The members, in a workspace's root.
+    pub workspace: Option<WorkspaceTable>,
+}
+
+/// `[module]`. What it leaves out comes from the native manifest beside it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleTable {
+    /// One of the seven types.
+    #[serde(rename = "type")]
+    pub module_type: ModuleType,
+    /// The module's name.
+    pub name: Option<String>,
+    /// A semantic version.
+    pub version: Option<String>,
+    /// One sentence.
+    pub description: Option<String>,
+    /// `Name <mail>` each.
+    pub authors: Option<Vec<String>>,
+    /// An SPDX expression.
+    pub license: Option<String>,
+    /// A file, relative to the manifest.
+    pub readme: Option<String>,
+    /// Where the source is kept.
+    pub repository: Option<String>,
+    /// For search.
+    pub keywords: Option<Vec<String>>,
+    /// What runs it; found from the files beside it when absent.
+    pub runtime: Option<Runtime>,
+    /// A file in the package folder; the function in it has the same name without suffix.
+    pub entrypoint: Option<String>,
+    /// The `naptha-sdk` version that it needs; found from its dependencies when absent.
+    pub sdk: Option<String>,
+    /// Only these files are packaged (gitignore patterns).
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// These files are not packaged (gitignore patterns).
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Whether, or to which registries, it may be published.
+    pub publish: Option<PublishEntry>,
+}
+
+/// What executes a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Runtime {
+    /// CPython 3.10 to 3.12.
+    Python,
+    /// A binary that Cargo builds.
+    Rust,
+    /// Nothing runs: the module is data.
+    Data,
+}
+
+/// `publish = false` or `publish = ["internal"]`, as written.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PublishEntry {
+    /// `true` or `false`.
+    Allowed(bool),
+    /// Names of registries.
+    Registries(Vec<String>),
+}
+
+/// Where a module may be published.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// To any registry.
+    #[default]
+    Anywhere,
+    /// To none.
+    Nowhere,
+    /// To these registries, by name.
+    Only(Vec<String>),
+}
+
+/// A value of `[dependencies]`: a requirement, or a table.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DependencyEntry {
+    /// `"^0.1"`
+    Requirement(String),
+    /// `{ version = "0.1", path = "../x" }`
+    Table(DependencyTable),
+}
+
+/// The table form of a dependency.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DependencyTable {
+    /// A semver requirement.
+    pub version: Option<String>,
+    /// The name of a configured registry; the default one when absent.
+    pub registry: Option<String>,
+    /// A folder, relative to this manifest; a published module is found by its version instead.
+    pub path: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for DependencyEntry {
+    // By hand, since an untagged enum would hide which key of the table is wrong.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntryVisitor;
+        impl<'de> Visitor<'de> for EntryVisitor {
+            type Value = DependencyEntry;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a version requirement such as \"^0.1\", or a table with `version`, `path` or `registry`")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DependencyEntry, E> {
+                Ok(DependencyEntry::Requirement(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DependencyEntry, A::Error> {
+                DependencyTable::deserialize(MapAccessDeserializer::new(map)).map(DependencyEntry::Table)
+            }
+        }
+        deserializer.deserialize_any(EntryVisitor)
+    }
+}
+
+/// `[limits]` as written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsTable {
+    /// A duration such as `10m`.
+    pub timeout: Option<String>,
+    /// A size such as `512MiB`.
+    pub memory: Option<String>,
+    /// How runs are kept apart.
+    pub isolation: Option<Isolation>,
+}
+
+/// How runs of one module are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// A fresh process a run.
+    #[default]
+    Process,
+    /// One long-lived interpreter: fastest, for trusted modules.
+    Shared,
+}
+
+/// How loudly a check rule speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LintLevel {
+    /// Not at all.
+    Allow,
+    /// A warning; the check passes.
+    Warn,
+    /// An error; the check fails.
+    Deny,
+}
+
+/// `[workspace]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceTable {
+    /// Folders of modules, relative to the root; `*` stands for one folder name.
+    pub members: Vec<String>,
+}
+
+/// What a run asks for, in units. A node may give less, never more than its own caps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Wall time in seconds.
+    pub timeout_seconds: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// How runs are kept apart.
+    pub isolation: Isolation,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            timeout_seconds: LIMITS_DEFAULT_TIMEOUT.as_secs(),
+            memory_bytes: ByteSize::mib(512).as_u64(),
+            isolation: Isolation::Process,
+        }
+    }
+}
+
+/// One dependency, as meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Acceptable versions.
+    pub req: VersionReq,
+    /// The registry's configured name; `None` is the default one.
+    pub registry: Option<String>,
+    /// A folder relative to the manifest; never in an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+/// A module's manifest with every value present. Unknown keys of a newer version are ignored when it is read from
+/// an archive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this format.
+    pub format: u32,
+    /// Type and name.
+    pub id: ModuleId,
+    /// Semantic version, without build metadata.
+    pub version: Version,
+    /// One sentence, or empty.
+    pub description: String,
+    /// `Name <mail>` each.
+    pub authors: Vec<String>,
+    /// An SPDX expression.
+    pub license: Option<String>,
+    /// A file, relative to the root.
+    pub readme: Option<String>,
+    /// Where the source is kept.
+    pub repository: Option<String>,
+    /// For search.
+    pub keywords: Vec<String>,
+    /// What runs it.
+    pub runtime: Runtime,
+    /// A file in the package folder (`run.py`).
+    pub entrypoint: String,
+    /// The `naptha-sdk` version that it needs, where stated.
+    pub sdk: Option<String>,
+    /// gitignore patterns.
+    pub include: Vec<String>,
+    /// gitignore patterns.
+    pub exclude: Vec<String>,
+    /// Where it may be published.
+    pub publish: Publish,
+    /// The modules that it calls.
+    pub dependencies: BTreeMap<ModuleId, Dependency>,
+    /// What a run asks for.
+    pub limits: Limits,
+    /// Levels of check rules.
+    pub lints: BTreeMap<String, LintLevel>,
+}
+
+/// Version of the format of [`Manifest`].
+pub(super) const MANIFEST_FORMAT: u32 = 1;
+
+/// Why a `napt.toml` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not TOML, or not of the manifest's shape; the text has line, column and excerpt.
+    #[error("cannot read `{}`\n{error}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with an excerpt.
+        error: Box<toml::de::Error>,
+    },
+    /// There is no `[module]`.
+    #[error("`{}` has no `[module]`", .0.display())]
+    NoModule(PathBuf),
+    /// A value that neither manifest gives.
+    #[error("`{}` does not say the module's `{key}`", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// A value that does not parse.
+    #[error("invalid `{key}` in `{}`: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The key, dotted.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name is not allowed.
+    #[error("invalid `module.name` in `{}`", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: NameError,
+    },
+    /// A key of `[dependencies]` is not a module.
+    #[error("invalid dependency `{key}` in `{}`", path.display())]
+    Dependency {
+        /// The file.
+        path: PathBuf,
+        /// The key as written.
+        key: String,
+        /// Why.
+        #[source]
+        error: IdError,
+    },
+    /// The native manifest beside it cannot be read.
+    #[error(transparent)]
+    Native(#[from] NativeError),
+}
+
+impl Fault for ManifestError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            ManifestError::NoModule(_) => Some(
+                "add `[module]` with `type = \"agent\"`, or run the command in one of the workspace's members"
+                    .to_owned(),
+            ),
+            ManifestError::Missing { key, .. } => {
+                Some(format!("add `{key}` to `[module]`, or to the `pyproject.toml` beside it"))
+            }
+            ManifestError::Name { error, .. } => error.hint(),
+            ManifestError::Dependency { error, .. } => error.hint(),
+            ManifestError::Syntax { .. } | ManifestError::Invalid { .. } => {
+                Some("`napt check` shows every problem at once".to_owned())
+            }
+            ManifestError::Native(error) => error.hint(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Check
+    }
+}
+
+impl ManifestFile {
+    /// Parses the text of the `napt.toml` at `path`.
+    pub fn parse(text: &str, path: &std::path::Path) -> Result<Self, ManifestError> {
+        toml::from_str(text).map_err(|error| ManifestError::Syntax { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Fills in what is left out from the native manifest, and parses what is text. `path` is for messages.
+    pub fn complete(&self, native: &NativeManifest, path: &std::path::Path) -> Result<Manifest, ManifestError> {
+        let invalid = |key: &str, reason: &dyn fmt::Display| ManifestError::Invalid {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            reason: reason.to_string(),
+        };
+        let missing = |key| ManifestError::Missing { path: path.to_owned(), key };
+        let table = self.module.as_ref().ok_or_else(|| ManifestError::NoModule(path.to_owned()))?;
+        let name = table.name.clone().or_else(|| native.name.clone()).ok_or_else(|| missing("name"))?;
+        let name = name.parse().map_err(|error| ManifestError::Name { path: path.to_owned(), error })?;
+        let version = table.version.clone().or_else(|| native.version.clone()).ok_or_else(|| missing("version"))?;
+        let version = Version::parse(&version).map_err(|error| invalid("module.version", &error))?;
+        if !version.build.is_empty() {
+            return Err(invalid("module.version", &"build metadata (`+…`) is not part of a module's version"));
+        }
+        let mut dependencies = BTreeMap::new();
+        for (key, entry) in &self.dependencies {
+            let id: ModuleId = key.parse().map_err(|error| ManifestError::Dependency {
+                path: path.to_owned(),
+                key: key.clone(),
+                error,
+            })?;
+            let table = match entry {
+                DependencyEntry::Requirement(req) => {
+                    DependencyTable { version: Some(req.clone()), ..Default::default() }
+                }
+                DependencyEntry::Table(table) => table.clone(),
+            };
+            let req = match (&table.version, &table.path) {
+                (Some(req), _) => {
+                    VersionReq::parse(req).map_err(|error| invalid(&format!("dependencies.\"{key}\""), &error))?
+                }
+                (None, Some(_)) => VersionReq::STAR,
+                (None, None) => {
+                    return Err(invalid(&format!("dependencies.\"{key}\""), &"it needs a `version` or a `path`"));
+                }
+            };
+            dependencies.insert(id, Dependency { req, registry: table.registry, path: table.path.map(PathBuf::from) });
+        }
+        Ok(Manifest {
+            format: MANIFEST_FORMAT,
+            id: ModuleId { module_type: table.module_type, name },
+            version,
+            description: table.description.clone().or_else(|| native.description.clone()).unwrap_or_default(),
+            authors: table.authors.clone().unwrap_or_else(|| native.authors.clone()),
+            license: table.license.clone().or_else(|| native.license.clone()),
+            readme: table.readme.clone().or_else(|| native.readme.clone()),
+            repository: table.repository.clone().or_else(|| native.repository.clone()),
+            keywords: table.keywords.clone().unwrap_or_else(|| native.keywords.clone()),
+            runtime: table.runtime.unwrap_or(native.runtime),
+            entrypoint: table.entrypoint.clone().unwrap_or_else(|| "run.py".to_owned()),
+            sdk: table.sdk.clone(),
+            include: table.include.clone(),
+            exclude: table.exclude.clone(),
+            publish: match &table.publish {
+                None | Some(PublishEntry::Allowed(true)) => Publish::Anywhere,
+                Some(PublishEntry::Allowed(false)) => Publish::Nowhere,
+                Some(PublishEntry::Registries(names)) => Publish::Only(names.clone()),
+            },
+            dependencies,
+            limits: self.limits.as_ref().map_or_else(|| Ok(Limits::default()), |table| table.parse(&invalid))?,
+            lints: self.lints.clone(),
+        })
+    }
+}
+
+impl LimitsTable {
+    fn parse(&self, invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError) -> Result<Limits, ManifestError> {
+        let default = Limits::default();
+        let timeout_seconds = match &self.timeout {
+            None => default.timeout_seconds,
+            Some(text) => {
+                let span: jiff::SignedDuration = text.parse().map_err(|error| invalid("limits.timeout", &error))?;
+                u64::try_from(span.as_secs())
+                    .ok()
+                    .filter(|seconds| *seconds > 0)
+                    .ok_or_else(|| invalid("limits.timeout", &"it must be at least a second, for example `10m`"))?
+            }
+        };
+        let memory_bytes = match &self.memory {
+            None => default.memory_bytes,
+            Some(text) => text.parse::<ByteSize>().map_err(|error| invalid("limits.memory", &error))?.as_u64(),
+        };
+        Ok(Limits { timeout_seconds, memory_bytes, isolation: self.isolation.unwrap_or_default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn complete(text: &str) -> Result<Manifest, ManifestError> {
+        ManifestFile::parse(text, Path::new("napt.toml"))?.complete(&NativeManifest::default(), Path::new("napt.toml"))
+    }
+
+    #[test]
+    fn the_design_example_is_read() {
+        let manifest = complete(
+            r#"
+            [module]
+            type = "orchestrator"
+            name = "multiagent_chat"
+            version = "0.1.0"
+            runtime = "python"
+            [dependencies]
+            "agent:simple_chat_agent" = "^0.1"
+            "kb:groupchat_kb" = { version = "0.1", registry = "internal" }
+            "agent:local_one" = { path = "../local_one", version = "0.1" }
+            [limits]
+            timeout = "10m"
+            memory = "512MiB"
+            isolation = "process"
+            [lints]
+            unused-subdeployment = "allow"
+            "#,
+        )
+        .expect("a good manifest");
+        assert_eq!(manifest.limits, Limits::default());
+        assert_eq!(manifest.dependencies.len(), 3);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place() {
+        let error = complete("[module]\ntype = \"agent\"\nnmae = \"x\"\n").expect_err("a typo");
+        assert!(error.to_string().contains("line 3"), "{error}");
+        assert!(error.to_string().contains("nmae"), "{error}");
+    }
+
+    #[test]
+    fn a_dependency_needs_a_version_or_a_path() {
+        let error = complete("[module]\ntype=\"agent\"\nname=\"x\"\nversion=\"1.0.0\"\n[dependencies]\n\"kb:y\"={}\n");
+        assert!(error.expect_err("no version").to_string().contains("`version` or a `path`"));
+    }
+}

@@ -1,0 +1,16 @@
+//! What a module is: its id, type, version and manifest, and how a project or a workspace is laid out on disk.
+
+mod id;
+mod manifest;
+mod name;
+mod native;
+mod project;
+
+pub use id::{IdError, ModuleId, ModuleSpec, ModuleType};
+pub use manifest::{
+    Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
+    Manifest, ManifestError, ManifestFile, ModuleTable, Publish, Runtime, WorkspaceTable,
+};
+pub use name::{ModuleName, NameError};
+pub use native::{NativeError, NativeManifest};
+pub use project::{MANIFEST_FILE, Project, ProjectError, Workspace, package_dir_of};

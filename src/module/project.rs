@@ -1,0 +1,244 @@
+//! Projects on disk: one module's folder, and the workspace around it.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    id::ModuleId,
+    manifest::{Manifest, ManifestError, ManifestFile, Runtime},
+    name::ModuleName,
+    native::NativeManifest,
+};
+use crate::report::{Fault, Kind, did_you_mean};
+
+/// The manifest's file name.
+pub const MANIFEST_FILE: &str = "napt.toml";
+
+/// A module's folder with its manifest.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// The folder that holds the manifest.
+    pub root: PathBuf,
+    /// The complete manifest.
+    pub manifest: Manifest,
+}
+
+/// A set of projects that are checked, packaged and published together. A project on its own is a workspace of one.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    /// The folder that holds the lock file.
+    pub root: PathBuf,
+    /// All members, sorted by id.
+    pub members: Vec<Project>,
+    /// Which member the command was called in, if it was called in one.
+    current: Option<usize>,
+}
+
+/// Why there is no usable project.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// No `napt.toml` here or above.
+    #[error("there is no `{MANIFEST_FILE}` in `{}` or any folder above it", .0.display())]
+    NotFound(PathBuf),
+    /// A member pattern that matches nothing.
+    #[error("the workspace member `{pattern}` of `{}` matches no folder with a `{MANIFEST_FILE}`", path.display())]
+    NoMember {
+        /// The workspace's manifest.
+        path: PathBuf,
+        /// The pattern.
+        pattern: String,
+    },
+    /// Two members are the same module.
+    #[error("`{id}` is defined twice: in `{}` and in `{}`", first.display(), second.display())]
+    Duplicate {
+        /// The module.
+        id: ModuleId,
+        /// One folder.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A member was named that does not exist.
+    #[error("`{given}` is not a module of this workspace")]
+    Unknown {
+        /// What was asked for.
+        given: String,
+        /// What there is.
+        members: Vec<String>,
+    },
+    /// A manifest cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Fault for ProjectError {
+    fn kind(&self) -> Kind {
+        match self {
+            ProjectError::Manifest(error) => error.kind(),
+            ProjectError::Unknown { .. } => Kind::Usage,
+            _ => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ProjectError::NotFound(_) => Some("`napt new orchestrator NAME` makes a workspace".to_owned()),
+            ProjectError::NoMember { .. } => Some("mend `members` in `[workspace]`".to_owned()),
+            ProjectError::Duplicate { .. } => Some("rename one of them".to_owned()),
+            ProjectError::Unknown { given, members } => {
+                let near = did_you_mean(given, members.iter().map(String::as_str));
+                Some(match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("its modules are {}", members.join(", ")),
+                })
+            }
+            ProjectError::Manifest(error) => error.hint(),
+            ProjectError::Io(_) => None,
+        }
+    }
+}
+
+/// The Python package folder of the module `name` whose manifest is in `root`: `root/name`.
+pub fn package_dir_of(root: &Path, name: &ModuleName) -> PathBuf {
+    root.join(name.as_str())
+}
+
+impl Project {
+    /// Reads the project whose manifest is in `root`.
+    pub fn load(root: &Path) -> Result<Self, ProjectError> {
+        let path = root.join(MANIFEST_FILE);
+        let file = ManifestFile::parse(&fs_err::read_to_string(&path)?, &path)?;
+        Ok(Self::complete(root, &file)?)
+    }
+
+    fn complete(root: &Path, file: &ManifestFile) -> Result<Self, ManifestError> {
+        let native = NativeManifest::read(root)?;
+        let manifest = file.complete(&native, &root.join(MANIFEST_FILE))?;
+        Ok(Project { root: root.to_owned(), manifest })
+    }
+
+    /// The module's type and name.
+    pub fn id(&self) -> &ModuleId {
+        &self.manifest.id
+    }
+
+    /// The folder of code and configuration: `root/name`, or the root itself for data.
+    pub fn package_dir(&self) -> PathBuf {
+        match self.manifest.runtime {
+            Runtime::Data => self.root.clone(),
+            Runtime::Python | Runtime::Rust => package_dir_of(&self.root, &self.manifest.id.name),
+        }
+    }
+
+    /// Where `deployment.json` and its siblings are.
+    pub fn configs_dir(&self) -> PathBuf {
+        self.package_dir().join("configs")
+    }
+
+    /// The folder of a dependency given by path, if it is one.
+    pub fn dependency_path(&self, id: &ModuleId) -> Option<PathBuf> {
+        self.manifest.dependencies.get(id)?.path.as_ref().map(|path| self.root.join(path))
+    }
+}
+
+impl Workspace {
+    /// The workspace that `dir` is in: that of the nearest `napt.toml` upward with a `[workspace]` that lists it,
+    /// else the nearest module on its own.
+    pub fn discover(dir: &Path) -> Result<Self, ProjectError> {
+        let dir = fs_err::canonicalize(dir)?;
+        let nearest = dir
+            .ancestors()
+            .find(|folder| folder.join(MANIFEST_FILE).is_file())
+            .ok_or_else(|| ProjectError::NotFound(dir.clone()))?;
+        for folder in nearest.ancestors().filter(|folder| folder.join(MANIFEST_FILE).is_file()) {
+            let path = folder.join(MANIFEST_FILE);
+            let file = ManifestFile::parse(&fs_err::read_to_string(&path)?, &path)?;
+            if let Some(table) = &file.workspace {
+                let workspace = Self::load(folder, &file, &table.members, nearest)?;
+                if folder == nearest || workspace.current.is_some() {
+                    return Ok(workspace);
+                }
+            }
+        }
+        Ok(Workspace { root: nearest.to_owned(), members: vec![Project::load(nearest)?], current: Some(0) })
+    }
+
+    fn load(root: &Path, file: &ManifestFile, patterns: &[String], nearest: &Path) -> Result<Self, ProjectError> {
+        let mut members = Vec::new();
+        if file.module.is_some() {
+            members.push(Project::complete(root, file)?);
+        }
+        for pattern in patterns {
+            let folders = expand(root, pattern)?;
+            if folders.is_empty() {
+                return Err(ProjectError::NoMember { path: root.join(MANIFEST_FILE), pattern: pattern.clone() });
+            }
+            for folder in folders {
+                if !members.iter().any(|member: &Project| member.root == folder) {
+                    members.push(Project::load(&folder)?);
+                }
+            }
+        }
+        members.sort_by(|a, b| a.id().cmp(b.id()));
+        if let Some(pair) = members.windows(2).find(|pair| pair[0].id() == pair[1].id()) {
+            return Err(ProjectError::Duplicate {
+                id: pair[0].id().clone(),
+                first: pair[0].root.clone(),
+                second: pair[1].root.clone(),
+            });
+        }
+        let current = members.iter().position(|member| member.root == nearest);
+        Ok(Workspace { root: root.to_owned(), members, current })
+    }
+
+    /// The member that the command was called in, or the only one there is.
+    pub fn current(&self) -> Option<&Project> {
+        match self.current {
+            Some(index) => self.members.get(index),
+            None if self.members.len() == 1 => self.members.first(),
+            None => None,
+        }
+    }
+
+    /// The member with this id.
+    pub fn member(&self, id: &ModuleId) -> Option<&Project> {
+        self.members.iter().find(|member| member.id() == id)
+    }
+
+    /// The member that `given` names, as `type:name` or as a bare name that only one member has.
+    pub fn find(&self, given: &str) -> Result<&Project, ProjectError> {
+        let matches = |member: &&Project| {
+            member.id().to_string() == given || member.id().name.as_str() == given.replace('-', "_")
+        };
+        self.members.iter().find(matches).ok_or_else(|| ProjectError::Unknown {
+            given: given.to_owned(),
+            members: self.members.iter().map(|member| member.id().to_string()).collect(),
+        })
+    }
+}
+
+/// The folders with a manifest that a member pattern names. `*` stands for one whole folder name.
+fn expand(root: &Path, pattern: &str) -> Result<Vec<PathBuf>, std::io::Error> {
+    let mut folders = vec![root.to_owned()];
+    for part in pattern.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        let mut next = Vec::new();
+        for folder in folders {
+            if part == "*" {
+                for entry in fs_err::read_dir(&folder)? {
+                    let path = entry?.path();
+                    if path.is_dir() {
+                        next.push(path);
+                    }
+                }
+            } else if folder.join(part).is_dir() {
+                next.push(folder.join(part));
+            }
+        }
+        folders = next;
+    }
+    folders.retain(|folder| folder.join(MANIFEST_FILE).is_file());
+    folders.sort();
+    Ok(folders)
+}

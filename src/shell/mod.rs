@@ -1,0 +1,188 @@
+//! The only room that prints. Results go to stdout, talk to stderr; the JSON envelope is one object on stdout.
+
+mod redact;
+
+use std::{
+    io::{IsTerminal, Write},
+    sync::Mutex,
+};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+pub use redact::redact;
+use serde_json::{Value, json};
+
+use crate::report::{Failure, Reporter};
+
+/// How messages and results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MessageFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object on stdout.
+    Json,
+    /// Annotations of a GitHub workflow (`napt check`); for people otherwise.
+    Github,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// Errors and results only.
+    Quiet,
+    /// Steps and warnings too.
+    #[default]
+    Normal,
+    /// Details too.
+    Verbose,
+}
+
+/// What a command found or did: the same thing for people and for programs.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// For stdout, without a final newline; empty prints nothing.
+    pub human: String,
+    /// The `data` of the JSON envelope.
+    pub data: Value,
+}
+
+impl Output {
+    /// An output for people and its data.
+    pub fn new(human: impl Into<String>, data: Value) -> Self {
+        Output { human: human.into(), data }
+    }
+}
+
+/// The terminal, or what stands in its place.
+#[derive(Debug)]
+pub struct Shell {
+    /// How results are written.
+    pub format: MessageFormat,
+    verbosity: Verbosity,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+const STEP: Style = AnsiColor::Green.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Shell {
+    /// A shell on the process's own stdout and stderr. Colour follows `anstream`'s global choice.
+    pub fn new(format: MessageFormat, verbosity: Verbosity) -> Self {
+        Shell { format, verbosity, bar: Mutex::new(None) }
+    }
+
+    /// Whether a person can be asked: stdin and stderr are terminals and results are for people.
+    pub fn is_interactive(&self) -> bool {
+        self.format == MessageFormat::Human && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    fn talk(&self, line: &str) {
+        let bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let write = || {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(anstream::stderr().lock(), "{}", redact(line));
+        };
+        match &*bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Writes a line of a result to stdout as it comes (logs, live output).
+    pub fn line(&self, text: &str) -> std::io::Result<()> {
+        writeln!(anstream::stdout().lock(), "{}", redact(text))
+    }
+
+    /// Writes a command's result.
+    pub fn output(&self, command: &str, output: &Output) -> std::io::Result<()> {
+        match self.format {
+            MessageFormat::Json => self.line(&envelope(command, true, "data", &output.data)),
+            MessageFormat::Human | MessageFormat::Github if output.human.is_empty() => Ok(()),
+            MessageFormat::Human | MessageFormat::Github => self.line(&output.human),
+        }
+    }
+
+    /// Writes why a command failed: message, causes, hints.
+    pub fn failure(&self, command: &str, failure: &Failure) -> std::io::Result<()> {
+        let mut messages = failure.messages();
+        messages.dedup();
+        if self.format == MessageFormat::Json {
+            let error = json!({
+                "kind": failure.kind,
+                "message": messages.first(),
+                "causes": messages.get(1..).unwrap_or_default(),
+                "hints": failure.hints,
+            });
+            return self.line(&envelope(command, false, "error", &error));
+        }
+        let mut parts = messages.iter();
+        self.talk(&format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str)));
+        for cause in parts {
+            self.talk(&format!("  caused by: {}", cause.replace('\n', "\n  ")));
+        }
+        for hint in &failure.hints {
+            self.talk(&format!("\n{HINT}hint{HINT:#}: {hint}"));
+        }
+        Ok(())
+    }
+
+    /// A note beside a result: where things are, what to do next.
+    pub fn note(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(text);
+        }
+    }
+
+    /// Shows a bar that counts to `length` on a terminal; elsewhere nothing.
+    pub fn start_bar(&self, length: u64, what: &str) {
+        if self.verbosity < Verbosity::Normal || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let style = ProgressStyle::with_template("{prefix:>12.cyan.bold} [{bar:30}] {pos}/{len} {msg}")
+            .expect("the template is a constant")
+            .progress_chars("=> ");
+        let bar = ProgressBar::new(length).with_style(style).with_prefix(what.to_owned());
+        *self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(bar);
+    }
+
+    /// Moves the bar on.
+    pub fn advance_bar(&self, by: u64) {
+        if let Some(bar) = &*self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            bar.inc(by);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn stop_bar(&self) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn envelope(command: &str, ok: bool, key: &str, value: &Value) -> String {
+    json!({ "format": 1, "command": command, "ok": ok, key: value }).to_string()
+}
+
+impl Reporter for Shell {
+    fn step(&self, verb: &str, what: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(&format!("{STEP}{verb:>12}{STEP:#} {what}"));
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.talk(&format!("{WARNING}warning{WARNING:#}: {message}"));
+        }
+    }
+
+    fn detail(&self, message: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.talk(&format!("{message:>14}"));
+        }
+    }
+}

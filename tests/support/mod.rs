@@ -1,0 +1,100 @@
+//! What the tests stand on: a sandboxed home for each, and real servers on free ports.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A temporary folder with a home of its own. Nothing of the user's is seen by what runs in it.
+pub struct Sandbox {
+    root: TempDir,
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// All of stdout.
+    pub stdout: String,
+    /// All of stderr.
+    pub stderr: String,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        let root = TempDir::with_prefix("napt-test-").expect("a temporary folder");
+        std::fs::create_dir_all(root.path().join("home")).expect("a home");
+        std::fs::create_dir_all(root.path().join("work")).expect("a work folder");
+        Sandbox { root }
+    }
+
+    /// The folder that commands are called in.
+    pub fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    /// `NAPT_HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// The `napt` binary with this sandbox's environment and nothing else of the caller's but what tools need.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_napt"));
+        command.args(arguments).current_dir(self.work()).env_clear().stdin(Stdio::null());
+        for (name, value) in std::env::vars_os() {
+            let kept = name.to_str().is_some_and(|name| {
+                name == "PATH"
+                    || name == "LANG"
+                    || name.starts_with("UV_")
+                    || name.starts_with("PIP_")
+                    || name.starts_with("SSL_CERT_")
+            });
+            if kept {
+                command.env(name, value);
+            }
+        }
+        command.env("HOME", self.home()).env("NAPT_HOME", self.home().join("napt"));
+        command
+    }
+
+    /// Runs `napt` to its end.
+    pub fn napt(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().expect("napt starts"))
+    }
+
+    /// Writes a file below the work folder.
+    pub fn write(&self, path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.work().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Ran {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails the test unless the exit code is `code`, showing all output.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// stdout as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error} in\n{}\n{}", self.stdout, self.stderr))
+    }
+}
