@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
+//! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
@@ -20,5 +21,6 @@ pub mod config;
 pub mod context;
 pub mod identity;
 pub mod module;
+pub mod package;
 pub mod report;
 pub mod shell;
