@@ -1,5 +1,10 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod login;
+mod logout;
+mod publish;
+mod registry;
+
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, Parser, Subcommand};
@@ -46,16 +51,31 @@ struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Login(login::Args),
+    Logout(logout::Args),
+    Publish(publish::Args),
+    Registry(registry::Args),
+}
 
 impl Command {
     /// As it is typed, for messages and the JSON envelope.
     fn name(&self) -> &'static str {
-        match *self {}
+        match self {
+            Command::Login(_) => "login",
+            Command::Logout(_) => "logout",
+            Command::Publish(_) => "publish",
+            Command::Registry(_) => "registry",
+        }
     }
 
-    fn exec(&self, _context: &Context) -> Result<Output, Failure> {
-        match *self {}
+    fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        match self {
+            Command::Login(args) => args.exec(context),
+            Command::Logout(args) => args.exec(context),
+            Command::Publish(args) => args.exec(context),
+            Command::Registry(args) => args.exec(context),
+        }
     }
 }
 
