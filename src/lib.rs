@@ -15,6 +15,9 @@
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
+//! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
+//! | [`registry`] | verb: the registry server |
 
 pub mod cli;
 pub mod config;
@@ -22,5 +25,7 @@ pub mod context;
 pub mod identity;
 pub mod module;
 pub mod package;
+pub mod publish;
+pub mod registry;
 pub mod report;
 pub mod shell;

@@ -1,6 +1,10 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
 mod package;
+mod login;
+mod logout;
+mod publish;
+mod registry;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -50,6 +54,10 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Package(package::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Publish(publish::Args),
+    Registry(registry::Args),
 }
 
 impl Command {
@@ -57,12 +65,20 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Command::Package(_) => "package",
+            Command::Login(_) => "login",
+            Command::Logout(_) => "logout",
+            Command::Publish(_) => "publish",
+            Command::Registry(_) => "registry",
         }
     }
 
     fn exec(&self, context: &Context) -> Result<Output, Failure> {
         match self {
             Command::Package(args) => args.exec(context),
+            Command::Login(args) => args.exec(context),
+            Command::Logout(args) => args.exec(context),
+            Command::Publish(args) => args.exec(context),
+            Command::Registry(args) => args.exec(context),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
+pub mod registry;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -10,6 +12,7 @@ use tempfile::TempDir;
 /// A temporary folder with a home of its own. Nothing of the user's is seen by what runs in it.
 pub struct Sandbox {
     root: TempDir,
+    env: Vec<(String, String)>,
 }
 
 /// What a command printed and how it ended.
@@ -28,7 +31,12 @@ impl Sandbox {
         let root = TempDir::with_prefix("napt-test-").expect("a temporary folder");
         std::fs::create_dir_all(root.path().join("home")).expect("a home");
         std::fs::create_dir_all(root.path().join("work")).expect("a work folder");
-        Sandbox { root }
+        Sandbox { root, env: Vec::new() }
+    }
+
+    /// Sets an environment variable for all commands.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// The folder that commands are called in.
@@ -58,6 +66,7 @@ impl Sandbox {
             }
         }
         command.env("HOME", self.home()).env("NAPT_HOME", self.home().join("napt"));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

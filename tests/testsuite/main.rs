@@ -4,3 +4,6 @@
 mod support;
 
 mod cli;
+mod login;
+mod publish;
+mod registry;
