@@ -11,10 +11,12 @@
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
 //! | [`shell`] | the only room that prints |
 //! | [`report`] | how rooms speak: progress, errors, hints |
+//! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod context;

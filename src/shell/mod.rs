@@ -99,7 +99,7 @@ impl Shell {
     /// Writes a command's result.
     pub fn output(&self, command: &str, output: &Output) -> std::io::Result<()> {
         match self.format {
-            MessageFormat::Json => self.line(&envelope(command, true, "data", &output.data)),
+            MessageFormat::Json => self.line(&envelope(command, true, "data", output.data.clone()).to_string()),
             MessageFormat::Human | MessageFormat::Github if output.human.is_empty() => Ok(()),
             MessageFormat::Human | MessageFormat::Github => self.line(&output.human),
         }
@@ -116,7 +116,11 @@ impl Shell {
                 "causes": messages.get(1..).unwrap_or_default(),
                 "hints": failure.hints,
             });
-            return self.line(&envelope(command, false, "error", &error));
+            let mut envelope = envelope(command, false, "error", error);
+            if let Some(data) = &failure.data {
+                envelope["data"] = data.clone();
+            }
+            return self.line(&envelope.to_string());
         }
         let mut parts = messages.iter();
         self.talk(&format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str)));
@@ -127,6 +131,11 @@ impl Shell {
             self.talk(&format!("\n{HINT}hint{HINT:#}: {hint}"));
         }
         Ok(())
+    }
+
+    /// A problem in detail, ahead of the failure that it leads to.
+    pub fn problem(&self, text: &str) {
+        self.talk(text);
     }
 
     /// A note beside a result: where things are, what to do next.
@@ -163,8 +172,8 @@ impl Shell {
     }
 }
 
-fn envelope(command: &str, ok: bool, key: &str, value: &Value) -> String {
-    json!({ "format": 1, "command": command, "ok": ok, key: value }).to_string()
+fn envelope(command: &str, ok: bool, key: &str, value: Value) -> Value {
+    json!({ "format": 1, "command": command, "ok": ok, key: value })
 }
 
 impl Reporter for Shell {
