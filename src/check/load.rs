@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -60,6 +61,13 @@ pub(super) struct DeploymentNode<'a> {
     pub(super) node: &'a Node,
     /// What it is a deployment of; `None` for the module itself.
     pub(super) sub: Option<ModuleType>,
+}
+
+/// A place of the configuration that names another module.
+pub(super) struct UsedModule<'a> {
+    pub(super) id: ModuleId,
+    pub(super) document: &'a Document,
+    pub(super) span: &'a Range<usize>,
 }
 
 /// Finds and reads the module or the workspace that `path` is in.
@@ -280,5 +288,23 @@ impl Module {
             }
         }
         found
+    }
+
+    /// The modules that its configuration names: what sub-deployments are of, and personas.
+    pub(super) fn used_modules(&self) -> Vec<UsedModule<'_>> {
+        let mut used = Vec::new();
+        for DeploymentNode { document, node, sub } in self.deployments() {
+            let module = sub.and_then(|module_type| Some((node.get("module")?, module_type)));
+            let persona = node.get("config").and_then(|config| config.get("persona_module"));
+            for (module, module_type) in module.into_iter().chain(persona.map(|node| (node, ModuleType::Persona))) {
+                let Some((text, span)) = module.text("name") else { continue };
+                let id = match text.contains(':') {
+                    true => text.parse().ok(),
+                    false => text.parse().ok().map(|name| ModuleId { module_type, name }),
+                };
+                used.extend(id.map(|id| UsedModule { id, document, span }));
+            }
+        }
+        used
     }
 }

@@ -1,11 +1,40 @@
 //! The rules, one file each, and how they are run.
 
 mod config_shape;
+mod duplicate_module;
+mod duplicate_name;
+mod entry_signature;
 mod invalid_json;
+mod invalid_limits;
+mod invalid_name;
+mod invalid_requirement;
+mod invalid_version;
 mod manifest_shape;
 mod manifest_syntax;
+mod max_rounds;
+mod missing_deployment;
 mod missing_entry_function;
+mod missing_entrypoint;
+mod missing_input_schema;
+mod missing_manifest;
+mod missing_package;
+mod missing_readme;
+mod missing_runtime;
+mod module_mismatch;
+mod node_address;
+mod path_dependency;
+mod python_syntax;
+mod requires_python;
+mod sdk_version;
+mod secret_in_config;
+mod undeclared_dependency;
 mod unknown_key;
+mod unknown_lint;
+mod unknown_llm_config;
+mod unknown_subdeployment;
+mod unused_dependency;
+mod unused_subdeployment;
+mod workspace_members;
 
 use super::{
     diagnostic::{Diagnostic, Level, Place, said},
@@ -17,11 +46,40 @@ use crate::module::LintLevel;
 /// All rules, sorted by name.
 pub static RULES: &[&Rule] = &[
     &config_shape::RULE,
+    &duplicate_module::RULE,
+    &duplicate_name::RULE,
+    &entry_signature::RULE,
     &invalid_json::RULE,
+    &invalid_limits::RULE,
+    &invalid_name::RULE,
+    &invalid_requirement::RULE,
+    &invalid_version::RULE,
     &manifest_shape::RULE,
     &manifest_syntax::RULE,
+    &max_rounds::RULE,
+    &missing_deployment::RULE,
     &missing_entry_function::RULE,
+    &missing_entrypoint::RULE,
+    &missing_input_schema::RULE,
+    &missing_manifest::RULE,
+    &missing_package::RULE,
+    &missing_readme::RULE,
+    &missing_runtime::RULE,
+    &module_mismatch::RULE,
+    &node_address::RULE,
+    &path_dependency::RULE,
+    &python_syntax::RULE,
+    &requires_python::RULE,
+    &sdk_version::RULE,
+    &secret_in_config::RULE,
+    &undeclared_dependency::RULE,
     &unknown_key::RULE,
+    &unknown_lint::RULE,
+    &unknown_llm_config::RULE,
+    &unknown_subdeployment::RULE,
+    &unused_dependency::RULE,
+    &unused_subdeployment::RULE,
+    &workspace_members::RULE,
 ];
 
 /// One rule.
@@ -95,7 +153,7 @@ pub(super) fn run(checked: &Checked) -> Vec<Diagnostic> {
         };
         match rule.run {
             Run::Document(run) => {
-                for document in &checked.workspace {
+                if let Some(document) = &checked.workspace {
                     with(&none, &|findings| run(document, findings));
                 }
                 for module in &checked.modules {

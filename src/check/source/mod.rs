@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-pub(super) use python::Python;
+pub(super) use python::{Entry, Parameter, ParameterKind, Python};
 pub(super) use tree::{Member, Node, Value};
 
 use super::diagnostic::Place;
@@ -24,8 +24,10 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
-    /// Its text as excerpts show it: the same bytes, but `*` for those of secrets.
+    /// Its text as excerpts show it: as many bytes, but `*` for those of secrets.
     pub shown: String,
+    /// Where its secrets are, and what they look like.
+    pub(super) secrets: Vec<(Range<usize>, &'static str)>,
     /// Where a byte is that is not UTF-8; `text` has replacement characters from there on.
     not_utf8: Option<usize>,
 }
@@ -43,7 +45,7 @@ pub struct Position {
 
 impl SourceFile {
     /// Reads a file. Bytes that are not UTF-8 are kept as a defect to report, since the rest of it is still worth checking.
-    pub(super) fn read(path: &Path) -> std::io::Result<Arc<Self>> {
+    fn read(path: &Path) -> std::io::Result<Self> {
         let bytes = fs_err::read(path)?;
         let (text, not_utf8) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
@@ -52,8 +54,9 @@ impl SourceFile {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(at))
             }
         };
-        let shown = secret::mask(&text);
-        Ok(Arc::new(SourceFile { path: path.to_owned(), text, shown, not_utf8 }))
+        let secrets = secret::find(&text);
+        let shown = secret::mask(&text, &secrets);
+        Ok(SourceFile { path: path.to_owned(), text, shown, secrets, not_utf8 })
     }
 
     /// Line and column of a byte.
@@ -105,10 +108,14 @@ impl Document {
         Ok(Self::parsed(SourceFile::read(path)?, json::parse))
     }
 
-    fn parsed(source: Arc<SourceFile>, parse: fn(&str) -> (Option<Node>, Vec<SyntaxError>)) -> Self {
+    fn parsed(mut source: SourceFile, parse: fn(&str) -> (Option<Node>, Vec<SyntaxError>)) -> Self {
         let (root, mut errors) = parse(&source.text);
         errors.splice(0..0, source.utf8_error());
-        Document { source, root, errors }
+        if let Some(root) = &root {
+            secret::find_by_key(root, &mut source.secrets);
+            source.shown = secret::mask(&source.text, &source.secrets);
+        }
+        Document { source: Arc::new(source), root, errors }
     }
 
     /// A place in it.

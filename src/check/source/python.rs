@@ -51,7 +51,7 @@ pub(in crate::check) enum ParameterKind {
 
 impl Python {
     pub(in crate::check) fn read(path: &Path) -> std::io::Result<Self> {
-        let source = SourceFile::read(path)?;
+        let source = Arc::new(SourceFile::read(path)?);
         let mut parser = Parser::new();
         parser
             .set_language(&tree_sitter_python::LANGUAGE.into())

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use super::Node;
+
 /// How providers' keys begin, how many characters follow at least, and whose they are.
 const PREFIXES: [(&str, usize, &str); 16] = [
     ("sk-", 20, "an API key"),
@@ -49,7 +51,7 @@ pub(in crate::check) fn find(text: &str) -> Vec<(Range<usize>, &'static str)> {
     for (at, _) in text.match_indices(PEM.0) {
         let start = at + PEM.0.len();
         let end = text[start..].find(PEM.1).map_or(text.len(), |length| start + length);
-        if end > start && text[..at].ends_with(|c: char| c == ' ') {
+        if end > start && text[..at].ends_with(' ') {
             found.push((start..end, "a private key"));
         }
     }
@@ -57,11 +59,47 @@ pub(in crate::check) fn find(text: &str) -> Vec<(Range<usize>, &'static str)> {
     found
 }
 
+/// Keys whose value is a secret, whatever it looks like.
+const KEYS: [&str; 9] = [
+    "api_key",
+    "apikey",
+    "access_key",
+    "secret",
+    "secret_key",
+    "client_secret",
+    "password",
+    "access_token",
+    "auth_token",
+];
+
+/// Adds the secrets that only their key gives away. References to variables are none: `${KEY}`, `OPENAI_API_KEY`.
+pub(in crate::check) fn find_by_key(node: &Node, found: &mut Vec<(Range<usize>, &'static str)>) {
+    for member in node.members() {
+        let key = member.key.to_lowercase().replace('-', "_");
+        if KEYS.contains(&key.as_str())
+            && let Some(value) = member.node.as_str()
+            && value.len() >= 8
+            && !value.starts_with(['$', '{', '<'])
+            && !value.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        {
+            let span = member.node.span.clone();
+            if !found.iter().any(|(other, _)| other.start < span.end && span.start < other.end) {
+                found.push((span, "a secret, by its key"));
+            }
+        }
+        find_by_key(&member.node, found);
+    }
+    for item in node.items() {
+        find_by_key(item, found);
+    }
+    found.sort_by_key(|(range, _)| range.start);
+}
+
 /// The text with `*` in place of each byte of a secret; line breaks stay, so places do too.
-pub(in crate::check) fn mask(text: &str) -> String {
+pub(in crate::check) fn mask(text: &str, secrets: &[(Range<usize>, &'static str)]) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut end = 0;
-    for (range, _) in find(text) {
+    for (range, _) in secrets {
         let start = range.start.max(end);
         if start >= range.end {
             continue;
@@ -82,7 +120,8 @@ pub(in crate::check) fn mask(text: &str) -> String {
 
 /// The same for a message.
 pub(in crate::check) fn masked(message: &str) -> Cow<'_, str> {
-    if find(message).is_empty() { Cow::Borrowed(message) } else { Cow::Owned(mask(message)) }
+    let secrets = find(message);
+    if secrets.is_empty() { Cow::Borrowed(message) } else { Cow::Owned(mask(message, &secrets)) }
 }
 
 #[cfg(test)]
@@ -94,7 +133,7 @@ mod tests {
         let key = format!("sk-{}", "a1".repeat(12));
         let text =
             format!("{{\"k\": \"{key}\", \"m\": \"risk-adjusted-agent-for-trading-2\"}}\nsk-learn-of-many-words-here");
-        let shown = mask(&text);
+        let shown = mask(&text, &find(&text));
         assert_eq!(shown.len(), text.len());
         assert!(!shown.contains(&key[5..]) && shown.contains("risk-adjusted") && shown.contains("sk-learn"), "{shown}");
     }
@@ -103,6 +142,6 @@ mod tests {
     fn a_private_key_is_masked_to_its_end() {
         let begin = ["-----BEGIN EC ", "PRIVATE KEY-----"].concat();
         let text = format!("{begin}\nMHcCAQEE\nabc=\n-----END EC");
-        assert_eq!(mask(&text), format!("{begin}\n********\n****\n-----END EC"));
+        assert_eq!(mask(&text, &find(&text)), format!("{begin}\n********\n****\n-----END EC"));
     }
 }
