@@ -10,6 +10,7 @@
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
 //! | [`shell`] | the only room that prints |
+//! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
@@ -21,4 +22,5 @@ pub mod context;
 pub mod identity;
 pub mod module;
 pub mod report;
+pub mod scaffold;
 pub mod shell;

@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod new;
+
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, Parser, Subcommand};
@@ -46,16 +48,22 @@ struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    New(new::Args),
+}
 
 impl Command {
     /// As it is typed, for messages and the JSON envelope.
     fn name(&self) -> &'static str {
-        match *self {}
+        match self {
+            Command::New(_) => "new",
+        }
     }
 
-    fn exec(&self, _context: &Context) -> Result<Output, Failure> {
-        match *self {}
+    fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        match self {
+            Command::New(args) => args.exec(context),
+        }
     }
 }
 
