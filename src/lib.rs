@@ -10,6 +10,7 @@
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
 //! | [`shell`] | the only room that prints |
+//! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
@@ -23,4 +24,5 @@ pub mod context;
 pub mod identity;
 pub mod module;
 pub mod report;
+pub mod scaffold;
 pub mod shell;

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
 mod check;
+mod new;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -50,6 +51,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    New(new::Args),
 }
 
 impl Command {
@@ -57,12 +59,14 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Command::Check(_) => "check",
+            Command::New(_) => "new",
         }
     }
 
     fn exec(&self, context: &Context) -> Result<Output, Failure> {
         match self {
             Command::Check(args) => args.exec(context),
+            Command::New(args) => args.exec(context),
         }
     }
 }

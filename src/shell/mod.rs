@@ -1,5 +1,6 @@
 //! The only room that prints. Results go to stdout, talk to stderr; the JSON envelope is one object on stdout.
 
+mod ask;
 mod redact;
 
 use std::{
