@@ -188,6 +188,17 @@ impl Module {
         Ok(module)
     }
 
+    /// Whether its manifests were read whole; what is missing from one that was not may well be there.
+    pub(super) fn manifests_are_whole(&self) -> bool {
+        self.manifest.iter().chain(&self.native).all(|document| document.errors.is_empty())
+    }
+
+    /// Whether all of its configuration was read.
+    pub(super) fn configs_are_whole(&self) -> bool {
+        let found = self.package().is_some_and(|package| package.is_dir());
+        found && self.configs.values().all(|document| document.root.is_some())
+    }
+
     /// A value of `[module]`, or what the native manifest says instead.
     pub(super) fn key(&self, key: &str) -> Option<(&Document, &Node)> {
         let find =

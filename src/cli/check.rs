@@ -39,10 +39,10 @@ impl Args {
                 context.shell.line(&render::github(&report.diagnostics, repository(&report.root)))?;
             }
             MessageFormat::Human if report.diagnostics.is_empty() => {}
-            MessageFormat::Human if report.errors() > 0 => {
-                context.shell.problem(&render::human(&report.diagnostics, &report.root));
+            MessageFormat::Human => {
+                let text = render::human(&report.diagnostics, &report.root) + "\n";
+                if report.errors() > 0 { context.shell.problem(&text) } else { context.shell.note(&text) }
             }
-            MessageFormat::Human => context.shell.note(&render::human(&report.diagnostics, &report.root)),
         }
         if report.errors() > 0 {
             return Err(Failure::new(Kind::Check, report.summary()).with_data(data));

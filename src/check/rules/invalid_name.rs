@@ -21,6 +21,9 @@ name = "My Debate"      # my_debate
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let Some((document, node)) = module.key("name") else {
+        if !module.manifests_are_whole() {
+            return;
+        }
         let finding = findings.report(module.place_of("name"), "the module has no name");
         finding.help("add `name` to `[module]`, or to the `pyproject.toml` beside it");
         return;

@@ -19,6 +19,9 @@ version = "1.0"         # 1.0.0
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let Some((document, node)) = module.key("version") else {
+        if !module.manifests_are_whole() {
+            return;
+        }
         let finding = findings.report(module.place_of("version"), "the module has no version");
         finding.help("add `version = \"0.1.0\"` to `[module]`, or to the `pyproject.toml` beside it");
         return;

@@ -20,6 +20,9 @@ dependencies = ["naptha-sdk"]       # "naptha-sdk~=1.0.5"
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let (Some(native), true) = (&module.native, module.runs_python()) else { return };
+    if !module.manifests_are_whole() {
+        return;
+    }
     if module.manifest.as_ref().is_some_and(|manifest| manifest.get(&["module", "sdk"]).is_some()) {
         return;
     }

@@ -17,7 +17,7 @@ This entry of `agent_deployments.json` needs `"agent:simple_chat_agent" = "^0.1"
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(manifest) = &module.manifest else { return };
+    let Some(manifest) = module.manifest.as_ref().filter(|manifest| manifest.errors.is_empty()) else { return };
     let declared: Vec<ModuleId> = module.dependencies().iter().filter_map(|member| member.key.parse().ok()).collect();
     let mut told = Vec::new();
     for used in module.used_modules() {

@@ -11,7 +11,7 @@ when the code holds its name."#,
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(manifest) = &module.manifest else { return };
+    let Some(manifest) = module.manifest.as_ref().filter(|_| module.configs_are_whole()) else { return };
     let used: Vec<ModuleId> = module.used_modules().into_iter().map(|used| used.id).collect();
     for member in module.dependencies() {
         let Ok(id) = member.key.parse::<ModuleId>() else { continue };
