@@ -14,11 +14,12 @@ pub(super) fn author() -> String {
     }
 }
 
-/// Whether `path`, which need not exist, would be kept in a repository around it.
+/// Whether the folder `path`, which does not exist yet, would be kept in a repository around it.
 pub(super) fn is_kept_above(path: &Path) -> bool {
     let Some(parent) = path.parent() else { return false };
     match Repository::discover(parent) {
-        Ok(repository) => !repository.is_path_ignored(path).unwrap_or(false),
+        // With a slash at its end, it is a folder to git although it does not exist.
+        Ok(repository) => !repository.is_path_ignored(path.join("")).unwrap_or(false),
         // Somebody else's repository is one nevertheless.
         Err(error) => error.code() != ErrorCode::NotFound,
     }

@@ -87,3 +87,24 @@ pub(super) fn partials() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn shared(name: &str) -> &'static Dir<'static> {
     TEMPLATES.get_dir(format!("{SHARED}/{name}")).expect("the folder is part of the source")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_well_formed() {
+        assert!(!Template::ids().is_empty());
+        for id in Template::ids() {
+            let template = Template::find(id).expect(id);
+            assert_eq!(template.id, id);
+            assert!(template.folder("content").is_some(), "{id}");
+            for variable in &template.variables {
+                assert!(variable.parse(&variable.default_text()).is_ok(), "{id}: the default of `{}`", variable.name);
+            }
+            for part in &template.parts {
+                assert!(Template::find(&part.template).is_ok(), "{id}: the part `{}`", part.template);
+            }
+        }
+    }
+}
