@@ -11,7 +11,9 @@
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
 //! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
+//! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
+//! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
@@ -19,6 +21,7 @@
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod context;
@@ -28,4 +31,5 @@ pub mod package;
 pub mod publish;
 pub mod registry;
 pub mod report;
+pub mod scaffold;
 pub mod shell;

@@ -5,6 +5,8 @@ mod login;
 mod logout;
 mod publish;
 mod registry;
+mod check;
+mod new;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -58,6 +60,8 @@ enum Command {
     Logout(logout::Args),
     Publish(publish::Args),
     Registry(registry::Args),
+    Check(check::Args),
+    New(new::Args),
 }
 
 impl Command {
@@ -69,6 +73,8 @@ impl Command {
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
             Command::Registry(_) => "registry",
+            Command::Check(_) => "check",
+            Command::New(_) => "new",
         }
     }
 
@@ -79,6 +85,8 @@ impl Command {
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
+            Command::Check(args) => args.exec(context),
+            Command::New(args) => args.exec(context),
         }
     }
 }

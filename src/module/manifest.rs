@@ -431,7 +431,11 @@ impl ManifestFile {
 }
 
 impl LimitsTable {
-    fn parse(&self, invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError) -> Result<Limits, ManifestError> {
+    /// Reads durations and sizes; `invalid` makes the error of a key and a reason.
+    pub(crate) fn parse(
+        &self,
+        invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError,
+    ) -> Result<Limits, ManifestError> {
         let default = Limits::default();
         let timeout_seconds = match &self.timeout {
             None => default.timeout_seconds,

@@ -82,42 +82,31 @@ const PYTHON_KEYWORDS: &[&str] = &[
     "return", "try", "while", "with", "yield",
 ];
 
-/// Python packages that a module of the same name would hide.
-const PYTHON_PACKAGES: &[&str] = &[
-    "asyncio",
-    "collections",
-    "configs",
-    "dataclasses",
-    "email",
-    "http",
-    "importlib",
-    "io",
-    "json",
-    "logging",
-    "naptha_sdk",
-    "os",
-    "pathlib",
-    "pydantic",
-    "queue",
-    "random",
-    "re",
-    "run",
-    "schemas",
-    "signal",
-    "site",
-    "socket",
-    "ssl",
-    "string",
-    "sys",
-    "test",
-    "tests",
-    "time",
-    "types",
-    "typing",
-    "uuid",
-    "httpx",
-    "websockets",
-];
+/// Python's standard library, 3.10 to 3.12: a module runs with its own folder first on the import path, so one of the
+/// same name would hide it from every package.
+const PYTHON_STANDARD_LIBRARY: &str = "\
+    abc aifc antigravity argparse array ast asynchat asyncio asyncore atexit audioop base64 bdb binascii binhex \
+    bisect builtins bz2 calendar cgi cgitb chunk cmath cmd code codecs codeop collections colorsys compileall \
+    concurrent configparser contextlib contextvars copy copyreg crypt csv ctypes curses dataclasses datetime dbm \
+    decimal difflib dis distutils doctest email encodings ensurepip enum errno faulthandler fcntl filecmp \
+    fileinput fnmatch fractions ftplib functools gc genericpath getopt getpass gettext glob graphlib grp gzip \
+    hashlib heapq hmac html http idlelib imaplib imghdr imp importlib inspect io ipaddress itertools json keyword \
+    lib2to3 linecache locale logging lzma mailbox mailcap marshal math mimetypes mmap modulefinder msilib msvcrt \
+    multiprocessing netrc nis nntplib nt ntpath nturl2path numbers opcode operator optparse os ossaudiodev pathlib \
+    pdb pickle pickletools pipes pkgutil platform plistlib poplib posix posixpath pprint profile pstats pty pwd \
+    py_compile pyclbr pydoc pydoc_data pyexpat queue quopri random re readline reprlib resource rlcompleter runpy \
+    sched secrets select selectors shelve shlex shutil signal site smtpd smtplib sndhdr socket socketserver spwd \
+    sqlite3 sre_compile sre_constants sre_parse ssl stat statistics string stringprep struct subprocess sunau \
+    symtable sys sysconfig syslog tabnanny tarfile telnetlib tempfile termios textwrap this threading time timeit \
+    tkinter token tokenize tomllib trace traceback tracemalloc tty turtle turtledemo types typing unicodedata \
+    unittest urllib uu uuid venv warnings wave weakref webbrowser winreg winsound wsgiref xdrlib xml xmlrpc zipapp \
+    zipfile zipimport zlib zoneinfo";
+
+/// The same for what `naptha-sdk` imports, and for the names within a module.
+const PYTHON_PACKAGES: &str = "\
+    anyio certifi configs dotenv ecdsa google grpc h11 httpcore httpx idna ipfshttpclient jwt naptha_sdk packaging \
+    pip pydantic pydantic_core requests run schemas setuptools sniffio surrealdb test tests typing_extensions \
+    urllib3 websockets yaml";
 
 /// Why a well-formed name may not be used, if so.
 fn reserved(name: &str) -> Option<&'static str> {
@@ -129,7 +118,7 @@ fn reserved(name: &str) -> Option<&'static str> {
         Some("it is a device on Windows")
     } else if PYTHON_KEYWORDS.contains(&name) {
         Some("it is a keyword of Python")
-    } else if PYTHON_PACKAGES.contains(&name) {
+    } else if [PYTHON_STANDARD_LIBRARY, PYTHON_PACKAGES].iter().any(|list| list.split(' ').any(|taken| taken == name)) {
         Some("it would hide a Python package")
     } else if name == "napt" || name == "naptha" {
         Some("it is kept for napt itself")
@@ -201,6 +190,9 @@ mod tests {
             ("class", "keyword of Python", "try `class_module`"),
             ("con", "device on Windows", "try `con_module`"),
             ("json", "hide a Python package", "try `json_module`"),
+            ("calendar", "hide a Python package", "try `calendar_module`"),
+            ("pydantic", "hide a Python package", "try `pydantic_module`"),
+            ("zoneinfo", "hide a Python package", "try `zoneinfo_module`"),
         ] {
             let error = given.parse::<ModuleName>().expect_err(given);
             assert!(error.to_string().contains(message), "{given}: {error}");

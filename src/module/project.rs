@@ -171,7 +171,7 @@ impl Workspace {
             members.push(Project::complete(root, file)?);
         }
         for pattern in patterns {
-            let folders = expand(root, pattern)?;
+            let folders = member_folders(root, pattern)?;
             if folders.is_empty() {
                 return Err(ProjectError::NoMember { path: root.join(MANIFEST_FILE), pattern: pattern.clone() });
             }
@@ -220,7 +220,7 @@ impl Workspace {
 }
 
 /// The folders with a manifest that a member pattern names. `*` stands for one whole folder name.
-fn expand(root: &Path, pattern: &str) -> Result<Vec<PathBuf>, std::io::Error> {
+pub(crate) fn member_folders(root: &Path, pattern: &str) -> Result<Vec<PathBuf>, std::io::Error> {
     let mut folders = vec![root.to_owned()];
     for part in pattern.split('/').filter(|part| !part.is_empty() && *part != ".") {
         let mut next = Vec::new();

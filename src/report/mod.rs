@@ -65,18 +65,27 @@ pub struct Failure {
     pub error: anyhow::Error,
     /// What to do next.
     pub hints: Vec<String>,
+    /// What was found, for the `data` of the JSON envelope.
+    pub data: Option<serde_json::Value>,
 }
 
 impl Failure {
     /// A failure of the given kind.
     pub fn new(kind: Kind, message: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
-        Failure { kind, error: anyhow::Error::msg(message), hints: Vec::new() }
+        Failure { kind, error: anyhow::Error::msg(message), hints: Vec::new(), data: None }
     }
 
     /// Adds what the user can do next.
     #[must_use]
     pub fn hinted(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds what was found, for programs.
+    #[must_use]
+    pub fn with_data(mut self, data: serde_json::Value) -> Self {
+        self.data = Some(data);
         self
     }
 
@@ -95,19 +104,19 @@ impl Failure {
 
 impl<E: Fault> From<E> for Failure {
     fn from(error: E) -> Self {
-        Failure { kind: error.kind(), hints: error.hint().into_iter().collect(), error: error.into() }
+        Failure { kind: error.kind(), hints: error.hint().into_iter().collect(), data: None, error: error.into() }
     }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Failure { kind: Kind::Failed, hints: Vec::new(), error }
+        Failure { kind: Kind::Failed, hints: Vec::new(), data: None, error }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Failure { kind: Kind::Failed, hints: Vec::new(), error: error.into() }
+        Failure { kind: Kind::Failed, hints: Vec::new(), data: None, error: error.into() }
     }
 }
 

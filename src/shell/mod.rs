@@ -1,5 +1,6 @@
 //! The only room that prints. Results go to stdout, talk to stderr; the JSON envelope is one object on stdout.
 
+mod ask;
 mod redact;
 
 use std::{
@@ -99,7 +100,7 @@ impl Shell {
     /// Writes a command's result.
     pub fn output(&self, command: &str, output: &Output) -> std::io::Result<()> {
         match self.format {
-            MessageFormat::Json => self.line(&envelope(command, true, "data", &output.data)),
+            MessageFormat::Json => self.line(&envelope(command, true, "data", output.data.clone()).to_string()),
             MessageFormat::Human | MessageFormat::Github if output.human.is_empty() => Ok(()),
             MessageFormat::Human | MessageFormat::Github => self.line(&output.human),
         }
@@ -135,7 +136,11 @@ impl Shell {
                 "causes": messages.get(1..).unwrap_or_default(),
                 "hints": failure.hints,
             });
-            return self.line(&envelope(command, false, "error", &error));
+            let mut envelope = envelope(command, false, "error", error);
+            if let Some(data) = &failure.data {
+                envelope["data"] = data.clone();
+            }
+            return self.line(&envelope.to_string());
         }
         let mut parts = messages.iter();
         self.talk(&format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str)));
@@ -146,6 +151,11 @@ impl Shell {
             self.talk(&format!("\n{HINT}hint{HINT:#}: {hint}"));
         }
         Ok(())
+    }
+
+    /// A problem in detail, ahead of the failure that it leads to.
+    pub fn problem(&self, text: &str) {
+        self.talk(text);
     }
 
     /// A note beside a result: where things are, what to do next.
@@ -182,8 +192,8 @@ impl Shell {
     }
 }
 
-fn envelope(command: &str, ok: bool, key: &str, value: &Value) -> String {
-    json!({ "format": 1, "command": command, "ok": ok, key: value }).to_string()
+fn envelope(command: &str, ok: bool, key: &str, value: Value) -> Value {
+    json!({ "format": 1, "command": command, "ok": ok, key: value })
 }
 
 impl Reporter for Shell {

@@ -1,0 +1,29 @@
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use super::Module;
+use super::{Checked, Findings, Rule, Run};
+use crate::module::{LintLevel, ModuleId};
+
+pub(super) static RULE: Rule = Rule {
+    name: "duplicate-module",
+    level: LintLevel::Deny,
+    summary: "two members of a workspace are the same module",
+    docs: r#"Type and name identify a module; two members with the same cannot both be published or deployed."#,
+    run: Run::Workspace(run),
+};
+
+fn run(checked: &Checked, findings: &mut Findings<'_>) {
+    let mut seen: BTreeMap<ModuleId, &Module> = BTreeMap::new();
+    for module in &checked.modules {
+        let Some(id) = module.id() else { continue };
+        match seen.entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(module);
+            }
+            Entry::Occupied(entry) => {
+                let finding = findings.report(module.place_of("name"), format!("`{}` is defined twice", entry.key()));
+                finding.also(entry.get().place_of("name"), "first defined here").help("rename one of them");
+            }
+        }
+    }
+}

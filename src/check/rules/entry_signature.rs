@@ -1,0 +1,49 @@
+use std::path::Path;
+
+use super::{Findings, Module, Rule, Run};
+use crate::{
+    check::source::{Entry, Parameter, ParameterKind},
+    module::LintLevel,
+};
+
+pub(super) static RULE: Rule = Rule {
+    name: "entry-signature",
+    level: LintLevel::Deny,
+    summary: "the entry function cannot be called as nodes call it",
+    docs: r#"A node calls the entry function with one keyword argument: `run(module_run=…)`.
+
+```python
+async def run(inputs, worker_nodes):    # should be run(module_run)
+    ...
+```"#,
+    run: Run::Module(run),
+};
+
+fn run(module: &Module, findings: &mut Findings<'_>) {
+    let Some(file) = module.python_file(&module.entrypoint) else { return };
+    let name = Path::new(&module.entrypoint).file_stem().unwrap_or_default().to_string_lossy();
+    let Some(Entry::Function(function)) = file.defines(&name) else { return };
+    let parameters = &function.parameters;
+    let named = |parameter: &&Parameter| parameter.name == "module_run" && parameter.kind == ParameterKind::Named;
+    let takes = parameters.iter().any(|parameter| named(&parameter) || parameter.kind == ParameterKind::KeywordRest);
+    if !takes {
+        let message = format!("`{name}` does not take `module_run`");
+        let finding = findings.report(file.at(&function.name_span), message);
+        finding.label(format!("nodes call `{name}(module_run=…)`"));
+        match parameters.iter().find(|parameter| parameter.name == "module_run") {
+            Some(parameter) => finding.also(file.at(&parameter.span), "this one cannot be given by name"),
+            None => finding.help(format!("write `async def {name}(module_run: dict)`")),
+        };
+        return;
+    }
+    let more = parameters.iter().find(|parameter| {
+        parameter.required
+            && parameter.name != "module_run"
+            && matches!(parameter.kind, ParameterKind::Named | ParameterKind::PositionOnly)
+    });
+    if let Some(parameter) = more {
+        let message = format!("`{name}` requires `{}` besides `module_run`", parameter.name);
+        let finding = findings.report(file.at(&parameter.span), message);
+        finding.label(format!("nodes call `{name}(module_run=…)`")).help("give it a default, or remove it");
+    }
+}

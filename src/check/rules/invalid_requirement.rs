@@ -1,0 +1,60 @@
+use semver::VersionReq;
+
+use super::{Findings, Module, Rule, Run};
+use crate::{
+    check::source::{Member, Value},
+    module::{LintLevel, ModuleId},
+    report::Fault,
+};
+
+pub(super) static RULE: Rule = Rule {
+    name: "invalid-requirement",
+    level: LintLevel::Deny,
+    summary: "an entry of `[dependencies]` names no module or no versions",
+    docs: r#"A dependency's key is `type:name` (a bare name is an agent's), its value a version requirement as Cargo writes them, or a
+table with `version`, `path` or both.
+
+```toml
+[dependencies]
+"agents:chat" = "^0.1"          # the type is `agent`
+"kb:facts" = ">=1 <2"           # requirements are separated by commas
+"tool:search" = {}              # needs `version` or `path`
+```"#,
+    run: Run::Module(run),
+};
+
+fn run(module: &Module, findings: &mut Findings<'_>) {
+    let Some(manifest) = &module.manifest else { return };
+    let mut seen: Vec<(ModuleId, &Member)> = Vec::new();
+    for member in module.dependencies() {
+        match member.key.parse::<ModuleId>() {
+            Err(error) => {
+                let message = format!("`{}` is not the id of a module", member.key);
+                let finding = findings.report(manifest.at(&member.key_span), message);
+                finding.label(error.to_string()).help.extend(error.hint());
+            }
+            Ok(id) => match seen.iter().find(|(other, _)| *other == id) {
+                Some((_, first)) => {
+                    findings
+                        .report(manifest.at(&member.key_span), format!("`{id}` is listed twice"))
+                        .also(manifest.at(&first.key_span), "first listed here");
+                }
+                None => seen.push((id, member)),
+            },
+        }
+        let req = if member.node.as_str().is_some() { Some(&member.node) } else { member.node.get("version") };
+        match req.map(|node| (node, node.as_str())) {
+            Some((node, Some(text))) => {
+                if let Err(error) = VersionReq::parse(text) {
+                    let finding = findings.report(manifest.at(&node.span), "invalid version requirement");
+                    finding.label(error.to_string()).help("write for example `^1.2`, `=1.2.3` or `>=1, <3`");
+                }
+            }
+            None if matches!(member.node.value, Value::Object(_)) && member.node.get("path").is_none() => {
+                let finding = findings.report(manifest.at(&member.node.span), "this dependency says no version");
+                finding.help("add `version`, or `path` for a module in a folder");
+            }
+            Some((_, None)) | None => {}
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use super::{Findings, Module, Rule, Run};
+use crate::module::{LintLevel, Runtime};
+
+pub(super) static RULE: Rule = Rule {
+    name: "missing-runtime",
+    level: LintLevel::Deny,
+    summary: "a module that runs has nothing that says how",
+    docs: r#"Every type but `persona` is code. A Python module has a `pyproject.toml`, from which nodes build its environment.
+
+```toml
+[module]
+type = "agent"          # and no `pyproject.toml` beside it
+name = "chat"
+version = "0.1.0"
+```"#,
+    run: Run::Module(run),
+};
+
+fn run(module: &Module, findings: &mut Findings<'_>) {
+    let Some(module_type) = module.module_type.filter(|module_type| module_type.is_runnable()) else { return };
+    match module.runtime {
+        Runtime::Data => {
+            findings
+                .report(module.place_of("runtime"), format!("nothing says how this {module_type} is run"))
+                .help("add a `pyproject.toml` beside `napt.toml`; only a `persona` is data alone");
+        }
+        Runtime::Python if module.native.is_none() => {
+            findings
+                .report(module.place_of("runtime"), "a Python module needs a `pyproject.toml`")
+                .note("nodes build the module's environment from it");
+        }
+        Runtime::Python | Runtime::Rust => {}
+    }
+}

@@ -1,0 +1,174 @@
+//! The rules, one file each, and how they are run.
+
+mod config_shape;
+mod duplicate_module;
+mod duplicate_name;
+mod entry_signature;
+mod invalid_json;
+mod invalid_limits;
+mod invalid_name;
+mod invalid_requirement;
+mod invalid_version;
+mod manifest_shape;
+mod manifest_syntax;
+mod max_rounds;
+mod missing_deployment;
+mod missing_entry_function;
+mod missing_entrypoint;
+mod missing_input_schema;
+mod missing_manifest;
+mod missing_package;
+mod missing_readme;
+mod missing_runtime;
+mod module_mismatch;
+mod node_address;
+mod path_dependency;
+mod python_syntax;
+mod requires_python;
+mod sdk_version;
+mod secret_in_config;
+mod undeclared_dependency;
+mod unknown_key;
+mod unknown_lint;
+mod unknown_llm_config;
+mod unknown_subdeployment;
+mod unused_dependency;
+mod unused_subdeployment;
+mod workspace_members;
+
+use super::{
+    diagnostic::{Diagnostic, Level, Place, said},
+    load::{Checked, Levels, Module},
+    source::Document,
+};
+use crate::module::LintLevel;
+
+/// All rules, sorted by name.
+pub static RULES: &[&Rule] = &[
+    &config_shape::RULE,
+    &duplicate_module::RULE,
+    &duplicate_name::RULE,
+    &entry_signature::RULE,
+    &invalid_json::RULE,
+    &invalid_limits::RULE,
+    &invalid_name::RULE,
+    &invalid_requirement::RULE,
+    &invalid_version::RULE,
+    &manifest_shape::RULE,
+    &manifest_syntax::RULE,
+    &max_rounds::RULE,
+    &missing_deployment::RULE,
+    &missing_entry_function::RULE,
+    &missing_entrypoint::RULE,
+    &missing_input_schema::RULE,
+    &missing_manifest::RULE,
+    &missing_package::RULE,
+    &missing_readme::RULE,
+    &missing_runtime::RULE,
+    &module_mismatch::RULE,
+    &node_address::RULE,
+    &path_dependency::RULE,
+    &python_syntax::RULE,
+    &requires_python::RULE,
+    &sdk_version::RULE,
+    &secret_in_config::RULE,
+    &undeclared_dependency::RULE,
+    &unknown_key::RULE,
+    &unknown_lint::RULE,
+    &unknown_llm_config::RULE,
+    &unknown_subdeployment::RULE,
+    &unused_dependency::RULE,
+    &unused_subdeployment::RULE,
+    &workspace_members::RULE,
+];
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// As it stands in `[lints]` and in messages.
+    pub name: &'static str,
+    /// What it is when no manifest says otherwise.
+    pub level: LintLevel,
+    /// One line: what it finds.
+    pub summary: &'static str,
+    /// Markdown: why it matters, with an example.
+    pub docs: &'static str,
+    run: Run,
+}
+
+/// What a rule looks at.
+#[derive(Debug)]
+enum Run {
+    /// Each TOML and JSON file.
+    Document(fn(&Document, &mut Findings<'_>)),
+    /// Each module.
+    Module(fn(&Module, &mut Findings<'_>)),
+    /// Everything together.
+    Workspace(fn(&Checked, &mut Findings<'_>)),
+}
+
+/// Where a rule reports to.
+struct Findings<'a> {
+    rule: &'static str,
+    level: Level,
+    found: &'a mut Vec<Diagnostic>,
+}
+
+impl Findings<'_> {
+    /// Reports a finding; what else there is to say about it is added to what is returned.
+    fn report(&mut self, place: Place, message: impl AsRef<str>) -> &mut Diagnostic {
+        let message = said(message);
+        let (rule, level) = (self.rule, self.level);
+        self.found.push(Diagnostic {
+            rule,
+            level,
+            message,
+            place,
+            label: None,
+            labels: vec![],
+            notes: vec![],
+            help: vec![],
+        });
+        self.found.last_mut().expect("it has just been pushed")
+    }
+}
+
+/// Runs all rules at the levels of the manifests.
+pub(super) fn run(checked: &Checked) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let none = Levels::new();
+    for rule in RULES {
+        let level = |own: &Levels| {
+            let level = own.get(rule.name).or_else(|| checked.levels.get(rule.name)).copied().unwrap_or(rule.level);
+            match level {
+                LintLevel::Allow => None,
+                LintLevel::Warn => Some(Level::Warning),
+                LintLevel::Deny => Some(Level::Error),
+            }
+        };
+        let mut with = |own: &Levels, run: &dyn Fn(&mut Findings<'_>)| {
+            if let Some(level) = level(own) {
+                run(&mut Findings { rule: rule.name, level, found: &mut found });
+            }
+        };
+        match rule.run {
+            Run::Document(run) => {
+                if let Some(document) = &checked.workspace {
+                    with(&none, &|findings| run(document, findings));
+                }
+                for module in &checked.modules {
+                    for document in module.documents() {
+                        with(&module.levels, &|findings| run(document, findings));
+                    }
+                }
+            }
+            Run::Module(run) => {
+                for module in &checked.modules {
+                    with(&module.levels, &|findings| run(module, findings));
+                }
+            }
+            Run::Workspace(run) => with(&none, &|findings| run(checked, findings)),
+        }
+    }
+    found
+}

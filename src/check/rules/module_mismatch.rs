@@ -1,0 +1,36 @@
+use super::{Findings, Module, Rule, Run};
+use crate::{
+    config::DEPLOYMENT_FILE,
+    module::{LintLevel, ModuleName, ModuleType},
+};
+
+pub(super) static RULE: Rule = Rule {
+    name: "module-mismatch",
+    level: LintLevel::Deny,
+    summary: "`deployment.json` is a deployment of another module",
+    docs: r#"The entries of `deployment.json` are deployments of the module itself. This happens when a module is renamed or copied.
+
+```json
+[{"name": "deployment_1", "module": {"name": "the_old_name"}}]
+```"#,
+    run: Run::Module(run),
+};
+
+fn run(module: &Module, findings: &mut Findings<'_>) {
+    let Some(name) = &module.name else { return };
+    for (document, entry) in module.entries(DEPLOYMENT_FILE) {
+        let Some((given, span)) = entry.get("module").and_then(|node| node.text("name")) else { continue };
+        let (given_type, given_name) = match given.split_once(':') {
+            Some((given_type, given_name)) => (given_type.parse::<ModuleType>().ok(), given_name),
+            None => (None, given),
+        };
+        let other_name = given_name.parse::<ModuleName>().map_or(true, |given| given != *name);
+        let other_type = given_type.is_some_and(|given| module.module_type.is_some_and(|own| own != given));
+        if other_name || other_type {
+            let own = module.id().map_or_else(|| name.to_string(), |id| id.to_string());
+            let finding =
+                findings.report(document.at(span), format!("this is a deployment of `{given}`, the module is `{own}`"));
+            finding.also(module.place_of("name"), "its name").help(format!("write `{name}`"));
+        }
+    }
+}

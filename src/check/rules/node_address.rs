@@ -1,0 +1,30 @@
+use super::{Findings, Module, Rule, Run};
+use crate::{check::source::Value, module::LintLevel};
+
+pub(super) static RULE: Rule = Rule {
+    name: "node-address",
+    level: LintLevel::Deny,
+    summary: "a `node` has neither `ip` nor `name`",
+    docs: r#"A deployment's node is found by `ip` (a host name or an address; `localhost` is the node that resolves it) or by `name`.
+Without `node` the deployment runs where it is resolved.
+
+```json
+[{"name": "deployment_1", "node": {"user_communication_port": 7001}}]
+```"#,
+    run: Run::Module(run),
+};
+
+fn run(module: &Module, findings: &mut Findings<'_>) {
+    for deployment in module.deployments() {
+        let Some(member) = deployment.node.member("node") else { continue };
+        if !matches!(member.node.value, Value::Object(_)) {
+            continue;
+        }
+        let says = |key: &str| member.node.text(key).is_some_and(|(text, _)| !text.trim().is_empty());
+        if !says("ip") && !says("name") {
+            let place = deployment.document.at(&member.node.span);
+            let finding = findings.report(place, "this node has neither `ip` nor `name`");
+            finding.help("write `{\"ip\": \"localhost\"}`, or leave `node` out");
+        }
+    }
+}

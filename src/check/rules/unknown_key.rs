@@ -1,0 +1,32 @@
+use super::{Document, Findings, Rule, Run};
+use crate::{
+    check::shape::{Problem, Shape},
+    module::LintLevel,
+    report::did_you_mean,
+};
+
+pub(super) static RULE: Rule = Rule {
+    name: "unknown-key",
+    level: LintLevel::Deny,
+    summary: "a key that means nothing in `napt.toml` or in a file of `configs/`",
+    docs: r#"A mistyped key is silently ignored by nodes: the setting that it was meant for keeps its default. Free-form
+objects (`persona_module`, `system_prompt`, `options`, `storage_schema`, the rest of a `node`) may hold anything.
+
+```json
+{"config_name": "gpt", "temprature": 0.2}
+```"#,
+    run: Run::Document(run),
+};
+
+fn run(document: &Document, findings: &mut Findings<'_>) {
+    let Some(shape) = Shape::of(document) else { return };
+    for problem in shape.problems(document) {
+        if let Problem::UnknownKey { key, span, known } = problem {
+            let finding = findings.report(document.at(&span), format!("unknown key `{key}`"));
+            match did_you_mean(&key, known.iter().map(String::as_str)) {
+                Some(near) => finding.help(format!("did you mean `{near}`?")),
+                None => finding.help(format!("the keys here are {}", known.join(", "))),
+            };
+        }
+    }
+}

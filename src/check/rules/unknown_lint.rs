@@ -1,0 +1,35 @@
+use super::RULES;
+use super::{Document, Findings, Rule, Run};
+use crate::{
+    check::source::Node,
+    module::{LintLevel, MANIFEST_FILE},
+    report::did_you_mean,
+};
+
+pub(super) static RULE: Rule = Rule {
+    name: "unknown-lint",
+    level: LintLevel::Warn,
+    summary: "`[lints]` sets the level of a rule that does not exist",
+    docs: r#"```toml
+[lints]
+unused-dependancy = "allow"     # unused-dependency
+```"#,
+    run: Run::Document(run),
+};
+
+fn run(document: &Document, findings: &mut Findings<'_>) {
+    if document.name() != MANIFEST_FILE {
+        return;
+    }
+    for member in document.get(&["lints"]).map(Node::members).unwrap_or_default() {
+        let names = || RULES.iter().map(|rule| rule.name);
+        if names().all(|name| name != member.key) {
+            let message = format!("there is no rule `{}`", member.key);
+            let finding = findings.report(document.at(&member.key_span), message);
+            match did_you_mean(&member.key, names()) {
+                Some(near) => finding.help(format!("did you mean `{near}`?")),
+                None => finding.help("all rules are listed in `docs/rules.md`"),
+            };
+        }
+    }
+}

@@ -1,0 +1,24 @@
+use super::{Findings, Module, Rule, Run};
+use crate::module::{LintLevel, ModuleId};
+
+pub(super) static RULE: Rule = Rule {
+    name: "unused-dependency",
+    level: LintLevel::Warn,
+    summary: "a dependency that neither configuration nor code names",
+    docs: r#"Nodes install every dependency. One is used when a deployment in `configs/` is of it, when it is somebody's persona, or
+when the code holds its name."#,
+    run: Run::Module(run),
+};
+
+fn run(module: &Module, findings: &mut Findings<'_>) {
+    let Some(manifest) = module.manifest.as_ref().filter(|_| module.configs_are_whole()) else { return };
+    let used: Vec<ModuleId> = module.used_modules().into_iter().map(|used| used.id).collect();
+    for member in module.dependencies() {
+        let Ok(id) = member.key.parse::<ModuleId>() else { continue };
+        let in_code = module.python.iter().any(|file| file.source.text.contains(id.name.as_str()));
+        if !used.contains(&id) && !in_code {
+            let finding = findings.report(manifest.at(&member.key_span), format!("the dependency `{id}` is not used"));
+            finding.help("remove it, or list it in a file of `configs/`");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The embedded templates.
+
+use std::collections::BTreeMap;
+
+use include_dir::{Dir, include_dir};
+use serde::Deserialize;
+
+use super::{ScaffoldError, variable::Variable};
+use crate::module::ModuleType;
+
+static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+
+/// What templates share: partials, and the files of every project. Not a template.
+const SHARED: &str = "shared";
+
+/// `template.toml`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Template {
+    /// As it is typed; also the name of its folder.
+    pub(super) id: String,
+    /// Of the template itself.
+    pub(super) version: String,
+    /// What it makes.
+    pub(super) module_type: ModuleType,
+    /// Where the module goes in the project; the project's own folder when empty.
+    #[serde(default)]
+    pub(super) into: String,
+    /// Commands to type next.
+    #[serde(default)]
+    pub(super) next: Vec<String>,
+    /// What can be chosen.
+    #[serde(default)]
+    pub(super) variables: Vec<Variable>,
+    /// Other templates whose modules belong to the project.
+    #[serde(default)]
+    pub(super) parts: Vec<Part>,
+}
+
+/// A module of another template in the project. All of its texts are templates themselves.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// The other template's id.
+    pub(super) template: String,
+    /// The module's name.
+    pub(super) name: String,
+    /// Its folder in the project.
+    pub(super) into: String,
+    /// Values of the other template's variables.
+    #[serde(default)]
+    pub(super) values: BTreeMap<String, String>,
+}
+
+impl Template {
+    /// The ids of all templates, sorted.
+    pub(super) fn ids() -> Vec<&'static str> {
+        let mut ids: Vec<_> =
+            TEMPLATES.dirs().filter_map(|folder| folder.path().to_str()).filter(|id| *id != SHARED).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The template with this id.
+    pub(super) fn find(id: &str) -> Result<Self, ScaffoldError> {
+        let id = Self::ids().into_iter().find(|known| *known == id).ok_or_else(|| ScaffoldError::no_template(id))?;
+        let path = format!("{id}/template.toml");
+        let text = TEMPLATES.get_file(&path).and_then(|file| file.contents_utf8()).unwrap_or_default();
+        toml::from_str(text).map_err(|error| ScaffoldError::broken(path, &error))
+    }
+
+    /// A folder of the template.
+    pub(super) fn folder(&self, name: &str) -> Option<&'static Dir<'static>> {
+        TEMPLATES.get_dir(format!("{}/{name}", self.id))
+    }
+}
+
+/// The files that every project has.
+pub(super) fn shared_project() -> &'static Dir<'static> {
+    shared("project")
+}
+
+/// The partials: name and text.
+pub(super) fn partials() -> impl Iterator<Item = (&'static str, &'static str)> {
+    shared("partials").files().filter_map(|file| Some((file.path().file_stem()?.to_str()?, file.contents_utf8()?)))
+}
+
+fn shared(name: &str) -> &'static Dir<'static> {
+    TEMPLATES.get_dir(format!("{SHARED}/{name}")).expect("the folder is part of the source")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_is_well_formed() {
+        assert!(!Template::ids().is_empty());
+        for id in Template::ids() {
+            let template = Template::find(id).expect(id);
+            assert_eq!(template.id, id);
+            assert!(template.folder("content").is_some(), "{id}");
+            for variable in &template.variables {
+                assert!(variable.parse(&variable.default_text()).is_ok(), "{id}: the default of `{}`", variable.name);
+            }
+            for part in &template.parts {
+                assert!(Template::find(&part.template).is_ok(), "{id}: the part `{}`", part.template);
+            }
+        }
+    }
+}

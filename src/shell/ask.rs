@@ -1,0 +1,34 @@
+//! Questions to a person at a terminal. Callers make sure that there is one ([`Shell::is_interactive`]).
+
+use std::io;
+
+use dialoguer::{Input, Select};
+
+use super::Shell;
+
+impl Shell {
+    /// A line of text that passes `check`, asked again until it does.
+    pub fn ask_text(
+        &self,
+        prompt: &str,
+        default: &str,
+        check: &dyn Fn(&str) -> Result<(), String>,
+    ) -> io::Result<String> {
+        let input = Input::<String>::new().with_prompt(prompt).allow_empty(true);
+        let input = if default.is_empty() { input } else { input.default(default.to_owned()) };
+        input.validate_with(|text: &String| check(text)).interact_text().map_err(io_error)
+    }
+
+    /// One of a few words.
+    pub fn ask_choice(&self, prompt: &str, choices: &[String], default: &str) -> io::Result<String> {
+        let at = choices.iter().position(|choice| choice == default).unwrap_or_default();
+        let chosen = Select::new().with_prompt(prompt).items(choices).default(at).interact().map_err(io_error)?;
+        Ok(choices[chosen].clone())
+    }
+}
+
+fn io_error(error: dialoguer::Error) -> io::Error {
+    match error {
+        dialoguer::Error::IO(error) => error,
+    }
+}

@@ -1,0 +1,46 @@
+//! A Python with the real `naptha-sdk`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// The release that the templates pin.
+const SDK: &str = "naptha-sdk==1.0.5";
+
+/// Pythons that it runs on, best first.
+const PYTHONS: [&str; 4] = ["python3.11", "python3.12", "python3.10", "python3"];
+
+/// The interpreter of a virtual environment that holds the SDK. It is made once and kept in `target/tmp`.
+pub fn with_sdk() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("venv-naptha-sdk-1.0.5");
+        let python = folder.join("bin").join("python");
+        let complete = folder.join("complete");
+        if !complete.exists() {
+            let base = PYTHONS
+                .into_iter()
+                .find(|python| Command::new(python).arg("--version").output().is_ok_and(|out| out.status.success()))
+                .expect("a Python on the path");
+            expect_success(Command::new(base).args(["-m", "venv", "--clear"]).arg(&folder));
+            expect_success(Command::new(&python).args(["-m", "pip", "install", "--quiet", SDK]));
+            std::fs::write(complete, "").expect("a file");
+        }
+        python
+    })
+}
+
+/// Runs a program to its end, and fails the test unless it succeeds.
+#[track_caller]
+pub fn expect_success(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}\n--- stdout\n{}\n--- stderr\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
