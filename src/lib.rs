@@ -20,6 +20,11 @@
 //! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
+//! | [`node`] | verb: the node server: doors over one core |
+//! | [`module`] | noun: ids, manifests, projects, workspaces |
+//! | [`config`] | noun: Naptha's configuration files |
+//! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`wire`] | noun: what crosses the network between nodes and clients |
 
 pub mod check;
 pub mod cli;
@@ -27,9 +32,11 @@ pub mod config;
 pub mod context;
 pub mod identity;
 pub mod module;
+pub mod node;
 pub mod package;
 pub mod publish;
 pub mod registry;
 pub mod report;
 pub mod scaffold;
 pub mod shell;
+pub mod wire;

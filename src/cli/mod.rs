@@ -1,12 +1,12 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
-mod package;
+mod check;
 mod login;
 mod logout;
+mod new;
+mod package;
 mod publish;
 mod registry;
-mod check;
-mod new;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

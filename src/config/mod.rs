@@ -2,9 +2,11 @@
 //! validates with these types, the node merges them. Unknown keys survive, for forward compatibility.
 
 mod merge;
+mod resolve;
 mod types;
 
 pub use merge::merge;
+pub use resolve::{Catalog, ConfigError, ModuleConfigs, resolve};
 pub use types::{
     DataGenerationConfig, Deployment, DeploymentConfig, LlmClient, LlmConfig, ModuleEntry, NodeEntry, StorageConfig,
     StorageType,

@@ -1,7 +1,7 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
-pub mod registry;
 pub mod python;
+pub mod registry;
 
 use std::{
     path::{Path, PathBuf},

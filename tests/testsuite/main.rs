@@ -9,6 +9,6 @@ mod support;
 mod check;
 mod cli;
 mod login;
+mod new;
 mod publish;
 mod registry;
-mod new;

@@ -1,0 +1,238 @@
+//! Deployment resolution: a given deployment over the module's own files, as Naptha's node does it, with the repairs
+//! that its users need: absent and empty lists of sub-deployments are filled from the defaults, more nodes than
+//! defaults repeat the last one, unknown keys survive, and a wrong name is an error that lists the names.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{DEPLOYMENT_FILE, Deployment, LLM_CONFIGS_FILE, LlmConfig, ModuleEntry, NodeEntry, SUB_DEPLOYMENTS, merge};
+use crate::{
+    module::{ModuleId, ModuleType},
+    report::{Fault, Kind, did_you_mean},
+};
+
+/// Why a deployment cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A file is not JSON of the right shape.
+    #[error("`{}` is not a list of configurations: {error}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with line and column.
+        error: serde_json::Error,
+    },
+    /// A name that no file has.
+    #[error("there is no {what} `{given}`")]
+    UnknownName {
+        /// What was looked for.
+        what: &'static str,
+        /// The name.
+        given: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A module that is not part of the deployment.
+    #[error("`{0}` is not part of this deployment")]
+    UnknownModule(String),
+    /// A sub-deployment that says neither in its own file nor in the request which module it is of.
+    #[error("element {index} of `{list}` does not say which module it is of")]
+    NoModule {
+        /// The list's key.
+        list: &'static str,
+        /// Its place, from 0.
+        index: usize,
+    },
+    /// A merged value has the wrong shape.
+    #[error("the merged deployment is not valid: {0}")]
+    Shape(serde_json::Error),
+    /// Modules that list each other.
+    #[error("`{0}` is deployed inside of itself")]
+    Cycle(String),
+}
+
+impl Fault for ConfigError {
+    fn kind(&self) -> Kind {
+        Kind::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ConfigError::UnknownName { given, known, .. } if !known.is_empty() => {
+                Some(match did_you_mean(given, known.iter().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the names are {}", known.join(", ")),
+                })
+            }
+            ConfigError::UnknownModule(_) => Some("add it to `[dependencies]` of the module that calls it".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A module's configuration files, read once.
+#[derive(Debug, Clone, Default)]
+pub struct ModuleConfigs {
+    /// `deployment.json`.
+    pub deployments: Vec<Deployment>,
+    /// `llm_configs.json`.
+    pub llm_configs: Vec<LlmConfig>,
+    /// `{agent,tool,…}_deployments.json`, in the order of [`SUB_DEPLOYMENTS`].
+    pub subs: [Vec<Deployment>; 5],
+}
+
+impl ModuleConfigs {
+    /// Reads the files in a `configs` folder; those that are absent are empty.
+    pub fn read(folder: &Path) -> Result<Self, ConfigError> {
+        let mut subs: [Vec<Deployment>; 5] = Default::default();
+        for (list, (_, _, file)) in subs.iter_mut().zip(SUB_DEPLOYMENTS) {
+            *list = read_list(&folder.join(file))?;
+        }
+        Ok(ModuleConfigs {
+            deployments: read_list(&folder.join(DEPLOYMENT_FILE))?,
+            llm_configs: read_list(&folder.join(LLM_CONFIGS_FILE))?,
+            subs,
+        })
+    }
+}
+
+fn read_list<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, ConfigError> {
+    match fs_err::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| ConfigError::Syntax { path: path.to_owned(), error }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the configurations of a deployment's modules are found.
+pub trait Catalog {
+    /// The files of one module; `None` when it is not part of the deployment.
+    fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs>;
+}
+
+/// Resolves `given` for the module `id`: merged configuration, module entries, and sub-deployments all the way down.
+pub fn resolve(id: &ModuleId, given: &Deployment, catalog: &dyn Catalog) -> Result<Deployment, ConfigError> {
+    resolve_inside(id, given, catalog, &mut Vec::new())
+}
+
+fn resolve_inside(
+    id: &ModuleId,
+    given: &Deployment,
+    catalog: &dyn Catalog,
+    above: &mut Vec<ModuleId>,
+) -> Result<Deployment, ConfigError> {
+    if above.contains(id) {
+        return Err(ConfigError::Cycle(id.to_string()));
+    }
+    let configs = catalog.configs(id).ok_or_else(|| ConfigError::UnknownModule(id.to_string()))?;
+    let default = default_entry(given, configs);
+    let mut merged = merged(given, &default)?;
+    merged.module = Some(module_entry(id, merged.module.take()));
+    merged.name = given.name.clone().or(default.name.clone());
+    merged.node.get_or_insert_with(|| NodeEntry { ip: Some("localhost".to_owned()), ..NodeEntry::default() });
+    merged.initialized = Some(true);
+    if let Some(config) = &mut merged.config
+        && let Some(llm) = config.llm_config.take()
+    {
+        config.llm_config = Some(resolve_llm(llm, configs)?);
+    }
+    above.push(id.clone());
+    for (index, (module_type, list, _)) in SUB_DEPLOYMENTS.into_iter().enumerate() {
+        let given_list = given.subs(module_type).and_then(Option::as_deref).unwrap_or_default();
+        let default_list = default.subs(module_type).and_then(Option::as_deref).unwrap_or_default();
+        let resolved = resolve_list(module_type, list, given_list, default_list, &configs.subs[index], catalog, above)?;
+        if let Some(slot) = merged.subs_mut(module_type) {
+            *slot = Some(resolved);
+        }
+    }
+    above.pop();
+    Ok(merged)
+}
+
+/// The entry of `deployment.json` that `given` names, else the first: a sub-deployment is named after its caller's
+/// file, and Naptha's clients put the module's name there.
+fn default_entry(given: &Deployment, configs: &ModuleConfigs) -> Deployment {
+    let named = configs.deployments.iter().find(|entry| entry.name.is_some() && entry.name == given.name);
+    named.or(configs.deployments.first()).cloned().unwrap_or_default()
+}
+
+fn merged(given: &Deployment, default: &Deployment) -> Result<Deployment, ConfigError> {
+    let given = serde_json::to_value(given).map_err(ConfigError::Shape)?;
+    let default = serde_json::to_value(default).map_err(ConfigError::Shape)?;
+    serde_json::from_value(merge(&given, &default)).map_err(ConfigError::Shape)
+}
+
+fn module_entry(id: &ModuleId, entry: Option<ModuleEntry>) -> ModuleEntry {
+    let mut entry = entry.unwrap_or_default();
+    entry.name = Some(id.name.to_string());
+    entry.extra.insert("id".to_owned(), Value::String(id.to_string()));
+    entry.extra.insert("module_type".to_owned(), Value::String(id.module_type.to_string()));
+    entry
+}
+
+fn resolve_llm(given: LlmConfig, configs: &ModuleConfigs) -> Result<LlmConfig, ConfigError> {
+    let Some(name) = &given.config_name else { return Ok(given) };
+    let Some(found) = configs.llm_configs.iter().find(|entry| entry.config_name.as_ref() == Some(name)) else {
+        // A complete one that was merged before needs no file.
+        if given.model.is_some() {
+            return Ok(given);
+        }
+        return Err(ConfigError::UnknownName {
+            what: "LLM configuration",
+            given: name.clone(),
+            known: configs.llm_configs.iter().filter_map(|entry| entry.config_name.clone()).collect(),
+        });
+    };
+    let given = serde_json::to_value(&given).map_err(ConfigError::Shape)?;
+    let found = serde_json::to_value(found).map_err(ConfigError::Shape)?;
+    serde_json::from_value(merge(&given, &found)).map_err(ConfigError::Shape)
+}
+
+fn resolve_list(
+    module_type: ModuleType,
+    list: &'static str,
+    given: &[Deployment],
+    defaults: &[Deployment],
+    described: &[Deployment],
+    catalog: &dyn Catalog,
+    above: &mut Vec<ModuleId>,
+) -> Result<Vec<Deployment>, ConfigError> {
+    let count = if given.is_empty() { defaults.len() } else { given.len() };
+    let mut resolved = Vec::with_capacity(count);
+    for index in 0..count {
+        let given = given.get(index).cloned().unwrap_or_default();
+        // More elements than defaults repeat the last default.
+        let default = defaults.get(index).or(defaults.last()).cloned().unwrap_or_default();
+        let wanted = default.name.clone().or_else(|| given.name.clone());
+        let description = match &wanted {
+            Some(name) => described.iter().find(|entry| entry.name.as_ref() == Some(name)),
+            None => described.get(index).or(described.last()),
+        };
+        if let (Some(name), None, None, None) = (&default.name, description, &default.module, &given.module) {
+            return Err(ConfigError::UnknownName {
+                what: list,
+                given: name.clone(),
+                known: described.iter().filter_map(|entry| entry.name.clone()).collect(),
+            });
+        }
+        let mut element = merged(&default, description.unwrap_or(&Deployment::default()))?;
+        element = merged(&given, &element)?;
+        // Naptha's clients call an element by its module when they know no better.
+        if let Some(name) = &default.name {
+            element.name = Some(name.clone());
+        }
+        let name = element
+            .module
+            .as_ref()
+            .and_then(|module| module.name.as_deref())
+            .ok_or(ConfigError::NoModule { list, index })?;
+        let bare = name.split_once(':').map_or(name, |(_, bare)| bare);
+        let id = ModuleId { module_type, name: bare.parse().map_err(|_| ConfigError::UnknownModule(name.to_owned()))? };
+        resolved.push(resolve_inside(&id, &element, catalog, above)?);
+    }
+    Ok(resolved)
+}

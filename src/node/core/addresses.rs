@@ -1,0 +1,127 @@
+//! Node addresses in deployments. Stored, a node is a target; what a run receives is always the local node's address
+//! with the run's credential in it: `RUN.TARGET:SECRET@127.0.0.1`.
+
+use std::{fmt, net::SocketAddr};
+
+use serde_json::Value;
+
+use crate::{
+    config::{Deployment, NodeEntry, SUB_DEPLOYMENTS},
+    wire::{NodeConfig, NodeServer},
+};
+
+/// Which node a call is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node) enum Target {
+    /// This node.
+    Local,
+    /// A peer, by the first 16 digits of its public key.
+    Peer(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Local => f.write_str("local"),
+            Target::Peer(short) => f.write_str(short),
+        }
+    }
+}
+
+/// Key of a stored node entry that holds its [`Target`].
+const TARGET: &str = "napt_target";
+
+/// Writes addresses.
+#[derive(Debug)]
+pub(in crate::node) struct Addresses {
+    id: String,
+    address: SocketAddr,
+}
+
+/// The entry that stands for `target` in a stored deployment.
+pub(super) fn stored(target: &Target) -> NodeEntry {
+    let extra = [(TARGET.to_owned(), Value::String(target.to_string()))].into_iter().collect();
+    NodeEntry { extra, ..NodeEntry::default() }
+}
+
+/// The target of a stored entry, or of one that went through a module: the part of `RUN.TARGET:SECRET@host` between
+/// the dot and the colon.
+pub(super) fn target_text(entry: &NodeEntry) -> Option<&str> {
+    if let Some(Value::String(text)) = entry.extra.get(TARGET) {
+        return Some(text);
+    }
+    let (credential, _) = entry.ip.as_deref()?.rsplit_once('@')?;
+    Some(credential.split_once('.')?.1.split_once(':')?.0)
+}
+
+/// Applies `change` to the node of a deployment and of everything below it.
+pub(super) fn for_each_node(deployment: &mut Deployment, change: &mut dyn FnMut(&mut Option<NodeEntry>)) {
+    change(&mut deployment.node);
+    for (module_type, _, _) in SUB_DEPLOYMENTS {
+        if let Some(Some(list)) = deployment.subs_mut(module_type) {
+            for element in list {
+                for_each_node(element, change);
+            }
+        }
+    }
+}
+
+impl Addresses {
+    pub(super) fn new(id: String, address: SocketAddr) -> Self {
+        Addresses { id, address }
+    }
+
+    /// The port that the node listens on.
+    pub(in crate::node) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    fn config(&self, id: &str, ip: String) -> NodeConfig {
+        let port = self.address.port();
+        NodeConfig {
+            id: id.to_owned(),
+            owner: String::new(),
+            public_key: id.trim_start_matches("node:").to_owned(),
+            ip,
+            user_communication_protocol: "http".to_owned(),
+            node_communication_protocol: "ws".to_owned(),
+            user_communication_port: port,
+            num_node_communication_servers: 1,
+            provider_types: ["models", "storage", "modules"].map(str::to_owned).to_vec(),
+            servers: vec![NodeServer { communication_protocol: "ws".to_owned(), port, node_id: id.to_owned() }],
+            models: vec![super::inference::ECHO.to_owned()],
+            docker_jobs: false,
+            ports: vec![port],
+            routing_type: Some("direct".to_owned()),
+            routing_url: None,
+            num_gpus: None,
+            arch: Some(std::env::consts::ARCH.to_owned()),
+            os: Some(std::env::consts::OS.to_owned()),
+            ram: None,
+            vram: None,
+        }
+    }
+
+    fn entry(config: &NodeConfig) -> Option<NodeEntry> {
+        // Both are plain data of text keys; they always convert.
+        serde_json::to_value(config).and_then(serde_json::from_value).ok()
+    }
+
+    /// A stored deployment for a run: every node becomes this one, with the run's credential.
+    pub(super) fn for_run(&self, deployment: &mut Deployment, run: &str, secret: &str) {
+        for_each_node(deployment, &mut |node| {
+            let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
+            let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
+            *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@127.0.0.1")));
+        });
+    }
+
+    /// A stored deployment for somebody outside: no credentials, local nodes by this node's address.
+    pub(in crate::node) fn for_client(&self, deployment: &mut Deployment) {
+        for_each_node(deployment, &mut |node| {
+            let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
+            let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
+            *node = Self::entry(&self.config(&id, self.address.ip().to_string()));
+        });
+    }
+}

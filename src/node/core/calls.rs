@@ -1,0 +1,337 @@
+//! Calls: what users, modules and peers ask for, brought to the node that it is for.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::Value;
+use tokio_util::sync::DropGuard;
+
+use super::{
+    Core, NodeError, Target,
+    access::Caller,
+    peers::Peer,
+    runs::{ActiveRun, NewRun, Origin},
+};
+use crate::{
+    config::Deployment,
+    module::{ModuleId, ModuleType},
+    wire::{
+        DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
+        SignedEnvelope,
+    },
+};
+
+/// Cancels a run whose caller has gone before its end.
+#[derive(Debug)]
+pub(in crate::node) struct Waiting {
+    pub(in crate::node) run: Arc<ActiveRun>,
+    _guard: DropGuard,
+}
+
+/// Which module a run input is for.
+fn module_of(module_type: ModuleType, deployment: &Deployment) -> Result<ModuleId, NodeError> {
+    let name = deployment
+        .module
+        .as_ref()
+        .and_then(|module| module.name.as_deref())
+        .ok_or_else(|| NodeError::Invalid("the deployment does not name its module".to_owned()))?;
+    let bare = name.split_once(':').map_or(name, |(_, bare)| bare);
+    let name = bare.parse().map_err(|error: crate::module::NameError| NodeError::Invalid(error.to_string()))?;
+    Ok(ModuleId { module_type, name })
+}
+
+impl Core {
+    /// A run asked for on napt's own API.
+    pub(in crate::node) async fn run(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: RunRequest,
+    ) -> Result<Arc<ActiveRun>, NodeError> {
+        let origin = self.origin(caller)?;
+        let consumer = caller.consumer(None)?;
+        self.remember(&consumer).await?;
+        self.submit(NewRun {
+            module: request.module,
+            inputs: request.inputs,
+            consumer,
+            signature: String::new(),
+            given: request.deployment,
+            origin,
+        })
+        .await
+    }
+
+    /// A run asked for by one of Naptha's doors on this very node.
+    pub(in crate::node) async fn run_naptha(
+        self: &Arc<Self>,
+        caller: &Caller,
+        module_type: ModuleType,
+        input: RunInput,
+    ) -> Result<Arc<ActiveRun>, NodeError> {
+        let origin = self.origin(caller)?;
+        let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
+        if origin.is_none() {
+            // A module signs with its delegate key instead, and its address is the proof.
+            self.check_consumer_signature(&consumer, input.signature.as_deref())?;
+        }
+        self.remember(&consumer).await?;
+        self.submit(NewRun {
+            module: module_of(module_type, &input.deployment)?,
+            inputs: input.inputs,
+            consumer,
+            signature: input.signature.unwrap_or_default(),
+            given: Some(input.deployment),
+            origin,
+        })
+        .await
+    }
+
+    /// The same, held until its end: the run is cancelled when the caller drops it.
+    pub(in crate::node) async fn call_local(
+        self: &Arc<Self>,
+        caller: &Caller,
+        module_type: ModuleType,
+        input: RunInput,
+    ) -> Result<Waiting, NodeError> {
+        let run = self.run_naptha(caller, module_type, input).await?;
+        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+    }
+
+    /// A module's or user's call, brought to the node that its address means; the record of the ended run.
+    pub(in crate::node) async fn call(
+        self: &Arc<Self>,
+        caller: &Caller,
+        module_type: ModuleType,
+        input: RunInput,
+    ) -> Result<RunRecord, NodeError> {
+        if let Caller::Run { run, target: Target::Peer(short), .. } = caller {
+            let parent = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
+            let peer = self.peers.peer(short)?;
+            return self.forward_run(&parent, &peer, module_type, input).await;
+        }
+        let waiting = self.call_local(caller, module_type, input).await?;
+        let ended = self.wait(&waiting.run).await?;
+        self.record_for(caller, &ended)
+    }
+
+    /// A run as Naptha's clients read it, with addresses that suit the reader.
+    pub(in crate::node) fn record_for(
+        &self,
+        caller: &Caller,
+        run: &super::super::store::StoredRun,
+    ) -> Result<RunRecord, NodeError> {
+        let deployment = self.deployment_for(caller, run.deployment.clone())?;
+        Ok(RunRecord::of(&run.view, deployment, run.signature.clone()))
+    }
+
+    /// A stored deployment with addresses that suit the reader: a run gets its own credential in them.
+    pub(in crate::node) fn deployment_for(&self, caller: &Caller, stored: Value) -> Result<Value, NodeError> {
+        let mut deployment: Deployment =
+            serde_json::from_value(stored).map_err(NodeError::internal("read a stored deployment"))?;
+        match caller {
+            Caller::Run { run, .. } => {
+                let secret = self.active(run).map(|run| run.secret.clone()).unwrap_or_default();
+                self.addresses.for_run(&mut deployment, run, &secret);
+            }
+            Caller::User(_) | Caller::Open => self.addresses.for_client(&mut deployment),
+        }
+        serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))
+    }
+
+    /// Naptha's `create`: the resolved deployment of a module that is deployed here, or on the node that a run means.
+    pub(in crate::node) async fn create(
+        self: &Arc<Self>,
+        caller: &Caller,
+        module_type: ModuleType,
+        given: Deployment,
+    ) -> Result<Value, NodeError> {
+        let id = module_of(module_type, &given)?;
+        let (modules, is_root) = match caller {
+            Caller::Run { run, .. } => {
+                let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
+                (run.modules.clone(), false)
+            }
+            Caller::User(_) | Caller::Open => (Arc::new(self.deployed(&id).await?), true),
+        };
+        let new = NewRun {
+            module: id,
+            inputs: Value::Null,
+            consumer: caller.consumer(None)?,
+            signature: String::new(),
+            given: Some(given),
+            origin: None,
+        };
+        let deployment = self.resolve_for_run(&new, &modules, is_root).await?;
+        let stored = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
+        self.deployment_for(caller, stored)
+    }
+
+    fn origin(&self, caller: &Caller) -> Result<Option<Origin>, NodeError> {
+        match caller {
+            Caller::Run { run, .. } => {
+                let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
+                Ok(Some(Origin::Local(run)))
+            }
+            Caller::User(_) | Caller::Open => Ok(None),
+        }
+    }
+
+    async fn remember(&self, consumer: &str) -> Result<(), NodeError> {
+        let known = self.store.knows_user(consumer).await.map_err(NodeError::internal("look up a user"))?;
+        if known {
+            return Ok(());
+        }
+        self.store.put_user(consumer).await.map_err(NodeError::internal("register a user"))
+    }
+
+    fn envelope(
+        &self,
+        peer: &Peer,
+        path: &str,
+        body: &[u8],
+        consumer: &str,
+        root: &str,
+        parent: &str,
+    ) -> SignedEnvelope {
+        let now = Timestamp::now().as_second();
+        Envelope::sign(&self.key, &peer.id, path, body, consumer, root, parent, now)
+    }
+
+    /// Judges a peer's envelope.
+    pub(in crate::node) async fn open_envelope(
+        &self,
+        signed: &SignedEnvelope,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Envelope, NodeError> {
+        let refused = |error: &dyn std::fmt::Display| NodeError::Unauthorised(error.to_string());
+        let envelope =
+            signed.open(&self.id, path, body, Timestamp::now().as_second()).map_err(|error| refused(&error))?;
+        if !self.peers.trusts(&envelope.from).await {
+            return Err(NodeError::Forbidden(format!("`{}` is not a peer of this node", envelope.from)));
+        }
+        if !self.access.nonce_is_new(&envelope.nonce) {
+            return Err(refused(&"the forwarded call was sent before"));
+        }
+        Ok(envelope)
+    }
+
+    /// Runs a module for a peer's run.
+    pub(in crate::node) async fn run_forwarded(
+        self: &Arc<Self>,
+        envelope: Envelope,
+        module_type: ModuleType,
+        input: RunInput,
+    ) -> Result<Waiting, NodeError> {
+        self.remember(&envelope.consumer).await?;
+        let run = self
+            .submit(NewRun {
+                module: module_of(module_type, &input.deployment)?,
+                inputs: input.inputs,
+                consumer: envelope.consumer,
+                signature: input.signature.unwrap_or_default(),
+                given: Some(input.deployment),
+                origin: Some(Origin::Forwarded { root: envelope.root, parent: envelope.parent }),
+            })
+            .await?;
+        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+    }
+
+    async fn forward_run(
+        &self,
+        parent: &ActiveRun,
+        peer: &Peer,
+        module_type: ModuleType,
+        mut input: RunInput,
+    ) -> Result<RunRecord, NodeError> {
+        let module = module_of(module_type, &input.deployment)?;
+        // Addresses and their credentials are this node's own business.
+        super::addresses::for_each_node(&mut input.deployment, &mut |node| *node = None);
+        input.consumer_id.clone_from(&parent.consumer);
+        let body = serde_json::to_vec(&input).map_err(NodeError::internal("write a call"))?;
+        let path = format!("/v1/forward/run/{module_type}");
+        let envelope = self.envelope(peer, &path, &body, &parent.consumer, &parent.root, &parent.id);
+        let response = tokio::select! {
+            response = self.peers.send(peer, Method::POST, &path, &envelope, body) => response?,
+            () = parent.cancel.cancelled() => return Err(NodeError::Upstream("the calling run has ended".to_owned())),
+        };
+        let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
+        // One JSON line when the run is accepted, empty lines while it goes on, one when it has ended.
+        let mut stream = response.bytes_stream();
+        let mut buffer = Vec::new();
+        loop {
+            let chunk = tokio::select! {
+                chunk = stream.next() => chunk,
+                () = parent.cancel.cancelled() => return Err(lost("was told that the calling run has ended")),
+            };
+            let Some(Ok(chunk)) = chunk else { return Err(lost("went away before the run ended")) };
+            buffer.extend_from_slice(&chunk);
+            if buffer.len() as u64 > self.options.caps.result.saturating_mul(4) {
+                return Err(lost("sent more than a result may have"));
+            }
+            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                let message: Value = serde_json::from_slice(&line).map_err(|_| lost("answered what is not JSON"))?;
+                if let Some(run) = message.get("accepted").and_then(Value::as_str) {
+                    let payload =
+                        EventPayload::Call { run: run.to_owned(), module: module.clone(), node: peer.id.clone() };
+                    self.record(parent, vec![(Timestamp::now(), payload)]).await;
+                } else if let Some(record) = message.get("record") {
+                    let mut record: RunRecord =
+                        serde_json::from_value(record.clone()).map_err(|_| lost("answered what is not a run"))?;
+                    let caller = Caller::Run {
+                        run: parent.id.clone(),
+                        consumer: parent.consumer.clone(),
+                        target: peer.target(),
+                    };
+                    let mut deployment: Deployment = serde_json::from_value(record.deployment)
+                        .map_err(|_| lost("answered what is not a deployment"))?;
+                    super::addresses::for_each_node(&mut deployment, &mut |node| {
+                        *node = Some(super::addresses::stored(&peer.target()));
+                    });
+                    let stored = serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))?;
+                    record.deployment = self.deployment_for(&caller, stored)?;
+                    return Ok(record);
+                } else {
+                    return Err(lost("answered what is not a run"));
+                }
+            }
+        }
+    }
+
+    /// Gives a peer the archive of a module, unless it has it.
+    pub(super) async fn give_archive(&self, peer: &Peer, pin: &ModulePin, owner: &str) -> Result<(), NodeError> {
+        let path = format!("/v1/forward/archives/{}", pin.sha256);
+        let envelope = self.envelope(peer, &path, b"", owner, "", "");
+        match self.peers.send(peer, Method::GET, &path, &envelope, Vec::new()).await {
+            Ok(_) => return Ok(()),
+            Err(NodeError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let body = self.installs.read_archive(&pin.sha256).await?;
+        let envelope = self.envelope(peer, &path, &body, owner, "", "");
+        self.peers.send(peer, Method::PUT, &path, &envelope, body).await.map(|_| ())
+    }
+
+    /// Has a peer deploy a part of a deployment.
+    pub(super) async fn forward_deploy(
+        &self,
+        peer: &Peer,
+        request: &DeployRequest,
+        owner: &str,
+    ) -> Result<DeploymentView, NodeError> {
+        let path = "/v1/forward/deploy";
+        let body = serde_json::to_vec(request).map_err(NodeError::internal("write a deployment"))?;
+        let envelope = self.envelope(peer, path, &body, owner, "", "");
+        let response = self.peers.send(peer, Method::POST, path, &envelope, body).await?;
+        response
+            .json()
+            .await
+            .map_err(|_| NodeError::Upstream(format!("node `{}` answered what is not a deployment", peer.url)))
+    }
+}

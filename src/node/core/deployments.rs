@@ -1,0 +1,198 @@
+//! Deployments: a named one is an immutable revision, which goes live only when all of it, on all its nodes, is ready.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::{
+    Core, NodeError, Target,
+    addresses::{for_each_node, stored},
+    installs::Installed,
+};
+use crate::{
+    config::{Catalog, Deployment, ModuleConfigs, resolve},
+    module::ModuleId,
+    report::Reporter,
+    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
+};
+
+/// Installs at a time.
+const PARALLEL: usize = 4;
+
+/// Passes a deployment's steps on to whoever follows it.
+#[derive(Debug, Clone)]
+pub(in crate::node) struct Progress(pub(in crate::node) mpsc::UnboundedSender<DeployEvent>);
+
+impl Reporter for Progress {
+    fn step(&self, verb: &str, what: &str) {
+        // Nobody has to follow a deployment.
+        let _ = self.0.send(DeployEvent::Step { verb: verb.to_owned(), what: what.to_owned() });
+    }
+
+    fn warn(&self, message: &str) {
+        self.step("Warning", message);
+    }
+
+    fn detail(&self, _message: &str) {}
+}
+
+/// The modules of one deployment, as far as they are installed here.
+pub(super) struct Modules(HashMap<ModuleId, Arc<Installed>>);
+
+impl Catalog for Modules {
+    fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
+        self.0.get(id).map(|installed| &installed.configs)
+    }
+}
+
+impl Core {
+    /// Installs a set of modules, several at a time.
+    pub(super) async fn install_all(&self, pins: &[ModulePin], reporter: &dyn Reporter) -> Result<Modules, NodeError> {
+        let installs: Vec<BoxFuture<'_, _>> =
+            pins.iter().map(|pin| Box::pin(self.installs.install(pin, reporter)) as BoxFuture<'_, _>).collect();
+        let installed: Vec<Arc<Installed>> = stream::iter(installs).buffer_unordered(PARALLEL).try_collect().await?;
+        Ok(Modules(installed.into_iter().map(|installed| (installed.manifest.id.clone(), installed)).collect()))
+    }
+
+    /// Deploys: installs everything, resolves the configuration, warms the modules up, and only then makes the new
+    /// revision the live one. Doing the same again is fine.
+    pub(in crate::node) async fn deploy(
+        &self,
+        request: DeployRequest,
+        owner: String,
+        reporter: &dyn Reporter,
+    ) -> Result<DeploymentView, NodeError> {
+        let root = request
+            .modules
+            .iter()
+            .find(|pin| pin.id == request.root)
+            .ok_or_else(|| NodeError::Invalid(format!("`{}` is not among the modules to deploy", request.root)))?
+            .clone();
+        let modules = self.install_all(&request.modules, reporter).await?;
+        let given = request.deployment.clone().unwrap_or_default();
+        let mut deployment = resolve(&request.root, &given, &modules)?;
+        self.place(&mut deployment).await?;
+        self.deploy_on_peers(&deployment, &request, &owner, reporter).await?;
+        for installed in modules.0.values() {
+            if let Some(parent) = &installed.parent {
+                reporter.step("Warming", &installed.manifest.id.to_string());
+                parent.warm_up().await.map_err(|error| NodeError::Install {
+                    module: installed.manifest.id.to_string(),
+                    reason: error.to_string(),
+                })?;
+            }
+        }
+        let view = DeploymentView {
+            name: request.name.unwrap_or_else(|| request.root.name.to_string()),
+            revision: 0,
+            module: request.root,
+            version: root.version,
+            modules: request.modules,
+            owner: owner.clone(),
+            created: Timestamp::now(),
+            deployment,
+        };
+        let live = self.live(&view.name).await?;
+        if let Some(live) = live {
+            if live.owner != owner {
+                return Err(NodeError::Forbidden(format!("the deployment `{}` is another user's", view.name)));
+            }
+            let same = live.modules == view.modules && live.deployment == view.deployment && live.module == view.module;
+            if same {
+                return Ok(live);
+            }
+        }
+        self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+    }
+
+    /// The live revision of a name.
+    pub(in crate::node) async fn live(&self, name: &str) -> Result<Option<DeploymentView>, NodeError> {
+        let all = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
+        Ok(all.into_iter().find(|deployment| deployment.name == name))
+    }
+
+    /// Replaces every node of a deployment by its target.
+    pub(super) async fn place(&self, deployment: &mut Deployment) -> Result<(), NodeError> {
+        let mut entries = Vec::new();
+        for_each_node(deployment, &mut |node| entries.push(node.clone().unwrap_or_default()));
+        let mut targets = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            targets.push(self.peers.locate(entry, &self.id, self.addresses.port()).await?);
+        }
+        let mut targets = targets.iter();
+        for_each_node(deployment, &mut |node| *node = targets.next().map(stored));
+        Ok(())
+    }
+
+    /// Deploys on peers what the deployment places there: each such sub-deployment with the modules that it needs.
+    async fn deploy_on_peers(
+        &self,
+        deployment: &Deployment,
+        request: &DeployRequest,
+        owner: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<(), NodeError> {
+        let mut remote = Vec::new();
+        collect_remote(deployment, &mut remote);
+        for (short, id) in remote {
+            let peer = self.peers.peer(&short)?;
+            let modules = closure(&id, &request.modules);
+            reporter.step("Deploying", &format!("{id} on {}", peer.url));
+            for pin in &modules {
+                self.give_archive(&peer, pin, owner).await?;
+            }
+            let part = DeployRequest { name: None, root: id, modules, deployment: None };
+            self.forward_deploy(&peer, &part, owner).await?;
+        }
+        Ok(())
+    }
+
+    /// A stored deployment's modules, installed if they are not yet (after a restart).
+    pub(super) async fn modules_of(&self, view: &DeploymentView) -> Result<Modules, NodeError> {
+        self.install_all(&view.modules, &crate::report::Silent).await
+    }
+}
+
+impl Modules {
+    /// One of them.
+    pub(super) fn get(&self, id: &ModuleId) -> Option<&Arc<Installed>> {
+        self.0.get(id)
+    }
+}
+
+/// Sub-deployments on peers, each once.
+fn collect_remote(deployment: &Deployment, found: &mut Vec<(String, ModuleId)>) {
+    for (module_type, _, _) in crate::config::SUB_DEPLOYMENTS {
+        for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
+            let target = element.node.as_ref().and_then(super::addresses::target_text);
+            let name = element.module.as_ref().and_then(|module| module.name.as_deref());
+            if let Some(short) = target.filter(|text| *text != Target::Local.to_string())
+                && let Some(name) = name.and_then(|name| name.parse().ok())
+            {
+                let entry = (short.to_owned(), ModuleId { module_type, name });
+                if !found.contains(&entry) {
+                    found.push(entry);
+                }
+            }
+            collect_remote(element, found);
+        }
+    }
+}
+
+/// A module and all that it needs, out of a larger set.
+fn closure(id: &ModuleId, modules: &[ModulePin]) -> Vec<ModulePin> {
+    let mut wanted = vec![id.clone()];
+    let mut found: Vec<ModulePin> = Vec::new();
+    while let Some(id) = wanted.pop() {
+        if found.iter().any(|pin| pin.id == id) {
+            continue;
+        }
+        if let Some(pin) = modules.iter().find(|pin| pin.id == id) {
+            wanted.extend(pin.dependencies.iter().cloned());
+            found.push(pin.clone());
+        }
+    }
+    found
+}

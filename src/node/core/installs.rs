@@ -1,0 +1,178 @@
+//! Installed modules: fetched, verified, unpacked, with an environment and a warm parent. All of it is found by the
+//! archive's SHA-256, so that the same bytes are installed once.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use napt_registry_client::RegistryClient;
+
+use super::{
+    super::runtime::{Environments, Parent, PythonModule},
+    NodeError,
+};
+use crate::{
+    config::ModuleConfigs,
+    module::{Manifest, Runtime, package_dir_of},
+    package,
+    report::Reporter,
+    wire::ModulePin,
+};
+
+/// A module that is ready to run.
+#[derive(Debug)]
+pub(super) struct Installed {
+    pub(super) manifest: Manifest,
+    pub(super) configs: ModuleConfigs,
+    pub(super) python: PythonModule,
+    /// `None` for data.
+    pub(super) parent: Option<Parent>,
+}
+
+/// Where an install goes, once it is made.
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Installed>>>>;
+
+/// All installs of a node.
+#[derive(Debug)]
+pub(in crate::node) struct Installs {
+    archives: PathBuf,
+    modules: PathBuf,
+    environments: Environments,
+    registry: RegistryClient,
+    /// One install at a time for each archive.
+    ready: Mutex<HashMap<String, Slot>>,
+}
+
+impl Installs {
+    pub(super) fn new(data: &Path, environments: Environments, registry: RegistryClient) -> Self {
+        Installs {
+            archives: data.join("archives"),
+            modules: data.join("modules"),
+            environments,
+            registry,
+            ready: Mutex::default(),
+        }
+    }
+
+    fn archive(&self, sha256: &str) -> PathBuf {
+        self.archives.join(format!("{sha256}.napt"))
+    }
+
+    /// Whether an archive is here.
+    pub(in crate::node) fn has_archive(&self, sha256: &str) -> bool {
+        self.archive(sha256).is_file()
+    }
+
+    /// Keeps an uploaded archive, after checking that it is one and has this digest.
+    pub(in crate::node) async fn keep_archive(&self, sha256: &str, bytes: bytes::Bytes) -> Result<(), NodeError> {
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NodeError::Invalid("an archive is named by the 64 hex digits of its SHA-256".to_owned()));
+        }
+        let target = self.archive(sha256);
+        if target.is_file() {
+            return Ok(());
+        }
+        let (folder, sha256) = (self.archives.clone(), sha256.to_owned());
+        let kept = tokio::task::spawn_blocking(move || -> Result<(), NodeError> {
+            if crate::identity::body_digest(&bytes) != sha256 {
+                return Err(NodeError::Invalid("the archive's SHA-256 is not the one in the path".to_owned()));
+            }
+            let keep = NodeError::internal("keep an archive");
+            let write = || -> std::io::Result<tempfile::NamedTempFile> {
+                fs_err::create_dir_all(&folder)?;
+                let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+                std::io::Write::write_all(&mut file, &bytes)?;
+                file.as_file().sync_all()?;
+                Ok(file)
+            };
+            let file = write().map_err(keep)?;
+            package::inspect(file.path(), &package::Limits::default())
+                .map_err(|error| NodeError::Invalid(format!("the archive is refused: {error}")))?;
+            file.persist(&target).map_err(NodeError::internal("keep an archive"))?;
+            Ok(())
+        });
+        kept.await.map_err(NodeError::internal("keep an archive"))?
+    }
+
+    /// The bytes of an archive, for a peer.
+    pub(super) async fn read_archive(&self, sha256: &str) -> Result<Vec<u8>, NodeError> {
+        fs_err::tokio::read(self.archive(sha256)).await.map_err(NodeError::internal("read an archive"))
+    }
+
+    /// Fetches an archive from the registry unless it is here.
+    pub(super) async fn fetch(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<(), NodeError> {
+        if self.has_archive(&pin.sha256) {
+            return Ok(());
+        }
+        reporter.step("Fetching", &format!("{} {}", pin.id, pin.version));
+        fs_err::tokio::create_dir_all(&self.archives).await.map_err(NodeError::internal("make a folder"))?;
+        let id = &pin.id;
+        self.registry
+            .download(id.module_type.as_str(), id.name.as_str(), &pin.version, &pin.sha256, &self.archive(&pin.sha256))
+            .await
+            .map_err(|error| install_error(pin, &error))
+    }
+
+    /// Installs a module, once however often it is asked for at once.
+    pub(super) async fn install(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
+        let slot = self
+            .ready
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .entry(pin.sha256.clone())
+            .or_default()
+            .clone();
+        let mut slot = slot.lock().await;
+        let installed = match &*slot {
+            Some(installed) => installed.clone(),
+            None => slot.insert(self.make(pin, reporter).await?).clone(),
+        };
+        if installed.manifest.id != pin.id || installed.manifest.version != pin.version {
+            return Err(NodeError::Invalid(format!(
+                "the archive of `{} {}` holds `{} {}`",
+                pin.id, pin.version, installed.manifest.id, installed.manifest.version
+            )));
+        }
+        Ok(installed)
+    }
+
+    async fn make(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
+        self.fetch(pin, reporter).await?;
+        let (archive, sha256) = (self.archive(&pin.sha256), pin.sha256.clone());
+        let root = self.modules.join(&pin.sha256);
+        let target = root.clone();
+        let folder = self.modules.clone();
+        let unpacked = tokio::task::spawn_blocking(move || {
+            fs_err::create_dir_all(folder).map_err(NodeError::internal("make a folder"))?;
+            package::unpack(&archive, &sha256, &target, &package::Limits::default())
+                .map_err(|error| NodeError::Invalid(format!("the archive is refused: {error}")))
+        });
+        let contents = unpacked.await.map_err(NodeError::internal("unpack an archive"))??;
+        let manifest = contents.manifest;
+        reporter.step("Installing", &format!("{} {}", pin.id, pin.version));
+        let entry = manifest.entrypoint.trim_end_matches(".py").to_owned();
+        let package_dir = match manifest.runtime {
+            Runtime::Python => package_dir_of(&root, &manifest.id.name),
+            Runtime::Data => root.clone(),
+            Runtime::Rust => {
+                return Err(install_error(pin, &"this version of napt does not build Rust modules yet"));
+            }
+        };
+        let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let python = match manifest.runtime {
+            Runtime::Python => {
+                self.environments.prepare(&root, reporter).await.map_err(|error| install_error(pin, &error))?
+            }
+            Runtime::Data | Runtime::Rust => PathBuf::new(),
+        };
+        let python = PythonModule { python, root, package: manifest.id.name.to_string(), entry };
+        let parent = (manifest.runtime == Runtime::Python).then(|| Parent::new(python.clone()));
+        Ok(Arc::new(Installed { manifest, configs, python, parent }))
+    }
+}
+
+fn install_error(pin: &ModulePin, reason: &dyn std::fmt::Display) -> NodeError {
+    NodeError::Install { module: format!("{} {}", pin.id, pin.version), reason: reason.to_string() }
+}

@@ -1,0 +1,102 @@
+//! What a node is, whichever door it is asked through: installs, deployments, runs, users, storage, inference. A rule
+//! stands here, so that every door has it.
+
+mod access;
+mod addresses;
+mod calls;
+mod database;
+mod deployments;
+mod inference;
+mod installs;
+mod peers;
+mod runs;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+pub(in crate::node) use access::{Access, Caller, Proof};
+pub(in crate::node) use addresses::Target;
+pub(in crate::node) use database::{DatabaseError, ReadOptions};
+pub(in crate::node) use deployments::Progress;
+pub(in crate::node) use inference::ECHO;
+pub use inference::Provider;
+use napt_registry_client::RegistryClient;
+pub(in crate::node) use peers::ENVELOPE_HEADER;
+
+use self::{
+    addresses::Addresses, database::Database, inference::Inference, installs::Installs, peers::Peers, runs::Runs,
+};
+use super::{
+    Options,
+    error::NodeError,
+    runtime::{Caps, Environments},
+    store::{SqliteStore, Store},
+};
+use crate::identity::SecretKey;
+
+/// A node without its doors.
+#[derive(Debug)]
+pub(in crate::node) struct Core {
+    pub(in crate::node) key: SecretKey,
+    /// `node:` and the public key.
+    pub(in crate::node) id: String,
+    pub(in crate::node) options: Options,
+    pub(in crate::node) store: Arc<dyn Store>,
+    pub(in crate::node) access: Access,
+    pub(in crate::node) addresses: Addresses,
+    pub(in crate::node) inference: Inference,
+    pub(in crate::node) database: Database,
+    pub(in crate::node) installs: Installs,
+    pub(in crate::node) peers: Peers,
+    runs: Runs,
+    scratch: PathBuf,
+}
+
+impl Core {
+    /// Opens the node's data and prepares its parts. `address` is where its doors will be.
+    pub(in crate::node) async fn open(options: Options, address: SocketAddr) -> Result<Arc<Self>, NodeError> {
+        let data = options.data.clone();
+        fs_err::create_dir_all(&data).map_err(NodeError::internal("make its data folder"))?;
+        let credentials = crate::identity::CredentialStore::new(&data);
+        let key = credentials.key_or_create().map_err(NodeError::internal("read its key"))?;
+        let id = key.public().node_id();
+        let store: Arc<dyn Store> = Arc::new(
+            SqliteStore::open(&data.join("node.sqlite")).await.map_err(NodeError::internal("open its database"))?,
+        );
+        let scratch = data.join("scratch");
+        // What is left there is of runs that ended with an earlier process.
+        if scratch.exists() {
+            fs_err::remove_dir_all(&scratch).map_err(NodeError::internal("clear its scratch folder"))?;
+        }
+        fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
+        let environments =
+            Environments::new(data.join("environments"), options.installer.clone(), options.path.clone());
+        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
+        let core = Arc::new(Core {
+            access: Access::new(&options, store.clone()),
+            addresses: Addresses::new(id.clone(), address),
+            inference: Inference::new(options.provider.clone(), options.http.clone()),
+            database: Database::new(data.join("storage")),
+            installs: Installs::new(&data, environments, registry),
+            peers: Peers::new(options.peers.clone(), options.http.clone()),
+            runs: Runs::new(options.max_runs),
+            key,
+            id,
+            options,
+            store,
+            scratch,
+        });
+        core.recover().await?;
+        Ok(core)
+    }
+
+    /// Upper bounds of a run of a module that asks for these limits.
+    fn caps(&self, limits: &crate::module::Limits) -> Caps {
+        let caps = self.options.caps;
+        Caps {
+            timeout: caps.timeout.min(std::time::Duration::from_secs(limits.timeout_seconds)),
+            memory: caps.memory.min(limits.memory_bytes),
+            output: caps.output,
+            result: caps.result,
+        }
+    }
+}

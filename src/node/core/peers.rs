@@ -1,0 +1,175 @@
+//! Other nodes: who they are, and what is asked of them. A peer is one that the operator named; its key is learnt
+//! from its own door at that URL.
+
+use std::sync::Mutex;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use reqwest::{Method, Response};
+use url::Url;
+
+use super::{NodeError, addresses::Target};
+use crate::{
+    config::NodeEntry,
+    identity::PublicKey,
+    wire::{NodeInfo, Problem, SignedEnvelope},
+};
+
+/// Digits of a public key that name a peer in an address.
+const SHORT: usize = 16;
+
+/// The header that carries a [`SignedEnvelope`].
+pub(in crate::node) const ENVELOPE_HEADER: &str = "napt-envelope";
+
+/// A node that the operator trusts, both ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node) struct Peer {
+    /// `node:` and its public key.
+    pub id: String,
+    /// Where it is.
+    pub url: Url,
+}
+
+impl Peer {
+    fn short(&self) -> &str {
+        let key = self.id.trim_start_matches("node:");
+        &key[..SHORT.min(key.len())]
+    }
+
+    /// How calls address it.
+    pub(in crate::node) fn target(&self) -> Target {
+        Target::Peer(self.short().to_owned())
+    }
+}
+
+/// The node's peers.
+#[derive(Debug)]
+pub(in crate::node) struct Peers {
+    urls: Vec<Url>,
+    known: Mutex<Vec<Peer>>,
+    http: reqwest::Client,
+}
+
+impl Peers {
+    pub(super) fn new(urls: Vec<Url>, http: reqwest::Client) -> Self {
+        Peers { urls, known: Mutex::default(), http }
+    }
+
+    fn known(&self) -> Vec<Peer> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Reads the target of an address; `None` for one that is not a peer.
+    pub(super) fn target(&self, text: &str) -> Option<Target> {
+        if text == "local" {
+            return Some(Target::Local);
+        }
+        self.known().iter().find(|peer| peer.short() == text).map(Peer::target)
+    }
+
+    /// The peer of a target.
+    pub(super) fn peer(&self, short: &str) -> Result<Peer, NodeError> {
+        let known = self.known();
+        let peer = known.iter().find(|peer| peer.short() == short);
+        peer.cloned().ok_or_else(|| NodeError::missing(format!("node `{short}` is not a peer of this node")))
+    }
+
+    /// Asks those peers who they are that have not been asked with success yet.
+    async fn introduce(&self) {
+        for url in &self.urls {
+            if self.known().iter().any(|peer| peer.url == *url) {
+                continue;
+            }
+            let asked = async {
+                let response = self.http.get(url.join("v1/node").ok()?).send().await.ok()?;
+                response.json::<NodeInfo>().await.ok()
+            };
+            if let Some(info) = asked.await
+                && PublicKey::from_id(&info.id).is_ok()
+            {
+                let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                known.push(Peer { id: info.id, url: url.clone() });
+            }
+        }
+    }
+
+    /// Whether envelopes of this node are accepted.
+    pub(super) async fn trusts(&self, id: &str) -> bool {
+        if !self.known().iter().any(|peer| peer.id == id) {
+            self.introduce().await;
+        }
+        self.known().iter().any(|peer| peer.id == id)
+    }
+
+    /// Which node an entry of a deployment file means. `own` decides whether a host and port are this node's.
+    pub(super) async fn locate(&self, entry: &NodeEntry, own_id: &str, own_port: u16) -> Result<Target, NodeError> {
+        if let Some(text) = super::addresses::target_text(entry) {
+            return self
+                .target(text)
+                .ok_or_else(|| NodeError::missing(format!("node `{text}` is not a peer of this node")));
+        }
+        let id = entry.extra.get("id").and_then(|id| id.as_str());
+        if id == Some(own_id) {
+            return Ok(Target::Local);
+        }
+        let Some(given) = entry.name.as_deref().or(entry.ip.as_deref()).or(id) else { return Ok(Target::Local) };
+        let (host, port) = match Url::parse(given).ok().filter(Url::has_host) {
+            Some(url) => (url.host_str().unwrap_or_default().to_owned(), url.port_or_known_default()),
+            None => match given.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+                Some((host, port)) => (host.to_owned(), Some(port)),
+                None => (given.to_owned(), entry.user_communication_port),
+            },
+        };
+        // `localhost` is the node that resolves it, unless another port is meant.
+        let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        if loopback && port.is_none_or(|port| port == own_port) {
+            return Ok(Target::Local);
+        }
+        self.introduce().await;
+        let known = self.known();
+        let matching = known.iter().find(|peer| {
+            let same_host = peer.url.host_str() == Some(host.as_str())
+                || (loopback && matches!(peer.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
+            peer.id == given || (same_host && port.is_none_or(|port| peer.url.port_or_known_default() == Some(port)))
+        });
+        matching.map(Peer::target).ok_or_else(|| NodeError::NotFound {
+            what: format!("node `{given}` is not known to this node"),
+            hint: Some(format!(
+                "its operator can add it with `napt node --peer URL`; it answers to {}",
+                if known.is_empty() {
+                    "no peers now".to_owned()
+                } else {
+                    known.iter().map(|peer| format!("`{}`", peer.url)).collect::<Vec<_>>().join(", ")
+                }
+            )),
+        })
+    }
+
+    /// Sends a signed call to a peer.
+    pub(super) async fn send(
+        &self,
+        peer: &Peer,
+        method: Method,
+        path: &str,
+        envelope: &SignedEnvelope,
+        body: Vec<u8>,
+    ) -> Result<Response, NodeError> {
+        let unreachable = |error: &dyn std::fmt::Display| NodeError::Upstream(format!("node `{}`: {error}", peer.url));
+        let url = peer.url.join(path).map_err(|error| unreachable(&error))?;
+        let header = serde_json::to_vec(envelope).map_err(NodeError::internal("write an envelope"))?;
+        let response = self
+            .http
+            .request(method, url)
+            .header(ENVELOPE_HEADER, URL_SAFE_NO_PAD.encode(header))
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| unreachable(&error.without_url()))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let problem = response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default();
+        if status == 404 { Err(NodeError::missing(problem)) } else { Err(unreachable(&format!("{status}: {problem}"))) }
+    }
+}

@@ -1,0 +1,467 @@
+//! Runs: accepted, queued, performed, followed, cancelled, and picked up again after a restart.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use async_stream::stream;
+use futures_util::Stream;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        queue::{MemoryQueue, Queue},
+        runtime::{Ended, Execution, RunFrame, execute},
+        store::{StoredRun, deployment_of},
+    },
+    Core, NodeError,
+};
+use crate::{
+    config::{Deployment, merge, resolve},
+    identity::{SecretKey, random_hex},
+    module::ModuleId,
+    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
+};
+
+/// Lines that may wait to be stored before the module that prints them is held back.
+const LINES: usize = 1024;
+
+/// Events that a follower reads at a time.
+const PAGE: u32 = 500;
+
+/// How deep calls may nest.
+const MAX_DEPTH: u32 = 32;
+
+/// A run that has not ended.
+#[derive(Debug)]
+pub(in crate::node) struct ActiveRun {
+    pub(super) id: String,
+    /// Its credential's secret part; it dies with the run.
+    pub(super) secret: String,
+    pub(super) consumer: String,
+    pub(super) root: String,
+    depth: u32,
+    /// The modules that it may call.
+    pub(super) modules: Arc<DeploymentView>,
+    /// Cancelled when the run ends, however it does: its children end with it.
+    pub(super) cancel: CancellationToken,
+    /// The last event's number, and whether the run has ended.
+    progress: watch::Sender<(u64, bool)>,
+}
+
+impl ActiveRun {
+    /// The run's id.
+    pub(in crate::node) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Where a run comes from, other than from a user.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// A run of this node.
+    Local(Arc<ActiveRun>),
+    /// A run of a peer: root and parent as that node calls them.
+    Forwarded { root: String, parent: String },
+}
+
+/// A run to be accepted.
+#[derive(Debug)]
+pub(super) struct NewRun {
+    pub(super) module: ModuleId,
+    pub(super) inputs: Value,
+    pub(super) consumer: String,
+    pub(super) signature: String,
+    pub(super) given: Option<Deployment>,
+    pub(super) origin: Option<Origin>,
+}
+
+/// All runs that have not ended, and their turn.
+#[derive(Debug)]
+pub(super) struct Runs {
+    active: Mutex<HashMap<String, Arc<ActiveRun>>>,
+    queue: Box<dyn Queue>,
+    /// Only roots take a slot: a run that waits for its children holds none that they need.
+    slots: Arc<Semaphore>,
+}
+
+impl Runs {
+    pub(super) fn new(max_runs: usize) -> Self {
+        Runs {
+            active: Mutex::default(),
+            queue: Box::new(MemoryQueue::new()),
+            slots: Arc::new(Semaphore::new(max_runs.max(1))),
+        }
+    }
+}
+
+impl Core {
+    /// A run that has not ended.
+    pub(in crate::node) fn active(&self, id: &str) -> Option<Arc<ActiveRun>> {
+        self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn activate(&self, run: ActiveRun) -> Arc<ActiveRun> {
+        let run = Arc::new(run);
+        let mut active = self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        active.insert(run.id.clone(), run.clone());
+        run
+    }
+
+    /// Accepts a run: once this returns, it is durable. Roots wait for their turn, children start at once.
+    pub(super) async fn submit(self: &Arc<Self>, new: NewRun) -> Result<Arc<ActiveRun>, NodeError> {
+        if !(new.inputs.is_object() || new.inputs.is_null()) {
+            return Err(NodeError::Invalid("`inputs` must be a JSON object".to_owned()));
+        }
+        let parent = match &new.origin {
+            Some(Origin::Local(parent)) => Some(parent.clone()),
+            _ => None,
+        };
+        let modules = match &parent {
+            Some(parent) => parent.modules.clone(),
+            None => Arc::new(self.deployed(&new.module).await?),
+        };
+        let pin = modules.modules.iter().find(|pin| pin.id == new.module).ok_or_else(|| NodeError::NotFound {
+            what: format!("`{}` is not part of the deployment `{}`", new.module, modules.name),
+            hint: Some(format!("add it to `[dependencies]` of `{}` and deploy again", modules.module)),
+        })?;
+        let version = pin.version.clone();
+        let deployment = self.resolve_for_run(&new, &modules, parent.is_none()).await?;
+        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        if depth > MAX_DEPTH {
+            return Err(NodeError::Invalid(format!("calls are nested more than {MAX_DEPTH} deep")));
+        }
+        let id = Uuid::now_v7().simple().to_string();
+        let (root, parent_id) = match &new.origin {
+            None => (id.clone(), None),
+            Some(Origin::Local(parent)) => (parent.root.clone(), Some(parent.id.clone())),
+            Some(Origin::Forwarded { root, parent }) => (root.clone(), Some(parent.clone())),
+        };
+        let view = RunView {
+            id: id.clone(),
+            parent: parent_id,
+            root: root.clone(),
+            module: new.module,
+            version: Some(version),
+            consumer: new.consumer.clone(),
+            status: RunStatus::Pending,
+            inputs: new.inputs,
+            result: None,
+            error: None,
+            created: Timestamp::now(),
+            started: None,
+            finished: None,
+        };
+        let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
+        let stored = StoredRun { view: view.clone(), deployment, signature: new.signature };
+        self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
+        let active = self.activate(ActiveRun {
+            id: id.clone(),
+            secret: random_hex(16),
+            consumer: new.consumer,
+            root,
+            depth,
+            modules,
+            cancel: parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token()),
+            progress: watch::Sender::new((0, false)),
+        });
+        match &parent {
+            None if new.origin.is_none() => self.runs.queue.push(id).await,
+            _ => {
+                if let Some(parent) = &parent {
+                    let payload = EventPayload::Call { run: id, module: view.module, node: self.id.clone() };
+                    self.record(parent, vec![(Timestamp::now(), payload)]).await;
+                }
+                let core = self.clone();
+                let run = active.clone();
+                tokio::spawn(async move { core.perform(run).await });
+            }
+        }
+        Ok(active)
+    }
+
+    pub(super) async fn deployed(&self, id: &ModuleId) -> Result<DeploymentView, NodeError> {
+        let found = deployment_of(&*self.store, id).await.map_err(NodeError::internal("read its deployments"))?;
+        found.ok_or_else(|| NodeError::NotFound {
+            what: format!("`{id}` is not deployed on this node"),
+            hint: Some(format!("deploy it first: `napt deploy {id}`")),
+        })
+    }
+
+    /// What is given over what was deployed, resolved and placed.
+    pub(super) async fn resolve_for_run(
+        &self,
+        new: &NewRun,
+        modules: &DeploymentView,
+        is_root: bool,
+    ) -> Result<Deployment, NodeError> {
+        let mut given = new.given.clone().unwrap_or_default();
+        if is_root && modules.module == new.module {
+            let over = serde_json::to_value(&given).map_err(NodeError::internal("write a deployment"))?;
+            let under = serde_json::to_value(&modules.deployment).map_err(NodeError::internal("write a deployment"))?;
+            given = serde_json::from_value(merge(&over, &under))
+                .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {error}")))?;
+        }
+        let catalog = self.modules_of(modules).await?;
+        let mut deployment = resolve(&new.module, &given, &catalog)?;
+        self.place(&mut deployment).await?;
+        Ok(deployment)
+    }
+
+    /// Starts what turns queued runs into running ones.
+    pub(in crate::node) fn dispatch(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
+        let core = self.clone();
+        tokio::spawn(async move {
+            while let Ok(slot) = core.runs.slots.clone().acquire_owned().await {
+                let id = core.runs.queue.pop().await;
+                let Some(run) = core.active(&id) else { continue };
+                let core = core.clone();
+                tokio::spawn(async move {
+                    core.perform(run).await;
+                    drop(slot);
+                });
+            }
+        })
+    }
+
+    /// Sees a run through to its end, which is always stored.
+    async fn perform(self: Arc<Self>, run: Arc<ActiveRun>) {
+        let ended = match self.attempt(&run).await {
+            Ok(ended) => ended,
+            Err(error) => Ended::Failed(error.problem().detail),
+        };
+        let (status, result, error) = match ended {
+            Ended::Completed(result) => (RunStatus::Completed, Some(result), None),
+            Ended::Failed(error) => (RunStatus::Error, None, Some(error)),
+            Ended::Cancelled => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
+        };
+        self.end(&run, status, result, error).await;
+    }
+
+    async fn end(&self, run: &ActiveRun, status: RunStatus, result: Option<String>, error: Option<String>) {
+        run.cancel.cancel();
+        let now = Timestamp::now();
+        if let Err(error) = self.store.finish_run(&run.id, status, result, error.clone(), now).await {
+            // It is found unfinished at the next start, and ended there.
+            tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store a run's end");
+        }
+        self.record(run, vec![(now, EventPayload::Status { status, message: error })]).await;
+        self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
+        run.progress.send_modify(|(_, ended)| *ended = true);
+    }
+
+    /// Stores events and wakes followers.
+    pub(super) async fn record(&self, run: &ActiveRun, events: Vec<(Timestamp, EventPayload)>) {
+        match self.store.append_events(&run.id, events).await {
+            Ok(seq) => run.progress.send_modify(|(last, _)| *last = seq),
+            Err(error) => tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store events"),
+        }
+    }
+
+    async fn attempt(&self, run: &ActiveRun) -> Result<Ended, NodeError> {
+        if run.cancel.is_cancelled() {
+            return Ok(Ended::Cancelled);
+        }
+        let stored = self.stored_run(&run.id).await?;
+        let modules = self.modules_of(&run.modules).await?;
+        let installed = modules
+            .get(&stored.view.module)
+            .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
+            .clone();
+        let Some(parent) = &installed.parent else {
+            return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
+        };
+        let started = Timestamp::now();
+        self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
+        let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
+        self.record(run, vec![(started, processing)]).await;
+
+        let scratch = tempfile::Builder::new()
+            .prefix(&format!("{}-", run.id))
+            .tempdir_in(&self.scratch)
+            .map_err(NodeError::internal("make a scratch folder"))?;
+        let delegate = SecretKey::generate();
+        let key_file = scratch.path().join("delegate.key");
+        crate::identity::write_private(&key_file, delegate.to_hex().as_bytes())
+            .map_err(NodeError::internal("write a delegate key"))?;
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        let credential = format!("{}.local:{}", run.id, run.secret);
+        let env = HashMap::from([
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            ("HOME".to_owned(), text(scratch.path())),
+            ("TMPDIR".to_owned(), text(scratch.path())),
+            ("PRIVATE_KEY".to_owned(), delegate.to_hex()),
+            ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
+            ("NAPT_RUN_ID".to_owned(), run.id.clone()),
+            ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
+            ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
+        ]);
+        let package = &installed.python.package;
+        let execution = Execution {
+            run: run.id.clone(),
+            frame: RunFrame {
+                root: installed.python.root.clone(),
+                module: format!("{package}.{}", installed.python.entry),
+                function: installed.python.entry.clone(),
+                schemas: format!("{package}.schemas"),
+                memory: self.caps(&installed.manifest.limits).memory,
+                env,
+                module_run: self.module_run(run, &stored, started)?,
+            },
+            caps: self.caps(&installed.manifest.limits),
+            secret: run.secret.clone(),
+        };
+        let (lines, received) = mpsc::channel(LINES);
+        let (ended, ()) =
+            tokio::join!(execute(parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+        Ok(ended)
+    }
+
+    /// What the module's function gets, as Naptha's node gives it.
+    fn module_run(&self, run: &ActiveRun, stored: &StoredRun, started: Timestamp) -> Result<Value, NodeError> {
+        let mut deployment: Deployment = serde_json::from_value(stored.deployment.clone())
+            .map_err(NodeError::internal("read a stored deployment"))?;
+        self.addresses.for_run(&mut deployment, &run.id, &run.secret);
+        Ok(json!({
+            "id": run.id,
+            "consumer_id": run.consumer,
+            "inputs": stored.view.inputs,
+            "deployment": deployment,
+            "orchestrator_runs": [],
+            "status": "running",
+            "error": false,
+            "results": [],
+            "error_message": null,
+            "created_time": naptha_time(stored.view.created),
+            "start_processing_time": naptha_time(started),
+            "completed_time": null,
+            "duration": null,
+            "input_schema_ipfs_hash": null,
+            "signature": stored.signature,
+        }))
+    }
+
+    async fn keep_lines(&self, run: &ActiveRun, mut lines: mpsc::Receiver<(&'static str, String)>) {
+        let mut batch = Vec::new();
+        while lines.recv_many(&mut batch, LINES).await > 0 {
+            let now = Timestamp::now();
+            let events = batch
+                .drain(..)
+                .map(|(stream, text)| (now, EventPayload::Line { stream: stream.to_owned(), text }))
+                .collect();
+            self.record(run, events).await;
+        }
+    }
+
+    /// A run as it is stored.
+    pub(in crate::node) async fn stored_run(&self, id: &str) -> Result<StoredRun, NodeError> {
+        let run = self.store.run(id).await.map_err(NodeError::internal("read a run"))?;
+        run.ok_or_else(|| NodeError::missing(format!("there is no run `{id}`")))
+    }
+
+    /// Waits for a run's end.
+    pub(in crate::node) async fn wait(&self, run: &ActiveRun) -> Result<StoredRun, NodeError> {
+        // The sender lives in the run itself.
+        let _ = run.progress.subscribe().wait_for(|(_, ended)| *ended).await;
+        self.stored_run(&run.id).await
+    }
+
+    /// Asks a run to end. Asking again, or after its end, is fine.
+    pub(in crate::node) fn cancel(&self, id: &str) {
+        if let Some(run) = self.active(id) {
+            run.cancel.cancel();
+        }
+    }
+
+    /// A run's events after a number, and live ones until its end.
+    pub(in crate::node) fn follow(
+        self: &Arc<Self>,
+        id: String,
+        mut after: u64,
+    ) -> impl Stream<Item = Result<RunEvent, NodeError>> + Send + use<> {
+        let core = self.clone();
+        stream! {
+            loop {
+                // Looked up before the events are read, so that none can slip in between.
+                let active = core.active(&id);
+                let mut progress = active.as_ref().map(|run| run.progress.subscribe());
+                if let Some(progress) = &mut progress {
+                    progress.mark_unchanged();
+                }
+                let events = match core.store.events(&id, after, PAGE).await {
+                    Ok(events) => events,
+                    Err(error) => {
+                        yield Err(NodeError::internal("read events")(error));
+                        return;
+                    }
+                };
+                let full = events.len() == PAGE as usize;
+                for event in events {
+                    after = event.seq;
+                    let is_final =
+                        matches!(&event.payload, EventPayload::Status { status, .. } if status.is_final());
+                    yield Ok(event);
+                    if is_final {
+                        return;
+                    }
+                }
+                match progress {
+                    _ if full => {}
+                    Some(mut progress) => {
+                        // The run itself is dropped only after its end is stored.
+                        drop(active);
+                        let _ = progress.changed().await;
+                    }
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// After a restart: what was running has ended, what was waiting waits again.
+    pub(super) async fn recover(self: &Arc<Self>) -> Result<(), NodeError> {
+        let unfinished = self.store.unfinished_runs().await.map_err(NodeError::internal("read unfinished runs"))?;
+        for (id, status, parent) in unfinished {
+            let stored = self.stored_run(&id).await?;
+            let waits = status == RunStatus::Pending && parent.is_none();
+            let modules = if waits { self.deployed(&stored.view.module).await.ok() } else { None };
+            let run = ActiveRun {
+                id: id.clone(),
+                secret: random_hex(16),
+                consumer: stored.view.consumer,
+                root: stored.view.root,
+                depth: 0,
+                modules: Arc::new(modules.clone().unwrap_or_else(|| empty_view(&stored.view.module))),
+                cancel: CancellationToken::new(),
+                progress: watch::Sender::new((0, false)),
+            };
+            if modules.is_some() {
+                self.activate(run);
+                self.runs.queue.push(id).await;
+            } else {
+                self.end(&run, RunStatus::Error, None, Some("node restarted".to_owned())).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A deployment without modules, for a run that only has to be ended.
+fn empty_view(id: &ModuleId) -> DeploymentView {
+    DeploymentView {
+        name: String::new(),
+        revision: 0,
+        module: id.clone(),
+        version: semver::Version::new(0, 0, 0),
+        modules: Vec::new(),
+        owner: String::new(),
+        created: Timestamp::UNIX_EPOCH,
+        deployment: Deployment::default(),
+    }
+}

@@ -1,0 +1,66 @@
+//! The doors: each a thin adapter from a protocol to the core.
+
+mod answer;
+mod forward;
+mod naptha;
+mod request;
+mod storage;
+mod v1;
+mod websocket;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::answer::Refusal;
+use super::{NodeError, Shared};
+
+/// The largest request: an archive.
+const MAX_BODY: usize = 64 << 20;
+
+/// All doors of a node, on one port.
+pub(super) fn router(core: Shared) -> Router {
+    Router::new()
+        .route("/health", get(naptha::health))
+        .route("/v1/node", get(v1::node))
+        .route("/v1/tokens", post(v1::new_token))
+        .route("/v1/archives/{sha256}", get(v1::has_archive).put(v1::put_archive))
+        .route("/v1/deployments", get(v1::deployments).post(v1::deploy))
+        .route("/v1/runs", get(v1::runs).post(v1::run))
+        .route("/v1/runs/{id}", get(v1::run_view))
+        .route("/v1/runs/{id}/events", get(v1::events))
+        .route("/v1/runs/{id}/cancel", post(v1::cancel))
+        .route("/v1/forward/run/{module_type}", post(forward::run))
+        .route("/v1/forward/deploy", post(forward::deploy))
+        .route("/v1/forward/archives/{sha256}", get(forward::has_archive).put(forward::put_archive))
+        .route("/user/check", post(naptha::check_user))
+        .route("/user/register", post(naptha::register_user))
+        .route("/inference/models", get(naptha::models))
+        .route("/inference/chat/completions", post(naptha::chat))
+        .route("/storage/db/create/{table}", post(storage::create))
+        .route("/storage/db/read/{table}", get(storage::read))
+        .route("/storage/db/list/{table}", get(storage::list))
+        .route("/storage/db/update/{table}", put(storage::update))
+        .route("/storage/db/delete/{table}", axum::routing::delete(storage::delete))
+        .route("/ws/user/check/{client}", get(websocket::check_user))
+        .route("/ws/user/register/{client}", get(websocket::register_user))
+        .route("/ws/{module_type}/run/{client}", get(websocket::run))
+        .route("/{module_type}/create", post(naptha::create))
+        .route("/{module_type}/run", post(naptha::run))
+        .route("/{module_type}/check", post(naptha::check))
+        .fallback(missing)
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| -> Response {
+            (StatusCode::INTERNAL_SERVER_ERROR, "the node has a defect and could not answer").into_response()
+        }))
+        .with_state(core)
+}
+
+async fn missing(uri: axum::http::Uri) -> Refusal {
+    NodeError::missing(format!("this node has no `{}`", uri.path())).into()
+}

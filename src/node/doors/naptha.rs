@@ -1,0 +1,133 @@
+//! Naptha's HTTP door, as `naptha-sdk` 1.0.5 uses it.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Refusal, request::Authenticated};
+use crate::{
+    config::Deployment,
+    identity::PublicKey,
+    module::ModuleType,
+    node::{NodeError, Shared, core::Caller},
+    wire::{RunInput, RunRecord, UserReply},
+};
+
+/// That the node is there.
+pub(super) async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok!!!", "communication_protocol": "http" }))
+}
+
+/// The module type of a path; a wrong one is told with the right ones.
+pub(super) fn runnable(text: &str) -> Result<ModuleType, NodeError> {
+    text.parse::<ModuleType>().ok().filter(|kind| kind.is_runnable()).ok_or_else(|| NodeError::NotFound {
+        what: format!("Invalid module type: {text}"),
+        hint: Some("the types are orchestrator, agent, tool, kb, memory, environment".to_owned()),
+    })
+}
+
+/// The resolved deployment of a module that is deployed here.
+pub(super) async fn create(
+    State(core): State<Shared>,
+    Path(module_type): Path<String>,
+    request: Authenticated,
+) -> Result<Json<Value>, Refusal> {
+    let module_type = runnable(&module_type)?;
+    let given: Deployment = request.json()?;
+    Ok(Json(core.create(&request.caller, module_type, given).await?))
+}
+
+/// Starts a run; the body wraps its input as `<type>_run_input`.
+pub(super) async fn run(
+    State(core): State<Shared>,
+    Path(module_type): Path<String>,
+    request: Authenticated,
+) -> Result<Json<RunRecord>, Refusal> {
+    let module_type = runnable(&module_type)?;
+    let mut body: Map<String, Value> = request.json()?;
+    let wrapper = format!("{module_type}_run_input");
+    let input = body.remove(&wrapper).ok_or_else(|| NodeError::Invalid(format!("the request has no `{wrapper}`")))?;
+    let input: RunInput = serde_json::from_value(input)
+        .map_err(|error| NodeError::Invalid(format!("the `{wrapper}` is not as expected: {error}")))?;
+    let run = core.run_naptha(&request.caller, module_type, input).await?;
+    let stored = core.stored_run(run.id()).await?;
+    Ok(Json(core.record_for(&request.caller, &stored)?))
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckRequest {
+    id: Option<String>,
+}
+
+/// Where a run stands. Only `id` of the record that is sent matters.
+pub(super) async fn check(
+    State(core): State<Shared>,
+    Path(module_type): Path<String>,
+    request: Authenticated,
+) -> Result<Json<RunRecord>, Refusal> {
+    let module_type = runnable(&module_type)?;
+    let asked: CheckRequest = request.json()?;
+    let id = asked.id.ok_or_else(|| NodeError::Invalid("the run record has no `id`".to_owned()))?;
+    let stored = core.stored_run(&id).await?;
+    let theirs = request.caller == Caller::Open || stored.view.consumer == request.caller.consumer(None)?;
+    if !theirs || stored.view.module.module_type != module_type {
+        return Err(NodeError::missing(format!("there is no {module_type} run `{id}`")).into());
+    }
+    Ok(Json(core.record_for(&request.caller, &stored)?))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct UserRequest {
+    public_key: String,
+}
+
+impl UserRequest {
+    fn key(&self) -> Result<PublicKey, NodeError> {
+        self.public_key.parse().map_err(|error: crate::identity::KeyError| NodeError::Invalid(error.to_string()))
+    }
+}
+
+/// Whether a user is known.
+pub(super) async fn user_check(core: &Shared, request: &UserRequest) -> Result<UserReply, NodeError> {
+    let key = request.key()?;
+    let known = core.store.knows_user(&key.user_id()).await.map_err(NodeError::internal("look up a user"))?;
+    Ok(UserReply { public_key: key.to_string(), id: known.then(|| key.user_id()), is_registered: Some(known) })
+}
+
+/// Makes a user known: oneself with a credential, anybody on an open node.
+pub(super) async fn user_register(
+    core: &Shared,
+    caller: &Caller,
+    request: &UserRequest,
+) -> Result<UserReply, NodeError> {
+    let key = request.key()?;
+    caller.consumer(Some(&key.user_id()))?;
+    core.store.put_user(&key.user_id()).await.map_err(NodeError::internal("register a user"))?;
+    Ok(UserReply { public_key: key.to_string(), id: Some(key.user_id()), is_registered: None })
+}
+
+/// Whether a user is known, over HTTP.
+pub(super) async fn check_user(State(core): State<Shared>, request: Authenticated) -> Result<Json<UserReply>, Refusal> {
+    Ok(Json(user_check(&core, &request.json()?).await?))
+}
+
+/// Makes a user known, over HTTP.
+pub(super) async fn register_user(
+    State(core): State<Shared>,
+    request: Authenticated,
+) -> Result<Json<UserReply>, Refusal> {
+    Ok(Json(user_register(&core, &request.caller, &request.json()?).await?))
+}
+
+/// The models that are certainly there.
+pub(super) async fn models(State(core): State<Shared>, _request: Authenticated) -> Json<Value> {
+    Json(core.inference.models())
+}
+
+/// A chat completion.
+pub(super) async fn chat(State(core): State<Shared>, request: Authenticated) -> Result<Json<Value>, Refusal> {
+    Ok(Json(core.inference.chat(request.json()?).await?))
+}

@@ -1,0 +1,85 @@
+//! What a request carries: who sends it, and its body.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{FromRequest, Request},
+    http::{header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use super::{MAX_BODY, Refusal};
+use crate::node::{
+    NodeError, Shared,
+    core::{Caller, Proof},
+};
+
+/// A request whose sender has been judged, with its body.
+#[derive(Debug)]
+pub(super) struct Authenticated {
+    pub(super) caller: Caller,
+    pub(super) body: Bytes,
+}
+
+impl Authenticated {
+    /// The body as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, NodeError> {
+        parse_json(&self.body)
+    }
+
+    /// The caller, if it is a user and not a module.
+    pub(super) fn user(&self) -> Result<String, NodeError> {
+        match &self.caller {
+            Caller::Run { .. } => Err(NodeError::Forbidden("a module cannot do this".to_owned())),
+            caller => caller.consumer(None),
+        }
+    }
+}
+
+/// JSON of a body; the error says where it is wrong, and does not repeat it.
+pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, NodeError> {
+    let deserializer = &mut serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        NodeError::Invalid(format!("the request is not as expected at `{path}`: {}", error.inner()))
+    })
+}
+
+pub(super) fn authorization(parts: &Parts) -> Option<&str> {
+    // Bytes that are not text are not a credential either; `Proof::parse` refuses the empty one.
+    parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""))
+}
+
+/// Reads a body up to the limit.
+pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
+    to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|_| NodeError::TooLarge(format!("the request is incomplete, or larger than {} MiB", MAX_BODY >> 20)))
+}
+
+/// Judges the sender of a request without a body (a WebSocket's opening).
+pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> Result<Caller, NodeError> {
+    let proof = Proof::parse(authorization(parts))?;
+    // A web page must not use an open node behind its visitor's back.
+    if matches!(proof, Proof::None) && parts.headers.contains_key(header::ORIGIN) {
+        return Err(NodeError::Forbidden("requests of web pages need a credential".to_owned()));
+    }
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    core.authenticate(proof, (parts.method.as_str(), host, target), body).await
+}
+
+impl FromRequest<Shared> for Authenticated {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, core: &Shared) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        // Only a signature needs the body to be judged: everybody else is before anything large is read.
+        if matches!(Proof::parse(authorization(&parts))?, Proof::Signature(_)) {
+            let body = read_body(body).await?;
+            let caller = authenticate(core, &parts, &body).await?;
+            return Ok(Authenticated { caller, body });
+        }
+        let caller = authenticate(core, &parts, b"").await?;
+        Ok(Authenticated { caller, body: read_body(body).await? })
+    }
+}

@@ -1,0 +1,214 @@
+//! napt's own API.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{Stream, StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::{Refusal, request::Authenticated};
+use crate::{
+    identity::Token,
+    node::{
+        NodeError, Shared,
+        core::{Caller, ECHO, Progress},
+        store::RunFilter,
+    },
+    wire::{DeployEvent, DeployRequest, DeploymentView, NewToken, NodeInfo, RunRequest, RunView, TokenView},
+};
+
+/// Longest life of a token, in seconds.
+const MAX_TOKEN_LIFE: u64 = 365 * 24 * 3600;
+
+/// Who this node is.
+pub(super) async fn node(State(core): State<Shared>) -> Json<NodeInfo> {
+    Json(NodeInfo {
+        id: core.id.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        open: core.options.open,
+        models: vec![ECHO.to_owned()],
+        registry: core.options.registry.to_string(),
+    })
+}
+
+/// Makes a token for clients that cannot sign requests.
+pub(super) async fn new_token(
+    State(core): State<Shared>,
+    request: Authenticated,
+) -> Result<(StatusCode, Json<TokenView>), Refusal> {
+    let Caller::User(user) = &request.caller else {
+        return Err(NodeError::Forbidden("only a user with a key can make a token".to_owned()).into());
+    };
+    let wanted: NewToken = request.json()?;
+    let seconds = i64::try_from(wanted.expires_in.clamp(1, MAX_TOKEN_LIFE)).unwrap_or(i64::MAX);
+    let expires = Timestamp::now() + SignedDuration::from_secs(seconds);
+    let token = Token::generate();
+    core.store
+        .put_token(&token.hash(), &wanted.name, user, expires)
+        .await
+        .map_err(NodeError::internal("keep a token"))?;
+    Ok((StatusCode::CREATED, Json(TokenView { name: wanted.name, token: token.reveal().to_owned(), expires })))
+}
+
+/// Whether an archive is here.
+pub(super) async fn has_archive(
+    State(core): State<Shared>,
+    Path(sha256): Path<String>,
+    request: Authenticated,
+) -> Result<StatusCode, Refusal> {
+    request.user()?;
+    if core.installs.has_archive(&sha256) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(NodeError::missing("the archive is not here").into())
+    }
+}
+
+/// Keeps an archive for a deployment.
+pub(super) async fn put_archive(
+    State(core): State<Shared>,
+    Path(sha256): Path<String>,
+    request: Authenticated,
+) -> Result<StatusCode, Refusal> {
+    request.user()?;
+    core.installs.keep_archive(&sha256, request.body).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// The live revisions.
+pub(super) async fn deployments(
+    State(core): State<Shared>,
+    request: Authenticated,
+) -> Result<Json<Vec<DeploymentView>>, Refusal> {
+    request.user()?;
+    Ok(Json(core.store.deployments().await.map_err(NodeError::internal("read its deployments"))?))
+}
+
+/// Deploys, telling each step. It goes on when the client leaves; asking again gives the same deployment.
+pub(super) async fn deploy(
+    State(core): State<Shared>,
+    request: Authenticated,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+    let owner = request.user()?;
+    let wanted: DeployRequest = request.json()?;
+    let (sender, events) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let progress = Progress(sender.clone());
+        let last = match core.deploy(wanted, owner, &progress).await {
+            Ok(deployment) => DeployEvent::Ready { deployment },
+            Err(error) => DeployEvent::Failed { problem: error.problem() },
+        };
+        // The client may have left.
+        let _ = sender.send(last);
+    });
+    let events = UnboundedReceiverStream::new(events).map(|event| Ok(as_event(None, &event)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+fn as_event(id: Option<u64>, value: &impl serde::Serialize) -> Event {
+    let event = Event::default().data(serde_json::to_string(value).unwrap_or_default());
+    match id {
+        Some(id) => event.id(id.to_string()),
+        None => event,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RunsQuery {
+    #[serde(default)]
+    all: bool,
+    root: Option<String>,
+    limit: Option<u32>,
+}
+
+/// The caller's runs: roots, all, or one tree.
+pub(super) async fn runs(
+    State(core): State<Shared>,
+    Query(query): Query<RunsQuery>,
+    request: Authenticated,
+) -> Result<Json<Vec<RunView>>, Refusal> {
+    let consumer = request.user()?;
+    let read = NodeError::internal("read its runs");
+    if let Some(root) = query.root {
+        visible(&core, &request.caller, &root).await?;
+        return Ok(Json(core.store.tree(&root).await.map_err(read)?));
+    }
+    let filter = RunFilter { consumer: Some(consumer), roots: !query.all, limit: query.limit.unwrap_or(50).min(1000) };
+    Ok(Json(core.store.runs(filter).await.map_err(read)?))
+}
+
+/// Accepts a run.
+pub(super) async fn run(
+    State(core): State<Shared>,
+    request: Authenticated,
+) -> Result<(StatusCode, Json<RunView>), Refusal> {
+    let wanted: RunRequest = request.json()?;
+    let run = core.run(&request.caller, wanted).await?;
+    let stored = core.stored_run(run.id()).await?;
+    Ok((StatusCode::CREATED, Json(stored.view)))
+}
+
+/// Fails unless the caller may see the run: it is theirs, or they are of its tree.
+async fn visible(core: &Shared, caller: &Caller, id: &str) -> Result<RunView, NodeError> {
+    let view = core.stored_run(id).await?.view;
+    if view.consumer == caller.consumer(None)? || *caller == Caller::Open {
+        Ok(view)
+    } else {
+        // As if it were not there, so that ids cannot be tried out.
+        Err(NodeError::missing(format!("there is no run `{id}`")))
+    }
+}
+
+/// One run.
+pub(super) async fn run_view(
+    State(core): State<Shared>,
+    Path(id): Path<String>,
+    request: Authenticated,
+) -> Result<Json<RunView>, Refusal> {
+    Ok(Json(visible(&core, &request.caller, &id).await?))
+}
+
+/// Asks a run to end.
+pub(super) async fn cancel(
+    State(core): State<Shared>,
+    Path(id): Path<String>,
+    request: Authenticated,
+) -> Result<StatusCode, Refusal> {
+    visible(&core, &request.caller, &id).await?;
+    core.cancel(&id);
+    Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct EventsQuery {
+    after: Option<u64>,
+}
+
+/// A run's events, from the first or after a number, and live until its end.
+pub(super) async fn events(
+    State(core): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+    request: Authenticated,
+) -> Result<Response, Refusal> {
+    visible(&core, &request.caller, &id).await?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let events = core.follow(id, query.after.or(last).unwrap_or(0)).flat_map(|event| match event {
+        Ok(event) => stream::iter(Some(Ok::<_, Infallible>(as_event(Some(event.seq), &event)))),
+        // The stream ends, and the client asks again from the last number.
+        Err(_) => stream::iter(None),
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
+}

@@ -1,0 +1,123 @@
+//! What goes wrong in a node: one enum for the core, turned into problem JSON at every door.
+
+use crate::{
+    config::ConfigError,
+    report::{Fault, Kind},
+    wire::Problem,
+};
+
+/// Why a node refuses or fails.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// No credential, or one that does not hold.
+    #[error("{0}")]
+    Unauthorised(String),
+    /// A credential that does not allow this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing.
+    #[error("{what}")]
+    NotFound {
+        /// What is missing.
+        what: String,
+        /// What there is instead, or how to get it.
+        hint: Option<String>,
+    },
+    /// The request makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// A configuration that cannot be resolved.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The request is larger than the node allows.
+    #[error("{0}")]
+    TooLarge(String),
+    /// It is there already, and differs.
+    #[error("{0}")]
+    Conflict(String),
+    /// A module cannot be installed.
+    #[error("cannot install `{module}`: {reason}")]
+    Install {
+        /// The module with its version.
+        module: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another server is needed and does not answer as it should.
+    #[error("{0}")]
+    Upstream(String),
+    /// The node cannot do its own work. Only its log says why.
+    #[error("the node failed to {what}")]
+    Internal {
+        /// What it was doing.
+        what: &'static str,
+        /// For the log.
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+impl NodeError {
+    /// Something of this name is missing.
+    pub(in crate::node) fn missing(what: impl Into<String>) -> Self {
+        NodeError::NotFound { what: what.into(), hint: None }
+    }
+
+    /// Wraps an error of the node's own work.
+    pub(in crate::node) fn internal<E: Into<anyhow::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| NodeError::Internal { what, source: error.into() }
+    }
+
+    /// The HTTP status.
+    pub(in crate::node) fn status(&self) -> u16 {
+        match self {
+            NodeError::Unauthorised(_) => 401,
+            NodeError::Forbidden(_) => 403,
+            NodeError::NotFound { .. } => 404,
+            NodeError::Conflict(_) => 409,
+            NodeError::TooLarge(_) => 413,
+            NodeError::Invalid(_) | NodeError::Config(_) => 422,
+            NodeError::Install { .. } | NodeError::Internal { .. } => 500,
+            NodeError::Upstream(_) => 502,
+        }
+    }
+
+    /// The error as it is sent; an internal one is logged instead.
+    pub(in crate::node) fn problem(&self) -> Problem {
+        if let NodeError::Internal { what, source } = self {
+            tracing::error!(error = format!("{source:#}"), "failed to {what}");
+        }
+        Problem {
+            problem_type: "about:blank".to_owned(),
+            title: axum::http::StatusCode::from_u16(self.status())
+                .ok()
+                .and_then(|status| status.canonical_reason())
+                .unwrap_or_default()
+                .to_owned(),
+            status: self.status(),
+            detail: self.to_string(),
+            hint: self.hint(),
+        }
+    }
+}
+
+impl Fault for NodeError {
+    fn kind(&self) -> Kind {
+        match self {
+            NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
+            NodeError::Conflict(_) => Kind::Conflict,
+            NodeError::Upstream(_) => Kind::Network,
+            NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
+            _ => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            NodeError::NotFound { hint, .. } => hint.clone(),
+            NodeError::Config(error) => error.hint(),
+            NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The node: doors (napt's `/v1`, Naptha's HTTP and WebSocket) over one core of installs, deployments, runs, runtimes,
+//! storage and inference. All doors are on one port.
+
+mod core;
+mod doors;
+mod error;
+mod queue;
+mod runtime;
+mod store;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+pub use self::core::Provider;
+pub use error::NodeError;
+pub use runtime::Caps;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::core::Core;
+
+/// How a node is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where it keeps everything.
+    pub data: PathBuf,
+    /// Where it fetches modules from.
+    pub registry: Url,
+    /// Users that it admits: `user:` and a public key. The operator's own belongs here.
+    pub users: Vec<String>,
+    /// Whether clients without credentials are let in. Only on the loopback.
+    pub open: bool,
+    /// Nodes that it trusts, both ways.
+    pub peers: Vec<Url>,
+    /// Where models other than the built-in one are.
+    pub provider: Option<Provider>,
+    /// Root runs at a time.
+    pub max_runs: usize,
+    /// Upper bounds of every run.
+    pub caps: Caps,
+    /// For calls to registry, peers and providers.
+    pub http: reqwest::Client,
+    /// Variables that package installers need to reach the network.
+    pub installer: Vec<(String, String)>,
+    /// `PATH`, to find Python and its installer.
+    pub path: String,
+}
+
+/// A node that is being served.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its id: `node:` and its public key.
+    pub id: String,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    dispatcher: JoinHandle<()>,
+}
+
+/// Starts a node; it is ready when this returns.
+pub async fn serve(options: Options) -> Result<Running, NodeError> {
+    if options.open && !options.listen.ip().is_loopback() {
+        return Err(NodeError::Invalid(
+            "`--open` lets everybody in, so it goes only with a loopback address such as 127.0.0.1".to_owned(),
+        ));
+    }
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| NodeError::Conflict(format!("cannot listen on {}: {error}", options.listen)))?;
+    let address = listener.local_addr().map_err(NodeError::internal("learn its own address"))?;
+    let core = Core::open(options, address).await?;
+    let dispatcher = core.dispatch();
+    let stop = CancellationToken::new();
+    let id = core.id.clone();
+    let app = doors::router(core);
+    let stopped = stop.clone();
+    let server = tokio::spawn(async move {
+        axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
+    });
+    Ok(Running { address, id, stop, server, dispatcher })
+}
+
+impl Running {
+    /// Where it is reached from this machine.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops serving. Runs that have not ended are ended at the next start.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.dispatcher.abort();
+        // Connections that stay open (followers of runs) are cut off after a moment.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.server).await;
+    }
+}
+
+/// For the doors: the core, shared.
+type Shared = Arc<Core>;

@@ -1,0 +1,222 @@
+//! Python environments, shared by content: the same interpreter and dependencies are the same environment.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+
+use crate::report::Reporter;
+
+/// The installer's version when the machine has none of its own.
+const UV: &str = "uv==0.13.9";
+
+/// Interpreters that modules may run on, best first.
+const PYTHONS: [&str; 4] = ["python3.12", "python3.11", "python3.10", "python3"];
+
+/// Written last into a finished environment.
+const COMPLETE: &str = "complete";
+
+/// Why a module's environment cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::node) enum EnvironmentError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// There is no usable interpreter.
+    #[error("no Python 3.10, 3.11 or 3.12 was found in `PATH`")]
+    NoPython,
+    /// A program failed; its last lines are kept.
+    #[error("{what} failed\n{output}")]
+    Failed {
+        /// What was being done.
+        what: String,
+        /// What it said.
+        output: String,
+    },
+    /// The project's manifest is broken.
+    #[error("cannot read `pyproject.toml`: {0}")]
+    Pyproject(String),
+}
+
+/// All environments of a node.
+#[derive(Debug)]
+pub(in crate::node) struct Environments {
+    folder: PathBuf,
+    variables: Vec<(String, String)>,
+    path: String,
+    tools: tokio::sync::Mutex<Option<Tools>>,
+    /// One build at a time for each environment.
+    building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Tools {
+    python: PathBuf,
+    python_version: String,
+    uv: PathBuf,
+}
+
+impl Environments {
+    /// Environments below `folder`. `variables` let the installer reach the network.
+    pub(in crate::node) fn new(folder: PathBuf, variables: Vec<(String, String)>, path: String) -> Self {
+        Environments { folder, variables, path, tools: tokio::sync::Mutex::default(), building: Mutex::default() }
+    }
+
+    /// The interpreter of an environment with what the project in `root` depends on; built when it is new.
+    pub(in crate::node) async fn prepare(
+        &self,
+        root: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<PathBuf, EnvironmentError> {
+        let requirements = requirements(root)?;
+        let tools = {
+            let mut found = self.tools.lock().await;
+            match &*found {
+                Some(tools) => tools.clone(),
+                None => found.insert(self.find_tools(reporter).await?).clone(),
+            }
+        };
+        let mut digest = Sha256::new();
+        digest.update(&tools.python_version);
+        for requirement in &requirements {
+            digest.update([0]);
+            digest.update(requirement);
+        }
+        let key = hex::encode(&digest.finalize()[..16]);
+        let target = self.folder.join(&key);
+        let lock =
+            self.building.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(key).or_default().clone();
+        let _one = lock.lock().await;
+        let python = target.join("bin").join("python");
+        if target.join(COMPLETE).is_file() {
+            return Ok(python);
+        }
+        // An unfinished one is of a node that was stopped.
+        if target.exists() {
+            fs_err::tokio::remove_dir_all(&target).await?;
+        }
+        fs_err::tokio::create_dir_all(&self.folder).await?;
+        reporter.step("Building", &format!("environment ({} and what it needs)", summary(&requirements)));
+        self.run(
+            "making the environment",
+            Command::new(&tools.uv)
+                .args(["venv", "--quiet", "--no-project", "--python"])
+                .arg(&tools.python)
+                .arg(&target),
+        )
+        .await?;
+        if !requirements.is_empty() {
+            self.run(
+                "installing the module's dependencies",
+                Command::new(&tools.uv)
+                    .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
+                    .arg(&python)
+                    .args(&requirements),
+            )
+            .await?;
+        }
+        fs_err::tokio::write(target.join(COMPLETE), requirements.join("\n")).await?;
+        Ok(python)
+    }
+
+    async fn find_tools(&self, reporter: &dyn Reporter) -> Result<Tools, EnvironmentError> {
+        let mut found = None;
+        for name in PYTHONS {
+            let script = "import sys; print('%d.%d.%d' % sys.version_info[:3], sys.executable)";
+            let Ok(output) = self.output(Command::new(name).args(["-I", "-c", script])).await else { continue };
+            let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if let Some((version, executable)) = text.split_once(' ')
+                && ["3.10.", "3.11.", "3.12."].iter().any(|minor| version.starts_with(minor))
+            {
+                found = Some((version.to_owned(), PathBuf::from(executable)));
+                break;
+            }
+        }
+        let (python_version, python) = found.ok_or(EnvironmentError::NoPython)?;
+        if let Ok(output) = self.output(Command::new("uv").arg("--version")).await
+            && output.status.success()
+        {
+            return Ok(Tools { python, python_version, uv: PathBuf::from("uv") });
+        }
+        let own = self.folder.join("installer");
+        let uv = own.join("bin").join("uv");
+        if !own.join(COMPLETE).is_file() {
+            reporter.step("Fetching", "uv, the Python installer");
+            if own.exists() {
+                fs_err::tokio::remove_dir_all(&own).await?;
+            }
+            fs_err::tokio::create_dir_all(&self.folder).await?;
+            self.run("making a folder for uv", Command::new(&python).args(["-I", "-m", "venv"]).arg(&own)).await?;
+            self.run(
+                "installing uv",
+                Command::new(own.join("bin").join("python")).args([
+                    "-I",
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    UV,
+                ]),
+            )
+            .await?;
+            fs_err::tokio::write(own.join(COMPLETE), UV).await?;
+        }
+        Ok(Tools { python, python_version, uv })
+    }
+
+    async fn output(&self, command: &mut Command) -> std::io::Result<Output> {
+        command
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .env("PATH", &self.path)
+            // uv and pip keep their caches where the node keeps its data, so that a home folder is not needed.
+            .env("HOME", self.folder.join("home"))
+            .env("UV_LINK_MODE", "hardlink")
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+    }
+
+    async fn run(&self, what: &str, command: &mut Command) -> Result<(), EnvironmentError> {
+        let output = self.output(command).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(20)..].join("\n");
+        Err(EnvironmentError::Failed { what: what.to_owned(), output: crate::shell::redact(&last) })
+    }
+}
+
+fn summary(requirements: &[String]) -> String {
+    requirements.first().cloned().unwrap_or_else(|| "nothing".to_owned())
+}
+
+/// What the project's `pyproject.toml` asks for, sorted.
+fn requirements(root: &Path) -> Result<Vec<String>, EnvironmentError> {
+    let path = root.join("pyproject.toml");
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text = fs_err::read_to_string(&path)?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| EnvironmentError::Pyproject(error.to_string()))?;
+    let listed = table.get("project").and_then(|project| project.get("dependencies")).and_then(|list| list.as_array());
+    let mut requirements: Vec<String> =
+        listed.into_iter().flatten().filter_map(|entry| entry.as_str()).map(str::to_owned).collect();
+    // A requirement is a value, never an option of the installer.
+    if let Some(bad) = requirements.iter().find(|text| text.trim_start().starts_with('-')) {
+        return Err(EnvironmentError::Pyproject(format!("`{bad}` is not a requirement")));
+    }
+    requirements.sort();
+    requirements.dedup();
+    Ok(requirements)
+}

@@ -1,0 +1,22 @@
+//! Runtimes: what turns an installed module and a run into a process, and its output into events and a result.
+
+mod environment;
+mod execute;
+mod frames;
+mod python;
+
+pub(in crate::node) use environment::Environments;
+pub use execute::Caps;
+pub(in crate::node) use execute::{Ended, Execution, execute};
+pub(in crate::node) use python::{Parent, PythonModule, RunFrame};
+
+/// Why a module cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::node) enum RuntimeError {
+    /// The operating system refused something.
+    #[error("cannot start the module's process: {0}")]
+    Io(#[from] std::io::Error),
+    /// The parent interpreter did not come up.
+    #[error("the module's interpreter did not start")]
+    NotReady,
+}

@@ -1,0 +1,234 @@
+//! Warm parents: one Python process a module version that has its dependencies imported and forks a child a run.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::{
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf, pipe},
+    },
+    sync::{OnceCell, oneshot},
+};
+
+use super::{
+    RuntimeError,
+    frames::{read_frame, write_frame, write_frame_with_fds},
+};
+
+/// The Python side, as one standard-library-only file.
+const RUNNER: &str = include_str!("runner.py");
+
+/// How long imports of dependencies may take.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Frames of the parent itself are small.
+const PARENT_FRAME: usize = 64 * 1024;
+
+/// An installed Python module.
+#[derive(Debug, Clone)]
+pub(in crate::node) struct PythonModule {
+    /// The interpreter of its environment.
+    pub python: PathBuf,
+    /// The unpacked archive.
+    pub root: PathBuf,
+    /// The package's name.
+    pub package: String,
+    /// The entrypoint without suffix: module and function.
+    pub entry: String,
+}
+
+/// What a child needs for one run.
+#[derive(Debug, Serialize)]
+pub(in crate::node) struct RunFrame {
+    pub root: PathBuf,
+    pub module: String,
+    pub function: String,
+    pub schemas: String,
+    pub memory: u64,
+    pub env: HashMap<String, String>,
+    pub module_run: Value,
+}
+
+/// How a child says that it is done.
+#[derive(Debug, Deserialize)]
+pub(in crate::node) struct ResultFrame {
+    pub ok: bool,
+    #[serde(default)]
+    pub result: String,
+    #[serde(default)]
+    pub kind: String,
+    #[serde(default)]
+    pub message: String,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum ToParent<'a> {
+    Start { root: &'a PathBuf, package: &'a str, warm: bool },
+    Fork { run: &'a str },
+    Kill { run: &'a str },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum FromParent {
+    Ready { warm: bool },
+    Exited { run: String, status: i32 },
+}
+
+/// One parent process, started when first needed and again when it has died.
+#[derive(Debug)]
+pub(in crate::node) struct Parent {
+    module: PythonModule,
+    /// Whether dependencies can be imported before forking; found out by the first start.
+    warm: Mutex<bool>,
+    live: tokio::sync::Mutex<Option<Arc<Live>>>,
+}
+
+#[derive(Debug)]
+struct Live {
+    /// One frame at a time.
+    writer: tokio::sync::Mutex<OwnedWriteHalf>,
+    exits: Arc<Mutex<HashMap<String, oneshot::Sender<i32>>>>,
+    ended: Arc<OnceCell<()>>,
+    _process: Mutex<Box<dyn ChildWrapper>>,
+}
+
+/// A forked child.
+#[derive(Debug)]
+pub(in crate::node) struct Child {
+    live: Arc<Live>,
+    run: String,
+    /// To send it its [`RunFrame`] and to read its [`ResultFrame`].
+    pub channel: UnixStream,
+    /// What it prints.
+    pub stdout: pipe::Receiver,
+    /// What it prints to stderr.
+    pub stderr: pipe::Receiver,
+    /// Its exit status; negative for a signal. Fails when the parent dies.
+    pub exited: oneshot::Receiver<i32>,
+}
+
+impl Child {
+    /// Kills it and what it started.
+    pub(in crate::node) async fn kill(&self) {
+        // A parent that cannot be told is dead, and its children with it.
+        let _ = self.live.send(&ToParent::Kill { run: &self.run }).await;
+    }
+}
+
+impl Live {
+    async fn send(&self, message: &ToParent<'_>) -> std::io::Result<()> {
+        write_frame(&mut *self.writer.lock().await, message).await
+    }
+}
+
+impl Parent {
+    /// A parent for this module; nothing is started yet.
+    pub(in crate::node) fn new(module: PythonModule) -> Self {
+        Parent { module, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+    }
+
+    /// Starts the process and waits for its imports.
+    pub(in crate::node) async fn warm_up(&self) -> Result<(), RuntimeError> {
+        self.live().await.map(|_| ())
+    }
+
+    async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
+        let mut slot = self.live.lock().await;
+        if let Some(live) = slot.as_ref().filter(|live| !live.ended.initialized()) {
+            return Ok(live.clone());
+        }
+        let warm = *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let live = match self.start(warm).await? {
+            Some(live) => live,
+            None => {
+                // Its dependencies start threads when imported: children of this module import them themselves.
+                *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = false;
+                self.start(false).await?.ok_or(RuntimeError::NotReady)?
+            }
+        };
+        *slot = Some(live.clone());
+        Ok(live)
+    }
+
+    /// `None` when the process cannot be forked safely.
+    async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut command = CommandWrap::with_new(&self.module.python, |command| {
+            command
+                .args(["-I", "-c", RUNNER])
+                .current_dir(&self.module.root)
+                .env_clear()
+                .env("LANG", "C.UTF-8")
+                .stdin(Stdio::from(OwnedFd::from(theirs)))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+        });
+        let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
+        let mut stream = UnixStream::from_std(ours)?;
+        let start = ToParent::Start { root: &self.module.root, package: &self.module.package, warm };
+        write_frame(&mut stream, &start).await?;
+        let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
+        match ready.map_err(|_| RuntimeError::NotReady)?? {
+            Some(FromParent::Ready { warm: true }) => {}
+            Some(FromParent::Ready { warm: false }) => return Ok(None),
+            _ => return Err(RuntimeError::NotReady),
+        }
+        let (reader, writer) = stream.into_split();
+        let live = Arc::new(Live {
+            writer: tokio::sync::Mutex::new(writer),
+            exits: Arc::default(),
+            ended: Arc::default(),
+            _process: Mutex::new(process),
+        });
+        tokio::spawn(listen(reader, live.exits.clone(), live.ended.clone()));
+        Ok(Some(live))
+    }
+
+    /// Forks a child for a run. Its frame must then be written to its channel.
+    pub(in crate::node) async fn fork(&self, run: &str) -> Result<Child, RuntimeError> {
+        let live = self.live().await?;
+        let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
+        channel.set_nonblocking(true)?;
+        let (stdout_theirs, stdout) = pipe::pipe()?;
+        let (stderr_theirs, stderr) = pipe::pipe()?;
+        let stdout_theirs = stdout_theirs.into_blocking_fd()?;
+        let stderr_theirs = stderr_theirs.into_blocking_fd()?;
+        let (exit, exited) = oneshot::channel();
+        live.exits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(run.to_owned(), exit);
+        let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
+        write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await?;
+        Ok(Child { live, run: run.to_owned(), channel: UnixStream::from_std(channel)?, stdout, stderr, exited })
+    }
+}
+
+/// Hands exits on to the runs that wait for them, until the parent is gone.
+async fn listen(
+    mut reader: OwnedReadHalf,
+    exits: Arc<Mutex<HashMap<String, oneshot::Sender<i32>>>>,
+    ended: Arc<OnceCell<()>>,
+) {
+    while let Ok(Some(message)) = read_frame::<FromParent>(&mut reader, PARENT_FRAME).await {
+        if let FromParent::Exited { run, status } = message {
+            let waiting = exits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run);
+            if let Some(waiting) = waiting {
+                // A run that was given up waits no longer.
+                let _ = waiting.send(status);
+            }
+        }
+    }
+    let _ = ended.set(());
+    exits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+}

@@ -1,0 +1,368 @@
+"""The Python side of a napt node: a warm parent that forks a child for each run. Standard library only.
+
+Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
+
+    node   → parent  start {root, package, memory}           once
+    parent → node    ready {warm}                            dependencies imported; warm is false when forking
+                                                             after imports would be unsafe
+    node   → parent  fork {run} + fds channel, stdout, stderr
+    parent → node    exited {run, status}
+    node   → parent  kill {run}
+
+A child's own channel: node → child `run` once, child → node `result` once.
+"""
+
+import ast
+import asyncio
+import gc
+import importlib
+import inspect
+import json
+import os
+import random
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+
+MAX_FRAME = 256 * 1024 * 1024
+
+
+def send(sock, message):
+    body = json.dumps(message).encode()
+    sock.sendall(struct.pack(">I", len(body)) + body)
+
+
+def read_exactly(sock, length):
+    parts = []
+    while length:
+        part = sock.recv(min(length, 1 << 20))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def receive(sock):
+    (length,) = struct.unpack(">I", read_exactly(sock, 4))
+    if length > MAX_FRAME:
+        raise EOFError
+    return json.loads(read_exactly(sock, length))
+
+
+def receive_with_fds(sock):
+    """The fds travel with the first byte of the frame's length."""
+    header, fds, _, _ = socket.recv_fds(sock, 4, 3)
+    if not header:
+        raise EOFError
+    header += read_exactly(sock, 4 - len(header))
+    (length,) = struct.unpack(">I", header)
+    return json.loads(read_exactly(sock, length)), fds
+
+
+# --- what unmodified modules and SDKs need: each shim is applied once its target has been imported
+
+
+def shim_dotenv():
+    """`load_dotenv(override=True)` must not replace what the node has set."""
+    try:
+        import dotenv
+        import dotenv.main
+    except ImportError:
+        return
+    original = dotenv.main.load_dotenv
+    if hasattr(original, "napt_shim"):
+        return
+
+    def load_dotenv(*args, **kwargs):
+        if len(args) > 3:
+            args = args[:3] + (False,) + args[4:]
+        kwargs.pop("override", None)
+        return original(*args, **kwargs)
+
+    load_dotenv.napt_shim = True
+    dotenv.load_dotenv = dotenv.main.load_dotenv = load_dotenv
+
+
+def shim_httpx():
+    """One TLS context for all clients of a process: building one takes 40 ms, and the SDK makes a client a call."""
+    default = sys.modules.get("httpx._transports.default")
+    create = getattr(default, "create_ssl_context", None)
+    if create is None or hasattr(create, "napt_shim"):
+        return
+    cache = {}
+
+    def create_ssl_context(*args, **kwargs):
+        try:
+            key = (args, tuple(sorted(kwargs.items())))
+            if key not in cache:
+                cache[key] = create(*args, **kwargs)
+            return cache[key]
+        except TypeError:  # an argument that cannot be a key
+            return create(*args, **kwargs)
+
+    create_ssl_context.napt_shim = True
+    default.create_ssl_context = create_ssl_context
+    try:
+        import httpx
+
+        # What `httpx.AsyncClient()` asks for; made here, it is shared by all children.
+        httpx.AsyncClient(timeout=1)
+    except Exception:  # noqa: BLE001 - the child will meet the same error, and report it
+        pass
+
+
+def shim_websockets():
+    """Messages between modules may exceed the library's default of 1 MiB."""
+    client = sys.modules.get("websockets.legacy.client")
+    connect = getattr(client, "Connect", None)
+    if connect is None or hasattr(connect.__init__, "napt_shim"):
+        return
+    original = connect.__init__
+
+    def __init__(self, *args, **kwargs):
+        kwargs.setdefault("max_size", MAX_FRAME)
+        original(self, *args, **kwargs)
+
+    __init__.napt_shim = True
+    connect.__init__ = __init__
+
+
+def install_shims():
+    shim_httpx()
+    shim_websockets()
+
+
+# --- the parent
+
+
+def imports_of(folder, package):
+    """The modules that the package's files import at their top level, without the package itself."""
+    found = []
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in ("tests", "__pycache__")]
+        for name in sorted(files):
+            if not name.endswith(".py"):
+                continue
+            try:
+                with open(os.path.join(where, name), encoding="utf-8") as source:
+                    tree = ast.parse(source.read())
+            except (OSError, SyntaxError, ValueError):
+                continue
+            for node in tree.body:
+                if isinstance(node, ast.Import):
+                    found.extend(alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                    found.append(node.module)
+    return [name for name in dict.fromkeys(found) if name.split(".")[0] != package]
+
+
+def preload(root, package):
+    """Imports what the module will import, so that children have it already."""
+    shim_dotenv()
+    for name in imports_of(os.path.join(root, package), package):
+        try:
+            importlib.import_module(name)
+        except BaseException:  # noqa: BLE001 - the child will meet the same error, and report it
+            pass
+    for lazy in ("websockets.legacy.client", "asyncio.unix_events"):
+        if lazy.split(".")[0] in sys.modules:
+            try:
+                importlib.import_module(lazy)
+            except ImportError:
+                pass
+    install_shims()
+
+
+def parent(sock):
+    message = receive(sock)
+    root, package = message["root"], message["package"]
+    if message["warm"]:
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (1, 2):
+            os.dup2(null, fd)
+        preload(root, package)
+    gc.collect()
+    gc.freeze()
+    # Only a process with one thread can be forked safely.
+    warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
+    send(sock, {"op": "ready", "warm": warm})
+    if not warm:
+        return
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children = {}
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    poller.register(wake_read, select.POLLIN)
+    try:
+        while True:
+            for fd, _ in poller.poll():
+                if fd == wake_read:
+                    os.read(wake_read, 4096)
+                    reap(sock, children)
+                    continue
+                message, fds = receive_with_fds(sock)
+                if message["op"] == "fork":
+                    pid = os.fork()
+                    if pid == 0:
+                        signal.set_wakeup_fd(-1)
+                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                        for fd in (wake_read, wake_write):
+                            os.close(fd)
+                        sock.close()
+                        child(message, fds)
+                    for fd in fds:
+                        os.close(fd)
+                    children[pid] = message["run"]
+                elif message["op"] == "kill":
+                    # Not reaped yet, so the number is still this run's.
+                    for pid, run in children.items():
+                        if run == message["run"]:
+                            kill_run(pid)
+    except (EOFError, ConnectionError):
+        for pid in children:
+            kill_run(pid)
+
+
+def reap(sock, children):
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        run = children.pop(pid, None)
+        if run is not None:
+            kill(os.killpg, pid)  # what it left behind
+            send(sock, {"op": "exited", "run": run, "status": os.waitstatus_to_exitcode(status)})
+
+
+def kill(how, pid):
+    try:
+        how(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def kill_run(pid):
+    """Its group, and itself in case it has not made its group yet."""
+    kill(os.killpg, pid)
+    kill(os.kill, pid)
+
+
+# --- the child
+
+
+class Refused(Exception):
+    """An end of a run that has a kind and a message of its own."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+
+
+def child(message, fds):
+    try:
+        os.setsid()
+        channel_fd, stdout_fd, stderr_fd = fds
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (stdout_fd, 1), (stderr_fd, 2)):
+            os.dup2(source, target)
+            os.close(source)
+        channel = socket.socket(fileno=channel_fd)
+        run = receive(channel)
+        send(channel, {"op": "result", **outcome(run)})
+        channel.close()
+    except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
+        try:
+            traceback.print_exc()
+        finally:
+            os._exit(70)
+    os._exit(0)
+
+
+def outcome(run):
+    try:
+        result = execute(run)
+        reply = {"ok": True, "result": result}
+    except Refused as error:
+        reply = {"ok": False, "kind": error.kind, "message": str(error)}
+    except MemoryError:
+        reply = {"ok": False, "kind": "memory", "message": "out of memory"}
+    except SystemExit as error:
+        reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
+    except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
+        traceback.print_exc()
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        reply = {"ok": False, "kind": "exception", "message": text}
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    return reply
+
+
+def limit(run):
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Private writable memory: what a module allocates, not what it maps.
+    resource.setrlimit(resource.RLIMIT_DATA, (run["memory"], run["memory"]))
+
+
+def execute(run):
+    os.environ.clear()
+    os.environ.update(run["env"])
+    limit(run)
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", line_buffering=True, closefd=False)
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", line_buffering=True, closefd=False)
+    os.chdir(run["root"])
+    sys.path.insert(0, run["root"])
+    shim_dotenv()
+    sys.argv = [run["module"]]
+    module_run = run["module_run"]
+    module_run["inputs"] = validated(run["schemas"], module_run.get("inputs"))
+    entry = importlib.import_module(run["module"])
+    install_shims()
+    function = getattr(entry, run["function"], None)
+    if function is None:
+        raise Refused("entrypoint", f"`{run['module']}` has no function `{run['function']}`")
+    result = function(module_run=module_run)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(result)
+    if isinstance(result, str):
+        return result
+    try:
+        return json.dumps(result)
+    except (TypeError, ValueError) as error:
+        raise Refused("result", f"the module returned what is not JSON: {error}") from error
+
+
+def validated(schemas, inputs):
+    """The dump of the module's `InputSchema` replaces the inputs: defaults are added, unknown keys dropped."""
+    schema = getattr(importlib.import_module(schemas), "InputSchema", None)
+    if schema is None:
+        raise Refused("schema", f"`{schemas}` has no class `InputSchema`")
+    try:
+        return schema(**(inputs or {})).model_dump()
+    except (TypeError, ValueError) as error:
+        raise Refused("inputs", f"the inputs do not fit `InputSchema`: {error}") from error
+
+
+if __name__ == "__main__":
+    connection = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        parent(connection)
+    except (EOFError, ConnectionError):
+        pass

@@ -1,0 +1,98 @@
+//! What a node remembers: users, tokens, deployments, runs and their events. SQLite on one machine; the trait is
+//! what another database would have to do.
+
+mod schema;
+mod sqlite;
+mod writer;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+pub(in crate::node) use sqlite::SqliteStore;
+
+use crate::{
+    module::ModuleId,
+    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
+};
+
+/// A run with what only the node needs.
+#[derive(Debug, Clone)]
+pub(in crate::node) struct StoredRun {
+    /// What is shown of it.
+    pub view: RunView,
+    /// The resolved deployment, nodes by target, without credentials.
+    pub deployment: Value,
+    /// The consumer's signature as it came, for Naptha's clients.
+    pub signature: String,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub(in crate::node) struct RunFilter {
+    /// Only this user's.
+    pub consumer: Option<String>,
+    /// Only roots, no children.
+    pub roots: bool,
+    /// At most this many, newest first.
+    pub limit: u32,
+}
+
+/// An error of the store.
+pub(in crate::node) type StoreError = anyhow::Error;
+
+/// Everything is durable once it has been answered, except events.
+#[async_trait]
+pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
+    /// Remembers a user; knowing one already is fine.
+    async fn put_user(&self, id: &str) -> Result<(), StoreError>;
+    /// Whether a user is known.
+    async fn knows_user(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Keeps a token by its hash.
+    async fn put_token(&self, hash: &str, name: &str, user: &str, expires: Timestamp) -> Result<(), StoreError>;
+    /// Whose token it is, if it is still good.
+    async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
+
+    /// Makes this the deployment's live revision and numbers it.
+    async fn put_revision(&self, deployment: DeploymentView) -> Result<DeploymentView, StoreError>;
+    /// The live revisions of all deployments, newest first.
+    async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError>;
+
+    /// Accepts a run.
+    async fn create_run(&self, run: StoredRun) -> Result<(), StoreError>;
+    /// Its process is about to start.
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// It has ended. False when it had ended before.
+    async fn finish_run(
+        &self,
+        id: &str,
+        status: RunStatus,
+        result: Option<String>,
+        error: Option<String>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+    /// One run.
+    async fn run(&self, id: &str) -> Result<Option<StoredRun>, StoreError>;
+    /// Some runs, without inputs and results.
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, StoreError>;
+    /// The children of a run's tree, oldest first, without inputs and results.
+    async fn tree(&self, root: &str) -> Result<Vec<RunView>, StoreError>;
+    /// Runs that have not ended, with their status; for a restart.
+    async fn unfinished_runs(&self) -> Result<Vec<(String, RunStatus, Option<String>)>, StoreError>;
+
+    /// Numbers events and keeps them; gives the last number.
+    async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<u64, StoreError>;
+    /// Events after a number.
+    async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError>;
+}
+
+/// The newest live deployment whose root is `id`, else the newest that holds it.
+pub(in crate::node) async fn deployment_of(
+    store: &dyn Store,
+    id: &ModuleId,
+) -> Result<Option<DeploymentView>, StoreError> {
+    let all = store.deployments().await?;
+    let root = all.iter().find(|deployment| deployment.module == *id);
+    let member = || all.iter().find(|deployment| deployment.modules.iter().any(|pin| pin.id == *id));
+    Ok(root.or_else(member).cloned())
+}

@@ -1,0 +1,319 @@
+//! The store on SQLite: write-ahead log, one writer with group commit, readers beside it.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::{
+    ConnectOptions, Row, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+use super::{RunFilter, Store, StoreError, StoredRun, schema, writer::Writer};
+use crate::wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView};
+
+/// Readers at a time.
+const READERS: u32 = 4;
+
+/// A node's database file.
+#[derive(Debug)]
+pub(in crate::node) struct SqliteStore {
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the database, making or upgrading it.
+    pub(in crate::node) async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // Accepted means durable: every commit reaches the disk.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(std::time::Duration::from_secs(10));
+        let mut connection = options.connect().await?;
+        let version: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut connection).await?.get(0);
+        let version = usize::try_from(version)?;
+        anyhow::ensure!(
+            version <= schema::STEPS.len(),
+            "`{}` was written by a newer napt (format {version}, this one knows {})",
+            path.display(),
+            schema::STEPS.len()
+        );
+        for (index, step) in schema::STEPS.iter().enumerate().skip(version) {
+            let sql = format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", index + 1);
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await?;
+        }
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(SqliteStore { writer: Writer::start(connection), readers })
+    }
+}
+
+fn time(micros: i64) -> Result<Timestamp, StoreError> {
+    Ok(Timestamp::from_microsecond(micros)?)
+}
+
+const BRIEF: &str = "id, parent, root, module, version, consumer, status, created, started, finished, error";
+
+fn brief(row: &SqliteRow) -> Result<RunView, StoreError> {
+    let status: String = row.get("status");
+    Ok(RunView {
+        id: row.get("id"),
+        parent: row.get("parent"),
+        root: row.get("root"),
+        module: row.get::<String, _>("module").parse()?,
+        version: row.get::<Option<String>, _>("version").map(|text| text.parse()).transpose()?,
+        consumer: row.get("consumer"),
+        status: RunStatus::parse(&status).ok_or_else(|| anyhow::anyhow!("unknown run status `{status}`"))?,
+        inputs: serde_json::Value::Null,
+        result: None,
+        error: row.get("error"),
+        created: time(row.get("created"))?,
+        started: row.get::<Option<i64>, _>("started").map(time).transpose()?,
+        finished: row.get::<Option<i64>, _>("finished").map(time).transpose()?,
+    })
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn put_user(&self, id: &str) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    sqlx::query("INSERT INTO users (id) VALUES ($1) ON CONFLICT DO NOTHING")
+                        .bind(id)
+                        .execute(db)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn knows_user(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(sqlx::query("SELECT 1 FROM users WHERE id = $1").bind(id).fetch_optional(&self.readers).await?.is_some())
+    }
+
+    async fn put_token(&self, hash: &str, name: &str, user: &str, expires: Timestamp) -> Result<(), StoreError> {
+        let (hash, name, user) = (hash.to_owned(), name.to_owned(), user.to_owned());
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    sqlx::query("INSERT INTO tokens (hash, name, user, expires) VALUES ($1, $2, $3, $4)")
+                        .bind(hash)
+                        .bind(name)
+                        .bind(user)
+                        .bind(expires.as_microsecond())
+                        .execute(db)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query("SELECT user FROM tokens WHERE hash = $1 AND expires > $2")
+            .bind(hash)
+            .bind(now.as_microsecond())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    async fn put_revision(&self, mut view: DeploymentView) -> Result<DeploymentView, StoreError> {
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    let last: i64 = sqlx::query("SELECT coalesce(max(revision), 0) FROM revisions WHERE name = $1")
+                        .bind(&view.name)
+                        .fetch_one(&mut *db)
+                        .await?
+                        .get(0);
+                    view.revision = u64::try_from(last)? + 1;
+                    sqlx::query("INSERT INTO revisions (name, revision, created, view) VALUES ($1, $2, $3, $4)")
+                        .bind(&view.name)
+                        .bind(last + 1)
+                        .bind(view.created.as_microsecond())
+                        .bind(serde_json::to_string(&view)?)
+                        .execute(db)
+                        .await?;
+                    Ok(view)
+                })
+            })
+            .await
+    }
+
+    async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError> {
+        let rows = sqlx::query("SELECT view, max(revision) FROM revisions GROUP BY name ORDER BY max(created) DESC")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).collect()
+    }
+
+    async fn create_run(&self, run: StoredRun) -> Result<(), StoreError> {
+        let inputs = serde_json::to_string(&run.view.inputs)?;
+        let deployment = serde_json::to_string(&run.deployment)?;
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "INSERT INTO runs (id, parent, root, module, version, consumer, status, created, inputs, \
+                         deployment, signature) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                    )
+                    .bind(run.view.id)
+                    .bind(run.view.parent)
+                    .bind(run.view.root)
+                    .bind(run.view.module.to_string())
+                    .bind(run.view.version.map(|version| version.to_string()))
+                    .bind(run.view.consumer)
+                    .bind(run.view.status.as_str())
+                    .bind(run.view.created.as_microsecond())
+                    .bind(inputs)
+                    .bind(deployment)
+                    .bind(run.signature)
+                    .execute(db)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "UPDATE runs SET status = 'processing', started = $2 WHERE id = $1 AND finished IS NULL",
+                    )
+                    .bind(id)
+                    .bind(at.as_microsecond())
+                    .execute(db)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn finish_run(
+        &self,
+        id: &str,
+        status: RunStatus,
+        result: Option<String>,
+        error: Option<String>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    let done = sqlx::query(
+                        "UPDATE runs SET status = $2, result = $3, error = $4, finished = $5 \
+                         WHERE id = $1 AND finished IS NULL",
+                    )
+                    .bind(id)
+                    .bind(status.as_str())
+                    .bind(result)
+                    .bind(error)
+                    .bind(at.as_microsecond())
+                    .execute(db)
+                    .await?;
+                    Ok(done.rows_affected() == 1)
+                })
+            })
+            .await
+    }
+
+    async fn run(&self, id: &str) -> Result<Option<StoredRun>, StoreError> {
+        let row = sqlx::query("SELECT * FROM runs WHERE id = $1").bind(id).fetch_optional(&self.readers).await?;
+        let Some(row) = row else { return Ok(None) };
+        let mut view = brief(&row)?;
+        view.inputs = serde_json::from_str(&row.get::<String, _>("inputs"))?;
+        view.result = row.get("result");
+        let deployment = serde_json::from_str(&row.get::<String, _>("deployment"))?;
+        Ok(Some(StoredRun { view, deployment, signature: row.get("signature") }))
+    }
+
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, StoreError> {
+        let sql = format!(
+            "SELECT {BRIEF} FROM runs WHERE ($1 IS NULL OR consumer = $1) AND (NOT $2 OR parent IS NULL) \
+             ORDER BY id DESC LIMIT $3"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(filter.consumer)
+            .bind(filter.roots)
+            .bind(filter.limit)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(brief).collect()
+    }
+
+    async fn tree(&self, root: &str) -> Result<Vec<RunView>, StoreError> {
+        let sql = format!("SELECT {BRIEF} FROM runs WHERE root = $1 ORDER BY id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(root).fetch_all(&self.readers).await?;
+        rows.iter().map(brief).collect()
+    }
+
+    async fn unfinished_runs(&self) -> Result<Vec<(String, RunStatus, Option<String>)>, StoreError> {
+        let rows = sqlx::query("SELECT id, status, parent FROM runs WHERE finished IS NULL ORDER BY id")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let status: String = row.get(1);
+                let status = RunStatus::parse(&status).ok_or_else(|| anyhow::anyhow!("unknown status `{status}`"))?;
+                Ok((row.get(0), status, row.get(2)))
+            })
+            .collect()
+    }
+
+    async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<u64, StoreError> {
+        let run = run.to_owned();
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    let mut seq: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
+                        .bind(&run)
+                        .fetch_one(&mut *db)
+                        .await?
+                        .get(0);
+                    for (time, payload) in events {
+                        seq += 1;
+                        sqlx::query("INSERT INTO events (run, seq, time, payload) VALUES ($1, $2, $3, $4)")
+                            .bind(&run)
+                            .bind(seq)
+                            .bind(time.as_microsecond())
+                            .bind(serde_json::to_string(&payload)?)
+                            .execute(&mut *db)
+                            .await?;
+                    }
+                    Ok(u64::try_from(seq)?)
+                })
+            })
+            .await
+    }
+
+    async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError> {
+        let rows =
+            sqlx::query("SELECT seq, time, payload FROM events WHERE run = $1 AND seq > $2 ORDER BY seq LIMIT $3")
+                .bind(run)
+                .bind(i64::try_from(after)?)
+                .bind(limit)
+                .fetch_all(&self.readers)
+                .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(RunEvent {
+                    seq: u64::try_from(row.get::<i64, _>(0))?,
+                    time: time(row.get(1))?,
+                    payload: serde_json::from_str(&row.get::<String, _>(2))?,
+                })
+            })
+            .collect()
+    }
+}

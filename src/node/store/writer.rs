@@ -1,0 +1,88 @@
+//! Group commit: one connection writes, and all that waits is committed in one transaction.
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+
+/// Writes that may wait before callers are held back.
+const QUEUE: usize = 1024;
+
+/// Writes that share one commit at the most.
+const BATCH: usize = 256;
+
+type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), StoreError>> + Send>;
+
+struct Job {
+    work: Work,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A handle to the writing task.
+#[derive(Debug, Clone)]
+pub(super) struct Writer(mpsc::Sender<Job>);
+
+impl Writer {
+    /// Starts the task on its own connection.
+    pub(super) fn start(connection: SqliteConnection) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(write(connection, receiver));
+        Writer(sender)
+    }
+
+    /// Runs `work` in the next transaction and returns once that is committed.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (value, mut kept) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            Box::pin(async move {
+                let result = work(connection).await?;
+                // A caller that was dropped wants no answer.
+                let _ = value.send(result);
+                Ok(())
+            })
+        });
+        let (done, finished) = oneshot::channel();
+        let stopped = || anyhow::anyhow!("the store has stopped");
+        self.0.send(Job { work, done }).await.map_err(|_| stopped())?;
+        finished.await.map_err(|_| stopped())??;
+        kept.try_recv().map_err(|_| stopped())
+    }
+}
+
+async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::new();
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        let mut waiting = Vec::new();
+        let committed = async {
+            let mut transaction = connection.begin().await?;
+            for job in batch.drain(..) {
+                // A savepoint each, so that one that fails takes nothing else with it.
+                let mut own = transaction.begin().await?;
+                match (job.work)(&mut own).await {
+                    Ok(()) => {
+                        own.commit().await?;
+                        waiting.push(job.done);
+                    }
+                    Err(error) => {
+                        own.rollback().await?;
+                        let _ = job.done.send(Err(error));
+                    }
+                }
+            }
+            transaction.commit().await
+        }
+        .await;
+        for done in waiting {
+            let result = match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(anyhow::anyhow!("{error}")),
+            };
+            let _ = done.send(result);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! napt's own `/v1`.
+
+use jiff::Timestamp;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{config::Deployment, module::ModuleId};
+
+/// RFC 9457 problem JSON, with a hint of napt's own. `detail` is also what Naptha's clients read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Problem {
+    /// `about:blank`, or a name for the kind of problem.
+    #[serde(rename = "type", default)]
+    pub problem_type: String,
+    /// The status in words.
+    #[serde(default)]
+    pub title: String,
+    /// The HTTP status.
+    #[serde(default)]
+    pub status: u16,
+    /// What is wrong.
+    #[serde(default)]
+    pub detail: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Who a node is. Public.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// `node:` and its public key.
+    pub id: String,
+    /// napt's version.
+    pub version: String,
+    /// Whether clients without credentials are let in (loopback only).
+    pub open: bool,
+    /// Models that need no provider.
+    pub models: Vec<String>,
+    /// The registry that it installs from.
+    pub registry: String,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Accepted and stored.
+    Pending,
+    /// Its module is being run.
+    Processing,
+    /// It has a result.
+    Completed,
+    /// It has an error.
+    Error,
+    /// It was asked to end before it had a result.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(self, RunStatus::Completed | RunStatus::Error | RunStatus::Cancelled)
+    }
+
+    /// Whether it ended without a result.
+    pub fn is_failure(self) -> bool {
+        matches!(self, RunStatus::Error | RunStatus::Cancelled)
+    }
+
+    /// As it is stored and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunStatus::Pending => "pending",
+            RunStatus::Processing => "processing",
+            RunStatus::Completed => "completed",
+            RunStatus::Error => "error",
+            RunStatus::Cancelled => "cancelled",
+        }
+    }
+
+    /// The nearest status that Naptha's clients know.
+    pub fn naptha(self) -> &'static str {
+        match self {
+            RunStatus::Cancelled => "error",
+            other => other.as_str(),
+        }
+    }
+
+    /// Reads what [`RunStatus::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        [RunStatus::Pending, RunStatus::Processing, RunStatus::Completed, RunStatus::Error, RunStatus::Cancelled]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
+/// A request to run a deployed module.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// Which module.
+    pub module: ModuleId,
+    /// What it gets: an object.
+    #[serde(default)]
+    pub inputs: Value,
+    /// What differs from the deployed configuration.
+    #[serde(default)]
+    pub deployment: Option<Deployment>,
+}
+
+/// A run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunView {
+    /// 32 hex digits, sortable by time.
+    pub id: String,
+    /// The run that called for it; the id may be of another node's run.
+    pub parent: Option<String>,
+    /// The run that all of its tree goes back to.
+    pub root: String,
+    /// Which module.
+    pub module: ModuleId,
+    /// Which version of it.
+    pub version: Option<Version>,
+    /// Who owns it: `user:` and a public key.
+    pub consumer: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What the module got.
+    pub inputs: Value,
+    /// What the module answered: its text, or the JSON of its value.
+    pub result: Option<String>,
+    /// Why there is no result.
+    pub error: Option<String>,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When its process was started.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+}
+
+/// A numbered event of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub payload: EventPayload,
+}
+
+/// What happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventPayload {
+    /// Its status changed.
+    Status {
+        /// The new status.
+        status: RunStatus,
+        /// Why, when it is an error.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The module wrote a line.
+    Line {
+        /// `stdout` or `stderr`.
+        stream: String,
+        /// Without its newline.
+        text: String,
+    },
+    /// The module called another one.
+    Call {
+        /// The child run, as its node calls it.
+        run: String,
+        /// Which module.
+        module: ModuleId,
+        /// On which node.
+        node: String,
+    },
+}
+
+/// One module of a deployment: exactly these bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModulePin {
+    /// Which module.
+    pub id: ModuleId,
+    /// Which version.
+    pub version: Version,
+    /// The SHA-256 of its archive, in hex.
+    pub sha256: String,
+    /// The modules that it calls.
+    #[serde(default)]
+    pub dependencies: Vec<ModuleId>,
+}
+
+/// A request to deploy a module and all that it needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeployRequest {
+    /// What the deployment is called; the module's name when absent.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The module to deploy.
+    pub root: ModuleId,
+    /// The root and all that it needs. Those that were not uploaded are fetched from the node's registry.
+    pub modules: Vec<ModulePin>,
+    /// What differs from the module's own `deployment.json`.
+    #[serde(default)]
+    pub deployment: Option<Deployment>,
+}
+
+/// What a node says while it deploys; the last one is `ready` or `failed`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DeployEvent {
+    /// A step.
+    Step {
+        /// For example `Installing`.
+        verb: String,
+        /// What it is about.
+        what: String,
+    },
+    /// The revision is live.
+    Ready {
+        /// The deployment.
+        deployment: DeploymentView,
+    },
+    /// The revision before it, if any, is still live.
+    Failed {
+        /// Why.
+        problem: Problem,
+    },
+}
+
+/// A deployment's live revision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeploymentView {
+    /// What it is called.
+    pub name: String,
+    /// From 1.
+    pub revision: u64,
+    /// The module.
+    pub module: ModuleId,
+    /// Its version.
+    pub version: Version,
+    /// All modules in it.
+    pub modules: Vec<ModulePin>,
+    /// Who deployed it.
+    pub owner: String,
+    /// When.
+    pub created: Timestamp,
+    /// The merged configuration, without credentials.
+    pub deployment: Deployment,
+}
+
+/// A request for a token of a node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewToken {
+    /// What it is for, in words.
+    pub name: String,
+    /// How long it is good for, in seconds.
+    pub expires_in: u64,
+}
+
+/// A token, shown once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenView {
+    /// What it is for.
+    pub name: String,
+    /// The token itself.
+    pub token: String,
+    /// Until when it is good.
+    pub expires: Timestamp,
+}

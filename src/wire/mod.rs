@@ -1,0 +1,13 @@
+//! What crosses the network between nodes, modules and clients. `naptha` has the shapes of Naptha's protocols,
+//! `api` those of napt's own `/v1`, `envelope` what nodes say to each other.
+
+mod api;
+mod envelope;
+mod naptha;
+
+pub use api::{
+    DeployEvent, DeployRequest, DeploymentView, EventPayload, ModulePin, NewToken, NodeInfo, Problem, RunEvent,
+    RunRequest, RunStatus, RunView, TokenView,
+};
+pub use envelope::{Envelope, EnvelopeError, SignedEnvelope};
+pub use naptha::{NodeConfig, NodeServer, RunInput, RunRecord, UserReply, naptha_time};
