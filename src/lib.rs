@@ -13,6 +13,7 @@
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
+//! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
@@ -24,5 +25,6 @@ pub mod context;
 pub mod identity;
 pub mod module;
 pub mod report;
+pub mod resolve;
 pub mod scaffold;
 pub mod shell;
