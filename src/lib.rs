@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
+//! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
@@ -17,6 +18,9 @@
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
+//! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
+//! | [`registry`] | verb: the registry server |
 
 pub mod check;
 pub mod cli;
@@ -24,6 +28,9 @@ pub mod config;
 pub mod context;
 pub mod identity;
 pub mod module;
+pub mod package;
+pub mod publish;
+pub mod registry;
 pub mod report;
 pub mod resolve;
 pub mod scaffold;

@@ -1,5 +1,10 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod package;
+mod login;
+mod logout;
+mod publish;
+mod registry;
 mod check;
 mod new;
 
@@ -50,6 +55,11 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Package(package::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Publish(publish::Args),
+    Registry(registry::Args),
     Check(check::Args),
     New(new::Args),
 }
@@ -58,6 +68,11 @@ impl Command {
     /// As it is typed, for messages and the JSON envelope.
     fn name(&self) -> &'static str {
         match self {
+            Command::Package(_) => "package",
+            Command::Login(_) => "login",
+            Command::Logout(_) => "logout",
+            Command::Publish(_) => "publish",
+            Command::Registry(_) => "registry",
             Command::Check(_) => "check",
             Command::New(_) => "new",
         }
@@ -65,6 +80,11 @@ impl Command {
 
     fn exec(&self, context: &Context) -> Result<Output, Failure> {
         match self {
+            Command::Package(args) => args.exec(context),
+            Command::Login(args) => args.exec(context),
+            Command::Logout(args) => args.exec(context),
+            Command::Publish(args) => args.exec(context),
+            Command::Registry(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::New(args) => args.exec(context),
         }

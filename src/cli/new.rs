@@ -73,15 +73,12 @@ struct Person<'a>(&'a Shell);
 
 impl Ask for Person<'_> {
     fn ask(&self, variable: &Variable, default: &str) -> io::Result<String> {
-        match &variable.kind {
-            VariableKind::Choice { choices, .. } => self.0.ask_choice(&variable.prompt, choices, default),
-            VariableKind::Bool { .. } => {
-                self.0.ask_choice(&variable.prompt, &["true".to_owned(), "false".to_owned()], default)
-            }
-            VariableKind::String { .. } | VariableKind::Integer { .. } => {
-                let check = |text: &str| variable.parse(text).map(drop).map_err(|error| error.to_string());
-                self.0.ask_text(&variable.prompt, default, &check)
-            }
-        }
+        let prompt = match &variable.kind {
+            VariableKind::Choice { choices, .. } => format!("{} ({})", variable.prompt, choices.join(", ")),
+            VariableKind::Bool { .. } => format!("{} (true, false)", variable.prompt),
+            VariableKind::String { .. } | VariableKind::Integer { .. } => variable.prompt.clone(),
+        };
+        let check = |text: &str| variable.parse(text).map(drop).map_err(|error| error.to_string());
+        self.0.ask_text(&prompt, default, &check)
     }
 }

@@ -6,10 +6,15 @@ mod settings;
 use std::{future::Future, path::PathBuf, time::Duration};
 
 pub use environment::{Dirs, Environment};
+use napt_registry_client::RegistryClient;
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Setting, Settings, SettingsError, Source};
 use url::Url;
 
-use crate::{identity::CredentialStore, report::Failure, shell::Shell};
+use crate::{
+    identity::{CredentialStore, Token},
+    report::Failure,
+    shell::Shell,
+};
 
 /// Everything ambient that a command may use.
 #[derive(Debug)]
@@ -45,6 +50,16 @@ impl Context {
         let own = self.env.node.as_deref().map(|value| (value, "NAPT_NODE"));
         let naptha = self.env.node_url.as_deref().map(|value| (value, "NODE_URL"));
         self.settings.url("node", flag, own.or(naptha), DEFAULT_NODE_URL)
+    }
+
+    /// A client of the registry that [`Context::registry`] names, with the user's token for it, if there is one.
+    pub fn registry_client(&self, flag: Option<&str>) -> Result<RegistryClient, Failure> {
+        let url = self.registry(flag)?.value;
+        let token = match &self.env.token {
+            Some(text) => Some(text.parse::<Token>().map_err(|error| Failure::from(error).context("`NAPT_TOKEN`"))?),
+            None => self.credentials().registry_token(url.as_str())?,
+        };
+        Ok(RegistryClient::new(url, self.http(), token.map(|token| token.reveal().to_owned())))
     }
 
     /// The user's key and tokens.

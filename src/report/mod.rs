@@ -1,6 +1,8 @@
 //! What a verb says while it works, and how every room's error speaks: its kind, which becomes the exit code,
 //! and its hint, which says what to do next.
 
+mod client;
+
 use std::fmt;
 
 /// What went wrong, as far as the caller of the program needs to know. Documented in `docs/exit-codes.md`.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dialoguer::{Input, Select};
+use dialoguer::Input;
 
 use super::Shell;
 
@@ -17,13 +17,6 @@ impl Shell {
         let input = Input::<String>::new().with_prompt(prompt).allow_empty(true);
         let input = if default.is_empty() { input } else { input.default(default.to_owned()) };
         input.validate_with(|text: &String| check(text)).interact_text().map_err(io_error)
-    }
-
-    /// One of a few words.
-    pub fn ask_choice(&self, prompt: &str, choices: &[String], default: &str) -> io::Result<String> {
-        let at = choices.iter().position(|choice| choice == default).unwrap_or_default();
-        let chosen = Select::new().with_prompt(prompt).items(choices).default(at).interact().map_err(io_error)?;
-        Ok(choices[chosen].clone())
     }
 }
 

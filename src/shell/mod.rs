@@ -106,6 +106,25 @@ impl Shell {
         }
     }
 
+    /// Tells a program what has happened while a command goes on: one JSON line on stdout. People get nothing.
+    pub fn event(&self, event: &str, data: &Value) -> std::io::Result<()> {
+        match self.format {
+            MessageFormat::Json => self.line(&json!({ "format": 1, "event": event, "data": data }).to_string()),
+            MessageFormat::Human | MessageFormat::Github => Ok(()),
+        }
+    }
+
+    /// Sends the log of a server to stderr.
+    pub fn start_log(&self) {
+        let level = match self.verbosity {
+            Verbosity::Quiet => "error",
+            Verbosity::Normal => "warn,napt=info",
+            Verbosity::Verbose => "info,napt=debug,tower_http=debug",
+        };
+        // A second log in one process changes nothing.
+        let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(level).try_init();
+    }
+
     /// Writes why a command failed: message, causes, hints.
     pub fn failure(&self, command: &str, failure: &Failure) -> std::io::Result<()> {
         let mut messages = failure.messages();

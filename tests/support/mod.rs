@@ -1,5 +1,6 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
+pub mod registry;
 pub mod python;
 
 use std::{
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 /// A temporary folder with a home of its own. Nothing of the user's is seen by what runs in it.
 pub struct Sandbox {
     root: TempDir,
+    env: Vec<(String, String)>,
 }
 
 /// What a command printed and how it ended.
@@ -30,7 +32,12 @@ impl Sandbox {
         let root = TempDir::with_prefix("napt-test-").expect("a temporary folder");
         std::fs::create_dir_all(root.path().join("home")).expect("a home");
         std::fs::create_dir_all(root.path().join("work")).expect("a work folder");
-        Sandbox { root }
+        Sandbox { root, env: Vec::new() }
+    }
+
+    /// Sets an environment variable for all commands.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// The folder that commands are called in.
@@ -60,6 +67,7 @@ impl Sandbox {
             }
         }
         command.env("HOME", self.home()).env("NAPT_HOME", self.home().join("napt"));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -19,6 +19,9 @@ pub fn with_sdk() -> &'static Path {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("venv-naptha-sdk-1.0.5");
         let python = folder.join("bin").join("python");
         let complete = folder.join("complete");
+        // Other test processes may want it at the same time.
+        let lock = std::fs::File::create(folder.with_file_name("venv-naptha-sdk.lock")).expect("a file");
+        lock.lock().expect("a lock");
         if !complete.exists() {
             let base = PYTHONS
                 .into_iter()

@@ -8,4 +8,7 @@ mod support;
 
 mod check;
 mod cli;
+mod login;
+mod publish;
+mod registry;
 mod new;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::Mutex,
 };
 
@@ -331,6 +331,7 @@ fn a_project_that_cannot_be_finished_leaves_nothing() {
     let output = command.current_dir(&deep).output().expect("napt starts");
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stderr).contains("File name too long"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("modules"), "the first files were made");
     assert_eq!(names(&deep), Vec::<String>::new());
 }
 
@@ -395,6 +396,62 @@ fn only_what_is_not_given_is_asked_for() {
     );
     let text = std::fs::read_to_string(created.path.join("modules/debate/debate/configs/deployment.json"));
     assert!(text.expect("a file").contains("\"max_rounds\": 2"));
+}
+
+/// Runs `napt` on a terminal, where each answer follows its question.
+fn on_terminal(sandbox: &Sandbox, arguments: &[&str], answers: &[(&str, &str)]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/terminal.py");
+    let napt = sandbox.command(arguments);
+    let mut command = Command::new("python3");
+    command.arg(script).arg(serde_json::json!(answers).to_string()).arg(napt.get_program()).args(napt.get_args());
+    command.envs(napt.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
+    command.current_dir(sandbox.work()).output().expect("a Python on the path")
+}
+
+#[test]
+fn on_a_terminal_it_asks_until_the_answer_is_good() {
+    let sandbox = Sandbox::new();
+    let output = on_terminal(
+        &sandbox,
+        &["new", "orchestrator", "debate", "--set", "description=A debate"],
+        &[
+            ("Author", "Ada\r"),
+            ("Rounds of conversation [5]", "0\r"),
+            ("from 1 to 1000", "2\r"),
+            ("Language model (echo, openai, ollama) [echo]", "\r"),
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert_data_eq!(
+        std::fs::read_to_string(sandbox.work().join("debate/.napt/template.toml")).expect("a record"),
+        str![[r#"
+template = "orchestrator"
+version = "0.1.0"
+
+[answers]
+author = "Ada"
+description = "A debate"
+model = "echo"
+rounds = 2
+
+"#]]
+    );
+}
+
+#[test]
+fn interrupted_at_a_question_it_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let output = on_terminal(&sandbox, &["new", "kb", "notes"], &[("What it keeps", "\u{3}")]);
+    assert!(!output.status.success(), "{output:?}");
+    assert_eq!(names(&sandbox.work()), Vec::<String>::new());
+}
+
+#[test]
+fn on_a_terminal_yes_asks_nothing() {
+    let sandbox = Sandbox::new();
+    let output = on_terminal(&sandbox, &["new", "kb", "notes", "--yes"], &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("What it keeps"), "{output:?}");
 }
 
 #[test]

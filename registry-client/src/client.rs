@@ -1,0 +1,468 @@
+//! The calls.
+
+use std::{fmt, path::Path, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
+};
+use semver::Version;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::io::ReaderStream;
+use url::Url;
+
+use crate::{
+    INDEX_FORMAT,
+    error::{ClientError, shown},
+    retry::{Policy, retry_after},
+    transfer,
+    types::{
+        Challenge, IndexConfig, IndexEntry, Me, ModuleDetails, ModuleSummary, NewToken, Page, Problem, PublishStatus,
+        Published, SignUp, SignedUp, TokenInfo, TokenRequest, YankRequest,
+    },
+};
+
+/// How often a download may be sent elsewhere.
+const MAX_REDIRECTS: usize = 5;
+
+/// The text whose signature proves a key to a registry. `host` is the registry's host, with its port unless that is the
+/// scheme's own, as the *client* dials it: an answer that was made for one registry is worth nothing at another.
+pub fn account_challenge_text(host: &str, challenge: &str) -> String {
+    format!("napt-account-challenge-1\n{host}\n{challenge}")
+}
+
+/// What the index says of a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexAnswer {
+    /// The same as under the given ETag.
+    NotModified,
+    /// There is no such module.
+    Missing,
+    /// Its versions, in the order in which they were published.
+    Found {
+        /// One entry a version.
+        entries: Vec<IndexEntry>,
+        /// To ask again with.
+        etag: Option<String>,
+    },
+}
+
+/// A registry, seen from outside.
+#[derive(Clone)]
+pub struct RegistryClient {
+    base: Url,
+    http: reqwest::Client,
+    token: Option<String>,
+    policy: Policy,
+}
+
+impl fmt::Debug for RegistryClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "…");
+        f.debug_struct("RegistryClient").field("base", &shown(&self.base)).field("token", &token).finish()
+    }
+}
+
+impl RegistryClient {
+    /// The registry at `url`. `http` must follow no redirects by itself.
+    pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
+        url.set_query(None);
+        url.set_fragment(None);
+        RegistryClient { base: url, http, token, policy: Policy::default() }
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The registry's host as it goes into [`account_challenge_text`].
+    pub fn host(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// `GET /index/config.json`: whether this is a registry at all.
+    pub async fn config(&self) -> Result<IndexConfig, ClientError> {
+        let url = self.url(&["index", "config.json"]);
+        self.get(url, "the index's configuration").await
+    }
+
+    /// All versions of a module; `None` when there is no such module.
+    pub async fn index(&self, module_type: &str, name: &str) -> Result<Option<Vec<IndexEntry>>, ClientError> {
+        Ok(match self.index_if_changed(module_type, name, None).await? {
+            IndexAnswer::Found { entries, .. } => Some(entries),
+            IndexAnswer::Missing | IndexAnswer::NotModified => None,
+        })
+    }
+
+    /// The same, for a caller that keeps what it got last time.
+    pub async fn index_if_changed(
+        &self,
+        module_type: &str,
+        name: &str,
+        etag: Option<&str>,
+    ) -> Result<IndexAnswer, ClientError> {
+        self.retrying(true, async || self.index_once(module_type, name, etag).await).await
+    }
+
+    async fn index_once(&self, module_type: &str, name: &str, etag: Option<&str>) -> Result<IndexAnswer, ClientError> {
+        let url = self.url(&["index", module_type, name]);
+        let mut request = self.request(Method::GET, url.clone());
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let what = format!("the index of `{module_type}:{name}`");
+        let call = async {
+            let mut response = request.send().await.map_err(|error| ClientError::of_transport(&self.base, error))?;
+            match response.status() {
+                StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(IndexAnswer::NotModified),
+                // A proxy's 404 is not the registry's: only problem JSON says that there is no such module.
+                StatusCode::NOT_FOUND if is_json(&response) => return Ok(IndexAnswer::Missing),
+                StatusCode::OK => {}
+                _ => return Err(self.refusal(response, &what).await),
+            }
+            let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let body = transfer::answer(&mut response, &self.base, &what, &self.policy).await?;
+            let entries = self.index_lines(&body, &what)?;
+            if entries.iter().any(|entry| entry.module_type != module_type || entry.name != name) {
+                return Err(self.garbage(format!("{what} is about another module")));
+            }
+            Ok(IndexAnswer::Found { entries, etag })
+        };
+        self.in_time(call).await
+    }
+
+    fn index_lines(&self, body: &[u8], what: &str) -> Result<Vec<IndexEntry>, ClientError> {
+        let text = std::str::from_utf8(body).map_err(|_| self.garbage(format!("{what} is not UTF-8")))?;
+        let mut entries = Vec::new();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let bad = |error: serde_json::Error| self.garbage(format!("line {} of {what}: {error}", number + 1));
+            let value: Value = serde_json::from_str(line).map_err(bad)?;
+            // Lines of a later format are for later clients.
+            if value.get("format").and_then(Value::as_u64).is_some_and(|format| format > u64::from(INDEX_FORMAT)) {
+                continue;
+            }
+            entries.push(serde_json::from_value(value).map_err(bad)?);
+        }
+        Ok(entries)
+    }
+
+    /// Downloads an archive to `into`: through a temporary file beside it, checked against `sha256`.
+    pub async fn download(
+        &self,
+        module_type: &str,
+        name: &str,
+        version: &Version,
+        sha256: &str,
+        into: &Path,
+    ) -> Result<(), ClientError> {
+        let url = self.url(&["api", "v1", "modules", module_type, name, &version.to_string(), "download"]);
+        let what = format!("{module_type}:{name}@{version}");
+        let once = async || {
+            let response = self.in_time(self.follow(url.clone(), &what)).await?;
+            transfer::archive(response, &self.base, &what, sha256, into, &self.policy).await
+        };
+        self.retrying(true, once).await
+    }
+
+    /// Follows redirects by hand: the token goes to the registry's own origin only, and https never becomes http.
+    async fn follow(&self, mut url: Url, what: &str) -> Result<Response, ClientError> {
+        for _ in 0..=MAX_REDIRECTS {
+            let request = if url.origin() == self.base.origin() {
+                self.request(Method::GET, url.clone())
+            } else {
+                self.http.get(url.clone())
+            };
+            let response = request.send().await.map_err(|error| ClientError::of_transport(&self.base, error))?;
+            if response.status() == StatusCode::OK {
+                return Ok(response);
+            }
+            if !response.status().is_redirection() {
+                return Err(self.refusal(response, &format!("`{what}`")).await);
+            }
+            let to = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            let to = to.and_then(|to| url.join(to).ok()).filter(|to| matches!(to.scheme(), "http" | "https"));
+            let Some(mut to) = to else { return Err(self.garbage("a redirect to nowhere".to_owned())) };
+            if url.scheme() == "https" && to.scheme() == "http" {
+                return Err(self.garbage("a redirect from https to http".to_owned()));
+            }
+            // A redirect cannot make us send credentials of its own choice.
+            let _ = (to.set_username(""), to.set_password(None));
+            url = to;
+        }
+        Err(self.garbage(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// Publishes an archive. After a try whose end is unknown, the index is asked before the archive is sent again.
+    pub async fn publish(
+        &self,
+        module_type: &str,
+        name: &str,
+        version: &Version,
+        archive: &Path,
+        sha256: &str,
+    ) -> Result<Published, ClientError> {
+        let url = self.url(&["api", "v1", "modules", module_type, name, &version.to_string()]);
+        let digest = hex::decode(sha256).unwrap_or_default();
+        let digest = format!("sha-256=:{}:", BASE64_STANDARD.encode(digest));
+        let mut done = 0;
+        loop {
+            let result = self.publish_once(url.clone(), archive, &digest).await;
+            done += 1;
+            let error = match result {
+                Err(error) if error.is_passing() => error,
+                result => return result,
+            };
+            let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
+            tokio::time::sleep(wait).await;
+            if let Ok(IndexAnswer::Found { entries, .. }) = self.index_once(module_type, name, None).await
+                && entries.iter().any(|entry| entry.version == *version && entry.sha256 == sha256)
+            {
+                return Ok(Published { status: PublishStatus::AlreadyPublished });
+            }
+        }
+    }
+
+    async fn publish_once(&self, url: Url, archive: &Path, digest: &str) -> Result<Published, ClientError> {
+        let file = fs_err::tokio::File::open(archive).await?;
+        let size = file.metadata().await?.len();
+        let body = reqwest::Body::wrap_stream(ReaderStream::new(file.into_parts().0));
+        let request = self
+            .request(Method::PUT, url)
+            .header(CONTENT_TYPE, "application/gzip")
+            .header(CONTENT_LENGTH, size)
+            .header("Content-Digest", digest)
+            .body(body);
+        // The sending counts too: at least 16 KiB a second.
+        let patience = self.policy.call_timeout + Duration::from_secs(size >> 14);
+        match tokio::time::timeout(patience, self.receive(request, "the publish")).await {
+            Ok(result) => result,
+            Err(_) => Err(ClientError::Timeout { url: shown(&self.base) }),
+        }
+    }
+
+    /// Marks a version as not to be used any more.
+    pub async fn yank(
+        &self,
+        module_type: &str,
+        name: &str,
+        version: &Version,
+        reason: Option<&str>,
+    ) -> Result<(), ClientError> {
+        let url = self.url(&["api", "v1", "modules", module_type, name, &version.to_string(), "yank"]);
+        let body = YankRequest { reason: reason.map(str::to_owned) };
+        let _: Value = self.call(true, "the yank", || self.request(Method::PUT, url.clone()).json(&body)).await?;
+        Ok(())
+    }
+
+    /// Takes a yank back.
+    pub async fn unyank(&self, module_type: &str, name: &str, version: &Version) -> Result<(), ClientError> {
+        let url = self.url(&["api", "v1", "modules", module_type, name, &version.to_string(), "yank"]);
+        let _: Value = self.call(true, "the unyank", || self.request(Method::DELETE, url.clone())).await?;
+        Ok(())
+    }
+
+    /// Modules whose name, description or keywords hold all words of `query`.
+    pub async fn search(
+        &self,
+        query: &str,
+        module_type: Option<&str>,
+        page: u32,
+    ) -> Result<Page<ModuleSummary>, ClientError> {
+        let mut url = self.url(&["api", "v1", "modules"]);
+        url.query_pairs_mut().append_pair("q", query).append_pair("page", &page.to_string());
+        if let Some(module_type) = module_type {
+            url.query_pairs_mut().append_pair("type", module_type);
+        }
+        self.get(url, "the search").await
+    }
+
+    /// One module; `None` when there is no such module.
+    pub async fn module(&self, module_type: &str, name: &str) -> Result<Option<ModuleDetails>, ClientError> {
+        let url = self.url(&["api", "v1", "modules", module_type, name]);
+        match self.get(url, "the module").await {
+            Ok(details) => Ok(Some(details)),
+            Err(ClientError::Status { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for a text to sign.
+    pub async fn challenge(&self) -> Result<Challenge, ClientError> {
+        let url = self.url(&["api", "v1", "accounts", "challenge"]);
+        self.call(true, "the challenge", || self.request(Method::POST, url.clone())).await
+    }
+
+    /// Signs up, or logs in.
+    pub async fn sign_up(&self, proof: &SignUp) -> Result<SignedUp, ClientError> {
+        let url = self.url(&["api", "v1", "accounts"]);
+        // A challenge works once, so a lost answer needs a new one: that is the caller's to get.
+        self.call(false, "the account", || self.request(Method::POST, url.clone()).json(proof)).await
+    }
+
+    /// Whose token the client has, and what it may do.
+    pub async fn me(&self) -> Result<Me, ClientError> {
+        let url = self.url(&["api", "v1", "me"]);
+        self.get(url, "the account").await
+    }
+
+    /// Makes a token with fewer rights.
+    pub async fn create_token(&self, wanted: &TokenRequest) -> Result<NewToken, ClientError> {
+        let url = self.url(&["api", "v1", "tokens"]);
+        self.call(false, "the token", || self.request(Method::POST, url.clone()).json(wanted)).await
+    }
+
+    /// The account's tokens.
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, ClientError> {
+        let url = self.url(&["api", "v1", "tokens"]);
+        self.get(url, "the tokens").await
+    }
+
+    /// Ends a token; `current` is the client's own.
+    pub async fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
+        let url = self.url(&["api", "v1", "tokens", id]);
+        let _: Value = self.call(true, "the token", || self.request(Method::DELETE, url.clone())).await?;
+        Ok(())
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        // Only URLs such as `mailto:` have no segments, and a registry's has a host.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url, what: &str) -> Result<T, ClientError> {
+        self.call(true, what, || self.request(Method::GET, url.clone())).await
+    }
+
+    /// A call with a small JSON answer.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        repeatable: bool,
+        what: &str,
+        build: impl Fn() -> RequestBuilder,
+    ) -> Result<T, ClientError> {
+        self.retrying(repeatable, async || self.in_time(self.receive(build(), what)).await).await
+    }
+
+    async fn receive<T: DeserializeOwned>(&self, request: RequestBuilder, what: &str) -> Result<T, ClientError> {
+        let mut response = request.send().await.map_err(|error| ClientError::of_transport(&self.base, error))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response, what).await);
+        }
+        if !is_json(&response) {
+            let kind = content_type(&response).unwrap_or("no content type").to_owned();
+            return Err(self.garbage(format!("{what} comes as `{kind}`, not as JSON")));
+        }
+        let body = transfer::answer(&mut response, &self.base, what, &self.policy).await?;
+        serde_json::from_slice(&body).map_err(|error| self.garbage(format!("{what}: {error}")))
+    }
+
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+        match tokio::time::timeout(self.policy.call_timeout, call).await {
+            Ok(result) => result,
+            Err(_) => Err(ClientError::Timeout { url: shown(&self.base) }),
+        }
+    }
+
+    /// Tries again what may pass. What is not `repeatable` only where the server surely did not act on it.
+    async fn retrying<T>(
+        &self,
+        repeatable: bool,
+        call: impl AsyncFn() -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut done = 0;
+        loop {
+            let error = match call().await {
+                Err(error) if error.is_passing() && (repeatable || error.is_untouched()) => error,
+                result => return result,
+            };
+            done += 1;
+            let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn garbage(&self, what: String) -> ClientError {
+        ClientError::Garbage { url: shown(&self.base), what }
+    }
+
+    /// What a status other than the wanted one says.
+    async fn refusal(&self, mut response: Response, what: &str) -> ClientError {
+        let status = response.status();
+        if status.is_success() || status.is_redirection() {
+            return self.garbage(format!("{what}: unexpected status {status}"));
+        }
+        let retry_after = retry_after(response.headers());
+        let body = match is_json(&response) {
+            true => transfer::answer(&mut response, &self.base, what, &self.policy).await.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let problem = serde_json::from_slice::<Problem>(&body).ok().filter(|problem| !problem.detail.is_empty());
+        let problem = problem.unwrap_or_else(|| Problem {
+            problem_type: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: status.to_string(),
+            hint: None,
+            extra: Default::default(),
+        });
+        ClientError::Status { url: shown(&self.base), status: status.as_u16(), problem: Box::new(problem), retry_after }
+    }
+}
+
+fn content_type(response: &Response) -> Option<&str> {
+    response.headers().get(CONTENT_TYPE)?.to_str().ok()
+}
+
+fn is_json(response: &Response) -> bool {
+    let kind = content_type(response).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_can_be_spawned() {
+        fn is_send<T: Send>(_: T) {}
+        let client = RegistryClient::new("http://h/r".parse().expect("a URL"), reqwest::Client::new(), None);
+        let version = Version::new(1, 0, 0);
+        is_send(client.index("agent", "x"));
+        is_send(client.download("agent", "x", &version, "", Path::new("x")));
+        is_send(client.publish("agent", "x", &version, Path::new("x"), ""));
+        is_send(client.search("x", None, 1));
+    }
+
+    #[test]
+    fn urls_keep_the_registrys_path_and_escape_names() {
+        let client = RegistryClient::new("https://h:1/r/?q#f".parse().expect("a URL"), reqwest::Client::new(), None);
+        assert_eq!(client.url(&["index", "agent", "../x"]).as_str(), "https://h:1/r/index/agent/..%2Fx");
+        assert_eq!(client.host(), "h:1");
+    }
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let url = "https://user:word@h".parse().expect("a URL");
+        let shown = format!("{:?}", RegistryClient::new(url, reqwest::Client::new(), Some("secret".to_owned())));
+        assert!(!shown.contains("secret") && !shown.contains("word"), "{shown}");
+    }
+}

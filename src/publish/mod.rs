@@ -1,0 +1,180 @@
+//! Archives to a registry: in dependency order, all problems first, and again without harm. Also signing in.
+
+mod error;
+mod plan;
+mod session;
+
+use std::time::Duration;
+
+pub use error::{Problem, PublishError};
+use napt_registry_client::{PublishStatus, RegistryClient};
+use semver::Version;
+pub use session::{LoggedIn, SessionError, login, logout};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::{
+    module::{ModuleId, Project, Workspace},
+    package::{self, Packed},
+    report::Reporter,
+};
+
+/// How long a new version may take until the index shows it.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Which modules of the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// The one that the command was called in.
+    Current,
+    /// All that may be published.
+    Workspace,
+}
+
+/// Whether anything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything but the upload.
+    DryRun,
+    /// All of it.
+    Upload,
+}
+
+/// What to publish, and where.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The modules there are.
+    pub workspace: &'a Workspace,
+    /// Which of them.
+    pub selection: Selection,
+    /// Whether anything is sent.
+    pub mode: Mode,
+    /// The registry.
+    pub client: &'a RegistryClient,
+    /// Its URL, for messages and for `publish = […]`.
+    pub registry: &'a Url,
+}
+
+/// How it ended for one module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is new in the registry.
+    Published,
+    /// The same bytes were there.
+    AlreadyPublished,
+    /// It would have been published, but for `--dry-run`.
+    WouldPublish,
+}
+
+/// One module of the report.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct PublishedModule {
+    /// Type and name.
+    pub id: ModuleId,
+    /// Version.
+    pub version: Version,
+    /// The archive's digest.
+    pub sha256: String,
+    /// The archive's size.
+    pub size: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Packs, checks and publishes. Nothing is sent while there is any problem with any of the modules.
+pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<Vec<PublishedModule>, PublishError> {
+    let mut problems = Vec::new();
+    let members = plan::select(options, reporter, &mut problems)?;
+    let members = plan::order(&members, &mut problems);
+    plan::check_dependencies(options, &members, &mut problems).await?;
+    let folder = tempfile::tempdir()?;
+    let mut modules = Vec::new();
+    for member in members {
+        let packed = pack(member, folder.path(), reporter)?;
+        let outcome = known(options, &packed, &mut problems).await?;
+        modules.push((packed, outcome));
+    }
+    if modules.iter().any(|(_, outcome)| outcome.is_none()) && !signed_in(options).await? {
+        problems.push(Problem::NotSignedIn(options.registry.to_string()));
+    }
+    if !problems.is_empty() {
+        return Err(PublishError::Problems(problems));
+    }
+    let mut done = Vec::new();
+    for (packed, outcome) in modules {
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None if options.mode == Mode::DryRun => Outcome::WouldPublish,
+            None => upload(options, &packed, reporter).await?,
+        };
+        let Packed { sha256, size, manifest, .. } = packed;
+        if outcome == Outcome::AlreadyPublished {
+            reporter.step("Skipping", &format!("{}@{}: already published", manifest.id, manifest.version));
+        }
+        done.push(PublishedModule { id: manifest.id, version: manifest.version, sha256, size, outcome });
+    }
+    Ok(done)
+}
+
+fn pack(member: &Project, folder: &std::path::Path, reporter: &dyn Reporter) -> Result<Packed, PublishError> {
+    // Two members may have the same name and version, and differ in type only.
+    let folder = folder.join(member.id().module_type.as_str());
+    fs_err::create_dir_all(&folder)?;
+    package::pack(member, &folder, reporter).map_err(|error| PublishError::Package { id: member.id().clone(), error })
+}
+
+/// What the index knows of the version already: nothing, these bytes, or (a problem) others.
+async fn known(
+    options: &Options<'_>,
+    packed: &Packed,
+    problems: &mut Vec<Problem>,
+) -> Result<Option<Outcome>, PublishError> {
+    let (id, version) = (&packed.manifest.id, &packed.manifest.version);
+    let entries = options.client.index(id.module_type.as_str(), id.name.as_str()).await?.unwrap_or_default();
+    let Some(entry) = entries.into_iter().find(|entry| entry.version == *version) else { return Ok(None) };
+    if entry.sha256 != packed.sha256 {
+        problems.push(Problem::Conflict {
+            id: id.clone(),
+            version: version.clone(),
+            ours: packed.sha256.clone(),
+            theirs: entry.sha256,
+            published: entry.published,
+        });
+    }
+    Ok(Some(Outcome::AlreadyPublished))
+}
+
+async fn signed_in(options: &Options<'_>) -> Result<bool, PublishError> {
+    match options.client.me().await {
+        Ok(_) => Ok(true),
+        Err(napt_registry_client::ClientError::Status { status: 401, .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter) -> Result<Outcome, PublishError> {
+    let (id, version) = (&packed.manifest.id, &packed.manifest.version);
+    let (module_type, name) = (id.module_type.as_str(), id.name.as_str());
+    let size = bytesize::ByteSize::b(packed.size);
+    reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
+    let published = options.client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
+    let started = Instant::now();
+    let mut wait = Duration::from_millis(50);
+    loop {
+        let entries = options.client.index(module_type, name).await?.unwrap_or_default();
+        if entries.iter().any(|entry| entry.version == *version && entry.sha256 == packed.sha256) {
+            break;
+        }
+        if started.elapsed() > VISIBLE_WITHIN {
+            return Err(PublishError::NotVisible { id: id.clone(), version: version.clone(), waited: VISIBLE_WITHIN });
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(2));
+    }
+    reporter.step("Published", &format!("{id}@{version}"));
+    Ok(match published.status {
+        PublishStatus::Created => Outcome::Published,
+        PublishStatus::AlreadyPublished => Outcome::AlreadyPublished,
+    })
+}

@@ -1,0 +1,286 @@
+//! The registry server: where versions of modules are published, kept and found.
+//!
+//! It derives all that it serves from the archives themselves. A version never changes once it is visible.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `publish.rs` | the steps of a publish, in an order that survives a crash |
+//! | `accounts.rs` | challenges, accounts, tokens |
+//! | `store/` | the records, behind a trait; SQLite |
+//! | `blobs.rs` | the archives |
+//! | `refusal.rs` | each reason to refuse, with its status and words |
+//! | `api/` | HTTP over all of these; no rule is there |
+
+mod accounts;
+mod api;
+mod blobs;
+mod publish;
+mod rate;
+mod refusal;
+mod store;
+
+use std::{
+    fmt,
+    fs::TryLockError,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rate::Buckets;
+pub use rate::Rate;
+pub use store::{Inserted, NewVersion, SqliteStore, Store, StoreError, TokenRecord, Yanked};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use url::Url;
+
+use crate::{
+    package,
+    report::{Fault, Kind},
+};
+
+/// How long calls in progress may take to end when the server is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the time is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Called after each step of a publish, before the next one.
+pub type StepHook = Arc<dyn Fn(Step) + Send + Sync>;
+
+/// The steps of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The archive is in staging, synced.
+    Received,
+    /// It is a good archive of the right module.
+    Verified,
+    /// It is in its place.
+    Stored,
+    /// Its place is durable.
+    Synced,
+    /// It is in the index; the answer is not sent yet.
+    Visible,
+}
+
+/// What the registry takes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Of an archive.
+    pub package: package::Limits,
+    /// An upload that moves less than `body_rate` bytes a second over this long is refused.
+    pub body_window: Duration,
+    /// See `body_window`.
+    pub body_rate: u64,
+    /// Challenges for one address.
+    pub challenges: Rate,
+    /// Failed logins from one address.
+    pub failed_logins: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            package: package::Limits::default(),
+            body_window: Duration::from_secs(30),
+            body_rate: 1024,
+            challenges: Rate { burst: 60, refill: Duration::from_secs(1) },
+            failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
+        }
+    }
+}
+
+/// How a registry is run.
+#[derive(Clone)]
+pub struct Options {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Its folder.
+    pub data: PathBuf,
+    /// The URL that its users reach it by; may be left out on the loopback.
+    pub url: Option<Url>,
+    /// What it takes.
+    pub limits: Limits,
+    /// What the time is.
+    pub clock: Clock,
+    /// Watches the steps of publishes.
+    pub on_step: Option<StepHook>,
+}
+
+impl Options {
+    /// A registry on the loopback with its data in `data`.
+    pub fn new(listen: SocketAddr, data: impl Into<PathBuf>) -> Self {
+        let clock = Arc::new(Timestamp::now);
+        Options { listen, data: data.into(), url: None, limits: Limits::default(), clock, on_step: None }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("listen", &self.listen).field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+/// Why a registry cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Its address cannot be taken.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Others can reach it, but it does not know under which name.
+    #[error("a registry that listens on `{0}` must be told the URL that its users reach it by")]
+    NoUrl(SocketAddr),
+    /// Another process uses its folder.
+    #[error("another registry uses `{}`", .0.display())]
+    Locked(PathBuf),
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Its database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for RegistryError {
+    fn kind(&self) -> Kind {
+        match self {
+            RegistryError::NoUrl(_) => Kind::Usage,
+            RegistryError::Listen { .. } => Kind::Network,
+            RegistryError::Locked(_) => Kind::Conflict,
+            RegistryError::Io(_) | RegistryError::Store(_) => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RegistryError::NoUrl(_) => Some(
+                "add for example `--url https://registry.example`: users sign it when they log in, so that no other \
+                 server can use their signature here"
+                    .to_owned(),
+            ),
+            RegistryError::Listen { .. } => Some("choose another address with `--listen`".to_owned()),
+            RegistryError::Locked(_) => Some("stop it, or choose another folder with `--data`".to_owned()),
+            RegistryError::Io(_) | RegistryError::Store(_) => None,
+        }
+    }
+}
+
+/// The registry behind its doors.
+struct Registry {
+    store: Arc<dyn Store>,
+    blobs: blobs::Blobs,
+    limits: Limits,
+    clock: Clock,
+    on_step: Option<StepHook>,
+    /// The names that users dial, as they sign them.
+    hosts: Vec<String>,
+    challenges: Buckets<IpAddr>,
+    failed_logins: Buckets<IpAddr>,
+}
+
+impl Registry {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn step(&self, step: Step) {
+        if let Some(hook) = &self.on_step {
+            hook(step);
+        }
+    }
+}
+
+/// A registry that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Its URL on this machine.
+    pub fn url(&self) -> Url {
+        let mut addr = self.addr;
+        if addr.ip().is_unspecified() {
+            addr.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        }
+        Url::parse(&format!("http://{addr}")).expect("a socket address makes a URL")
+    }
+
+    /// Takes no new calls, lets those in progress end, and returns when all is closed.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(GRACE, self.task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// Starts a registry. It runs until it is stopped.
+pub async fn serve(options: Options) -> Result<Running, RegistryError> {
+    let Options { listen, data, url, limits, clock, on_step } = options;
+    if url.is_none() && !listen.ip().is_loopback() {
+        return Err(RegistryError::NoUrl(listen));
+    }
+    fs_err::create_dir_all(&data)?;
+    let lock = fs_err::File::create(data.join("lock"))?;
+    match lock.file().try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(RegistryError::Locked(data)),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    let store = SqliteStore::open(&data.join("registry.db")).await?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| RegistryError::Listen { address: listen, error })?;
+    let addr = listener.local_addr()?;
+    let registry = Registry {
+        store: Arc::new(store),
+        blobs: blobs::Blobs::open(&data)?,
+        challenges: Buckets::new(limits.challenges),
+        failed_logins: Buckets::new(limits.failed_logins),
+        limits,
+        clock,
+        on_step,
+        hosts: hosts(addr, url.as_ref()),
+    };
+    let service = api::router(Arc::new(registry)).into_make_service_with_connect_info::<SocketAddr>();
+    let (stop, mut stopped) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+            // An error says that the handle is gone, and with it whoever could stop us: that is no reason to stop.
+            if stopped.wait_for(|stop| *stop).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        });
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the registry stopped");
+        }
+        drop(lock);
+    });
+    Ok(Running { addr, stop, task })
+}
+
+/// The names that clients may sign: the URL's host, and those of the loopback where it listens there.
+fn hosts(addr: SocketAddr, url: Option<&Url>) -> Vec<String> {
+    let mut hosts = Vec::new();
+    if let Some(url) = url {
+        let host = url.host_str().unwrap_or_default();
+        hosts.push(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")));
+    }
+    let port = addr.port();
+    if addr.ip().is_loopback() || addr.ip().is_unspecified() {
+        // As a URL has it: without the port where it is the scheme's own.
+        let suffix = if port == 80 { String::new() } else { format!(":{port}") };
+        hosts.extend(["127.0.0.1", "localhost", "[::1]"].map(|name| format!("{name}{suffix}")));
+    }
+    hosts
+}

@@ -1,0 +1,163 @@
+//! A publish, step by step. Whatever happens between two steps, either nothing is visible or all of it, and the same
+//! call again succeeds: the one transaction at the end is the only point of truth.
+
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
+use futures_util::StreamExt;
+use napt_registry_client::{IndexEntry, PublishStatus, Published, Verb};
+use semver::Version;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use tokio::{io::AsyncWriteExt, time::Instant};
+
+use super::{
+    Registry, Step,
+    accounts::Caller,
+    refusal::Refusal,
+    store::{Inserted, NewVersion},
+};
+use crate::{module::ModuleId, package};
+
+/// An archive in staging, synced, and its digest.
+struct Received {
+    file: NamedTempFile,
+    sha256: String,
+    size: u64,
+}
+
+impl Registry {
+    /// Receives, verifies, stores and shows a version. `given` is the digest that the request promises.
+    pub(super) async fn publish(
+        &self,
+        caller: &Caller,
+        id: &ModuleId,
+        version: &Version,
+        given: Option<String>,
+        body: BodyDataStream,
+    ) -> Result<Published, Refusal> {
+        let received = self.receive(body).await?;
+        if let Some(given) = given.filter(|given| *given != received.sha256) {
+            return Err(Refusal::WrongDigest { given, found: received.sha256 });
+        }
+        self.step(Step::Received);
+        if let Some(existing) = self.store.version(id, version).await? {
+            return published_before(id, version, existing, received.sha256);
+        }
+        let Received { file, sha256, size } = received;
+        let limits = self.limits.package.clone();
+        let inspected = tokio::task::spawn_blocking(move || {
+            let contents = package::inspect(file.path(), &limits);
+            (file, contents)
+        });
+        let (file, contents) = inspected.await.map_err(|error| Refusal::Internal(error.into()))?;
+        let contents = contents.map_err(Refusal::Archive)?;
+        let manifest = contents.manifest;
+        if manifest.id != *id || manifest.version != *version {
+            return Err(Refusal::WrongModule {
+                wanted: format!("{id}@{version}"),
+                found: format!("{}@{}", manifest.id, manifest.version),
+            });
+        }
+        self.step(Step::Verified);
+        self.blobs.keep(file, &sha256)?;
+        self.step(Step::Stored);
+        self.blobs.sync(&sha256)?;
+        self.step(Step::Synced);
+        let new = NewVersion {
+            manifest,
+            readme: contents.readme,
+            sha256: sha256.clone(),
+            size,
+            publisher: caller.user.clone(),
+            published: self.now(),
+        };
+        let inserted = self.store.insert(&new).await?;
+        self.step(Step::Visible);
+        match inserted {
+            Inserted::Created => {
+                tracing::info!(module = %id, %version, sha256, "published");
+                Ok(Published { status: PublishStatus::Created })
+            }
+            Inserted::Exists(existing) => published_before(id, version, existing, sha256),
+            Inserted::NotOwner => Err(Refusal::NotOwner(id.clone())),
+        }
+    }
+
+    /// Whether the caller may publish the module at all: asked before the archive is received, and again by the
+    /// transaction.
+    pub(super) async fn may_publish(&self, caller: &Caller, id: &ModuleId) -> Result<(), Refusal> {
+        caller.may_for(Verb::Publish, id)?;
+        match self.store.owners(id).await? {
+            Some(owners) if !owners.contains(&caller.user) => Err(Refusal::NotOwner(id.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    async fn receive(&self, mut body: BodyDataStream) -> Result<Received, Refusal> {
+        let limit = self.limits.package.packed;
+        let staged = self.blobs.stage()?;
+        let mut file = tokio::fs::File::from_std(staged.reopen()?);
+        let mut digest = Sha256::new();
+        let mut size = 0_u64;
+        let mut watch = Watch::new(self.limits.body_window, self.limits.body_rate);
+        loop {
+            let Ok(next) = tokio::time::timeout_at(watch.deadline, body.next()).await else {
+                return Err(Refusal::Slow(size));
+            };
+            let Some(chunk) = next else { break };
+            let chunk = chunk.map_err(|_| Refusal::Truncated(size))?;
+            size += chunk.len() as u64;
+            if size > limit {
+                return Err(Refusal::TooLarge { limit });
+            }
+            if !watch.moved(chunk.len() as u64) {
+                return Err(Refusal::Slow(size));
+            }
+            digest.update(&chunk);
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        file.sync_all().await?;
+        Ok(Received { file: staged, sha256: hex::encode(digest.finalize()), size })
+    }
+}
+
+fn published_before(
+    id: &ModuleId,
+    version: &Version,
+    existing: IndexEntry,
+    given: String,
+) -> Result<Published, Refusal> {
+    if existing.sha256 == given {
+        Ok(Published { status: PublishStatus::AlreadyPublished })
+    } else {
+        Err(Refusal::Conflict { id: id.clone(), version: version.clone(), theirs: Box::new(existing), given })
+    }
+}
+
+/// Watches that a body keeps coming: enough bytes in each window.
+struct Watch {
+    window: Duration,
+    wanted: u64,
+    moved: u64,
+    deadline: Instant,
+}
+
+impl Watch {
+    fn new(window: Duration, bytes_a_second: u64) -> Self {
+        let wanted = bytes_a_second.saturating_mul(window.as_millis() as u64) / 1000;
+        Watch { window, wanted: wanted.max(1), moved: 0, deadline: Instant::now() + window }
+    }
+
+    /// Counts bytes; false when the window has ended with too few.
+    fn moved(&mut self, bytes: u64) -> bool {
+        self.moved += bytes;
+        if self.moved >= self.wanted {
+            self.moved = 0;
+            self.deadline = Instant::now() + self.window;
+            return true;
+        }
+        Instant::now() < self.deadline
+    }
+}

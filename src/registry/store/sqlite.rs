@@ -1,0 +1,426 @@
+//! The records in one SQLite file: write-ahead log, synced at every commit.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use napt_registry_client::{INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSummary, ModuleVersion, Page, TokenInfo};
+use semver::Version;
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Row, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    migrate::{Migration, MigrationType, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked};
+use crate::module::{ModuleId, ModuleType};
+
+const PAGE_SIZE: u32 = 20;
+
+/// Modules of type ?1 whose texts hold all words of the JSON list ?2.
+macro_rules! found {
+    () => {
+        "FROM modules m WHERE (?1 IS NULL OR m.type = ?1) AND NOT EXISTS (SELECT 1 FROM json_each(?2) w WHERE \
+         instr(replace(lower(m.name || ' ' || m.description || ' ' || m.keywords), '-', '_'), w.value) = 0)"
+    };
+}
+
+/// Records in SQLite.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it when there is none, and brings it up to date.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(30));
+        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        let start = include_str!("migrations/0001_start.sql").into_sql_str();
+        let migrations = vec![Migration::new(1, "start".into(), MigrationType::Simple, start, false)];
+        Migrator::with_migrations(migrations).run(&pool).await?;
+        Ok(SqliteStore { pool })
+    }
+
+    /// A transaction that no other writer can get in the way of.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn add_challenge(&self, hash: &str, expires: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM challenges WHERE expires <= ?")
+            .bind(now.as_millisecond())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("INSERT INTO challenges (hash, expires) VALUES (?, ?)")
+            .bind(hash)
+            .bind(expires.as_millisecond())
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn take_challenge(&self, hash: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let row = sqlx::query("DELETE FROM challenges WHERE hash = ? RETURNING expires")
+            .bind(hash)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(match row {
+            Some(row) => time(&row, "expires")? > now,
+            None => false,
+        })
+    }
+
+    async fn ensure_user(&self, user: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let done = sqlx::query("INSERT INTO users (id, created) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(user)
+            .bind(now.as_millisecond())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn add_token(&self, hash: &str, token: &TokenRecord) -> Result<(), StoreError> {
+        let TokenRecord { user, info } = token;
+        sqlx::query(
+            "INSERT INTO tokens (id, user_id, hash, name, verbs, modules, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&info.id)
+        .bind(user)
+        .bind(hash)
+        .bind(&info.name)
+        .bind(to_json(&info.verbs)?)
+        .bind(&info.modules)
+        .bind(info.created.as_millisecond())
+        .bind(info.expires.as_millisecond())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn token(&self, hash: &str) -> Result<Option<TokenRecord>, StoreError> {
+        let row = sqlx::query("SELECT * FROM tokens WHERE hash = ?").bind(hash).fetch_optional(&self.pool).await?;
+        row.map(|row| Ok(TokenRecord { user: row.try_get("user_id")?, info: token_info(&row)? })).transpose()
+    }
+
+    async fn tokens(&self, user: &str) -> Result<Vec<TokenInfo>, StoreError> {
+        let sql = "SELECT * FROM tokens WHERE user_id = ? ORDER BY created, id";
+        sqlx::query(sql).bind(user).fetch_all(&self.pool).await?.iter().map(token_info).collect()
+    }
+
+    async fn remove_token(&self, user: &str, id: &str) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM tokens WHERE user_id = ? AND id = ?";
+        Ok(sqlx::query(sql).bind(user).bind(id).execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    async fn owners(&self, id: &ModuleId) -> Result<Option<Vec<String>>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        match module_row(&mut connection, id).await? {
+            Some(module) => Ok(Some(owners(&mut connection, module).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn insert(&self, new: &NewVersion) -> Result<Inserted, StoreError> {
+        let manifest = &new.manifest;
+        let mut transaction = self.begin().await?;
+        let module = match module_row(&mut transaction, &manifest.id).await? {
+            Some(module) => {
+                if !owners(&mut transaction, module).await?.contains(&new.publisher) {
+                    return Ok(Inserted::NotOwner);
+                }
+                module
+            }
+            None => {
+                let sql = "INSERT INTO modules (type, name, version, description, keywords, published) \
+                           VALUES (?, ?, '', '', '', 0) RETURNING id";
+                let row = sqlx::query(sql)
+                    .bind(manifest.id.module_type.as_str())
+                    .bind(manifest.id.name.as_str())
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                let module = row.try_get("id")?;
+                // The first publisher owns the name.
+                sqlx::query("INSERT INTO owners (module_id, user_id) VALUES (?, ?)")
+                    .bind(module)
+                    .bind(&new.publisher)
+                    .execute(&mut *transaction)
+                    .await?;
+                module
+            }
+        };
+        if let Some(existing) = version_row(&mut transaction, &manifest.id, &manifest.version).await? {
+            return Ok(Inserted::Exists(existing));
+        }
+        let sql = "INSERT INTO versions \
+                   (module_id, version, sha256, size, runtime, deps, manifest, readme, publisher, published) \
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        sqlx::query(sql)
+            .bind(module)
+            .bind(manifest.version.to_string())
+            .bind(&new.sha256)
+            .bind(i64::try_from(new.size).map_err(|error| StoreError::Corrupt(error.to_string()))?)
+            .bind(to_json(&manifest.runtime)?.trim_matches('"'))
+            .bind(to_json(&new.deps())?)
+            .bind(to_json(manifest)?)
+            .bind(&new.readme)
+            .bind(&new.publisher)
+            .bind(new.published.as_millisecond())
+            .execute(&mut *transaction)
+            .await?;
+        summarise(&mut transaction, module).await?;
+        event(&mut transaction, new.published, &new.publisher, "publish", module, &manifest.version, &new.sha256)
+            .await?;
+        transaction.commit().await?;
+        Ok(Inserted::Created)
+    }
+
+    async fn set_yanked(
+        &self,
+        id: &ModuleId,
+        version: &Version,
+        yanked: bool,
+        reason: Option<&str>,
+        user: &str,
+        now: Timestamp,
+    ) -> Result<Yanked, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some(module) = module_row(&mut transaction, id).await? else { return Ok(Yanked::Missing) };
+        if !owners(&mut transaction, module).await?.iter().any(|owner| owner == user) {
+            return Ok(Yanked::NotOwner);
+        }
+        let done = sqlx::query("UPDATE versions SET yanked = ?, yank_reason = ? WHERE module_id = ? AND version = ?")
+            .bind(yanked)
+            .bind(reason)
+            .bind(module)
+            .bind(version.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Yanked::Missing);
+        }
+        summarise(&mut transaction, module).await?;
+        let action = if yanked { "yank" } else { "unyank" };
+        event(&mut transaction, now, user, action, module, version, reason.unwrap_or_default()).await?;
+        transaction.commit().await?;
+        Ok(Yanked::Done)
+    }
+
+    async fn index(&self, id: &ModuleId) -> Result<Option<Vec<IndexEntry>>, StoreError> {
+        // A module's row is made with its first version, in one transaction.
+        let sql = "SELECT type, name, version, deps, sha256, size, yanked, runtime, published FROM entries \
+                   WHERE type = ? AND name = ? ORDER BY id";
+        let rows = sqlx::query(sql).bind(id.module_type.as_str()).bind(id.name.as_str()).fetch_all(&self.pool).await?;
+        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        Ok((!entries.is_empty()).then_some(entries))
+    }
+
+    async fn version(&self, id: &ModuleId, version: &Version) -> Result<Option<IndexEntry>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        version_row(&mut connection, id, version).await
+    }
+
+    async fn module(&self, id: &ModuleId) -> Result<Option<ModuleDetails>, StoreError> {
+        // One snapshot for all that follows.
+        let mut transaction = self.pool.begin().await?;
+        let sql = "SELECT * FROM modules WHERE type = ? AND name = ?";
+        let row = sqlx::query(sql)
+            .bind(id.module_type.as_str())
+            .bind(id.name.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let module: i64 = row.try_get("id")?;
+        let summary = summary(&row)?;
+        let owners = owners(&mut transaction, module).await?;
+        let rows = sqlx::query("SELECT * FROM entries WHERE module_id = ? ORDER BY id DESC")
+            .bind(module)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let newest = rows
+            .iter()
+            .find(|row| row.try_get("version").is_ok_and(|text: String| text == summary.version.to_string()))
+            .ok_or_else(|| StoreError::Corrupt(format!("`{id}` has no version {}", summary.version)))?;
+        let manifest = from_json(newest, "manifest")?;
+        let readme = newest.try_get("readme")?;
+        let version = |row: &SqliteRow| -> Result<ModuleVersion, StoreError> {
+            let (yank_reason, publisher) = (row.try_get("yank_reason")?, row.try_get("publisher")?);
+            Ok(ModuleVersion { entry: entry(row)?, yank_reason, publisher })
+        };
+        let mut versions = rows.iter().map(version).collect::<Result<Vec<_>, _>>()?;
+        versions.sort_by(|a, b| b.entry.version.cmp(&a.entry.version));
+        Ok(Some(ModuleDetails { summary, owners, versions, manifest, readme }))
+    }
+
+    async fn search(
+        &self,
+        words: &[String],
+        module_type: Option<ModuleType>,
+        page: u32,
+    ) -> Result<Page<ModuleSummary>, StoreError> {
+        // The same statement for any number of words: no text of a caller's ever becomes SQL.
+        let words: Vec<String> = words.iter().map(|word| word.to_lowercase().replace('-', "_")).collect();
+        let words = to_json(&words)?;
+        let module_type = module_type.map(ModuleType::as_str);
+        let mut transaction = self.pool.begin().await?;
+        let total: i64 = sqlx::query(concat!("SELECT count(*) AS total ", found!()))
+            .bind(module_type)
+            .bind(&words)
+            .fetch_one(&mut *transaction)
+            .await?
+            .try_get("total")?;
+        let rows = sqlx::query(concat!("SELECT * ", found!(), " ORDER BY m.name, m.type LIMIT ?3 OFFSET ?4"))
+            .bind(module_type)
+            .bind(&words)
+            .bind(PAGE_SIZE)
+            .bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE_SIZE))
+            .fetch_all(&mut *transaction)
+            .await?;
+        let items = rows.iter().map(summary).collect::<Result<_, _>>()?;
+        Ok(Page { items, page, total: total.unsigned_abs() })
+    }
+}
+
+async fn module_row(connection: &mut SqliteConnection, id: &ModuleId) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query("SELECT id FROM modules WHERE type = ? AND name = ?")
+        .bind(id.module_type.as_str())
+        .bind(id.name.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| row.try_get("id")).transpose()?)
+}
+
+async fn version_row(
+    connection: &mut SqliteConnection,
+    id: &ModuleId,
+    version: &Version,
+) -> Result<Option<IndexEntry>, StoreError> {
+    let row = sqlx::query("SELECT * FROM entries WHERE type = ? AND name = ? AND version = ?")
+        .bind(id.module_type.as_str())
+        .bind(id.name.as_str())
+        .bind(version.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(entry).transpose()
+}
+
+async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT user_id FROM owners WHERE module_id = ? ORDER BY user_id";
+    let rows = sqlx::query(sql).bind(module).fetch_all(connection).await?;
+    Ok(rows.iter().map(|row| row.try_get("user_id")).collect::<Result<_, _>>()?)
+}
+
+/// Copies to the module what search shows: the highest version, those that are not yanked and stable ones first.
+async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+    let rows = sqlx::query("SELECT version, yanked, manifest, published FROM versions WHERE module_id = ?")
+        .bind(module)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut best: Option<((bool, bool, Version), &SqliteRow)> = None;
+    for row in &rows {
+        let version: Version = parse(row, "version")?;
+        let rank = (!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version);
+        if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
+            best = Some((rank, row));
+        }
+    }
+    let Some(((_, _, version), row)) = best else { return Ok(()) };
+    let manifest: crate::module::Manifest = from_json(row, "manifest")?;
+    sqlx::query("UPDATE modules SET version = ?, description = ?, keywords = ?, published = ? WHERE id = ?")
+        .bind(version.to_string())
+        .bind(manifest.description)
+        .bind(manifest.keywords.join(" "))
+        .bind(row.try_get::<i64, _>("published")?)
+        .bind(module)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn event(
+    connection: &mut SqliteConnection,
+    at: Timestamp,
+    user: &str,
+    action: &str,
+    module: i64,
+    version: &Version,
+    detail: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO events (at, user_id, action, module_id, version, detail) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(at.as_millisecond())
+        .bind(user)
+        .bind(action)
+        .bind(module)
+        .bind(version.to_string())
+        .bind(detail)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
+    Ok(IndexEntry {
+        format: INDEX_FORMAT,
+        name: row.try_get("name")?,
+        module_type: row.try_get("type")?,
+        version: parse(row, "version")?,
+        deps: from_json(row, "deps")?,
+        sha256: row.try_get("sha256")?,
+        size: row.try_get::<i64, _>("size")?.unsigned_abs(),
+        yanked: row.try_get("yanked")?,
+        runtime: row.try_get("runtime")?,
+        published: time(row, "published")?,
+    })
+}
+
+fn summary(row: &SqliteRow) -> Result<ModuleSummary, StoreError> {
+    Ok(ModuleSummary {
+        module_type: row.try_get("type")?,
+        name: row.try_get("name")?,
+        version: parse(row, "version")?,
+        description: row.try_get("description")?,
+        published: time(row, "published")?,
+    })
+}
+
+fn token_info(row: &SqliteRow) -> Result<TokenInfo, StoreError> {
+    Ok(TokenInfo {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        verbs: from_json(row, "verbs")?,
+        modules: row.try_get("modules")?,
+        created: time(row, "created")?,
+        expires: time(row, "expires")?,
+    })
+}
+
+fn corrupt(column: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("`{column}`: {error}"))
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+    Timestamp::from_millisecond(row.try_get(column)?).map_err(|error| corrupt(column, error))
+}
+
+fn parse<T: FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
+    row.try_get::<String, _>(column)?.parse().map_err(|error| corrupt(column, error))
+}
+
+fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
+    serde_json::from_str(&row.try_get::<String, _>(column)?).map_err(|error| corrupt(column, error))
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
