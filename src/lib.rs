@@ -14,6 +14,7 @@
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
+//! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
@@ -37,6 +38,7 @@ pub mod package;
 pub mod publish;
 pub mod registry;
 pub mod report;
+pub mod resolve;
 pub mod scaffold;
 pub mod shell;
 pub mod wire;

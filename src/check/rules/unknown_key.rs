@@ -22,6 +22,11 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
     let Some(shape) = Shape::of(document) else { return };
     for problem in shape.problems(document) {
         if let Problem::UnknownKey { key, span, known } = problem {
+            // Under a broken `[header]`, keys look as if they stood at the top.
+            let at_the_top = document.get(&[&key]).is_some() && shape == Shape::Manifest;
+            if at_the_top && !document.errors.is_empty() {
+                continue;
+            }
             let finding = findings.report(document.at(&span), format!("unknown key `{key}`"));
             match did_you_mean(&key, known.iter().map(String::as_str)) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),

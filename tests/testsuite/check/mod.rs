@@ -212,14 +212,6 @@ error[entry-signature]: `run` does not take `module_run`
   |
   = help: write `async def run(module_run: dict)`
 
-error[invalid-version]: the module has no version
- --> napt.toml:1:2
-  |
-1 | [module]
-  |  ^^^^^^
-  |
-  = help: add `version = "0.1.0"` to `[module]`, or to the `pyproject.toml` beside it
-
 error[unknown-key]: unknown key `verison`
  --> napt.toml:4:1
   |
@@ -228,16 +220,13 @@ error[unknown-key]: unknown key `verison`
   |
   = help: did you mean `version`?
 
-warning[sdk-version]: `run.py` uses `naptha_sdk`, which is not among the dependencies
---> pyproject.toml
- = help: add `naptha-sdk~=1.0.5` to `dependencies`
-
 error[manifest-syntax]: cannot read `pyproject.toml` as TOML
  --> pyproject.toml:1:9
   |
 1 | [project
   |         ^ unclosed table, expected `]`
-error: 7 errors, 1 warning in 1 module
+
+error: 6 errors, 0 warnings in 1 module
 
 "#]]
     );
@@ -409,6 +398,7 @@ error[python-syntax]: cannot read `run.py` as Python 3
   |
 5 | KEY = "****************************" +
   | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ invalid syntax
+
 error: 4 errors, 0 warnings in 1 module
 
 "#]]
@@ -439,14 +429,6 @@ fn a_workspace_is_checked_as_a_whole_and_a_member_alone() {
     assert_data_eq!(
         ran.stderr,
         str![[r#"
-error[invalid-name]: the module has no name
---> modules/hero_3/napt.toml
- = help: add `name` to `[module]`, or to the `pyproject.toml` beside it
-
-error[invalid-version]: the module has no version
---> modules/hero_3/napt.toml
- = help: add `version = "0.1.0"` to `[module]`, or to the `pyproject.toml` beside it
-
 error[manifest-syntax]: cannot read `napt.toml` as TOML
  --> modules/hero_3/napt.toml:1:8
   |
@@ -481,7 +463,8 @@ error[workspace-members]: `tools/*` matches no folder with a `napt.toml`
   |                         ^^^^^^^^^
   |
   = help: `*` stands for one folder name
-error: 6 errors, 0 warnings in 21 modules
+
+error: 4 errors, 0 warnings in 21 modules
 
 "#]]
     );

@@ -28,6 +28,7 @@ error[config-shape]: `client` must be one of `openai`, `azure_openai`, `anthropi
   |                                      ^^^^^^^ not one of them
   |
   = help: did you mean `openai`?
+
 error: 2 errors, 0 warnings in 1 module
 
 "#]]
@@ -49,6 +50,7 @@ error[config-shape]: `max_tokens` cannot be used
   |
 2 |     {"config_name": "gpt", "client": "openai", "model": "napt/echo", "max_tokens": 4294967296},
   |                                                                                    ^^^^^^^^^^ invalid value: integer `4294967296`, expected u32
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -73,6 +75,7 @@ error[duplicate-name]: the name `gpt` is taken
   |                     ----- first used here
 3 |     {"config_name": "gpt", "client": "ollama", "model": "tiny"}
   |                     ^^^^^ this entry is never found
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -96,6 +99,7 @@ error[entry-signature]: `run` does not take `module_run`
   |           ^^^ nodes call `run(module_run=…)`
   |
   = help: write `async def run(module_run: dict)`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -119,6 +123,7 @@ error[entry-signature]: `run` requires `config` besides `module_run`
   |                                 ^^^^^^ nodes call `run(module_run=…)`
   |
   = help: give it a default, or remove it
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -142,6 +147,7 @@ error[entry-signature]: `run` does not take `module_run`
   |           ^^^ ---------- this one cannot be given by name
   |           |
   |           nodes call `run(module_run=…)`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -182,6 +188,7 @@ error[invalid-json]: cannot read `deployment.json` as JSON
   |                              ^^^^^^^^^ JSON has no comments
   |
   = help: remove it
+
 error: 3 errors, 0 warnings in 1 module
 
 "#]]
@@ -204,14 +211,7 @@ error[invalid-json]: cannot read `agent_deployments.json` as JSON
 3 |     {"name" "agent_2", "module": {"name": "agent:chatter"}}
   |             ^^^^^^^^^ expected colon after the string or word in object property
 
-warning[unused-dependency]: the dependency `agent:chatter` is not used
- --> napt.toml:7:1
-  |
-7 | "agent:chatter" = "^0.1"
-  | ^^^^^^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-error: 1 error, 1 warning in 1 module
+error: 1 error, 0 warnings in 1 module
 
 "#]]
     );
@@ -242,6 +242,7 @@ error[invalid-limits]: invalid `memory`
    |          ^^^^^^^^^^ couldn't parse "megs" into a known SI unit, Failed to parse unit "meg..."
    |
    = help: write for example `memory = "512MiB"`
+
 error: 2 errors, 0 warnings in 1 module
 
 "#]]
@@ -266,22 +267,7 @@ error[invalid-name]: invalid character `M` in the module name `My-Debate`
   |
   = help: names are made of a–z, 0–9 and `_`; try `my_debate`
 
-warning[unused-dependency]: the dependency `agent:chatter` is not used
- --> napt.toml:7:1
-  |
-7 | "agent:chatter" = "^0.1"
-  | ^^^^^^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-
-warning[unused-dependency]: the dependency `kb:facts` is not used
- --> napt.toml:8:1
-  |
-8 | "kb:facts" = "^1"
-  | ^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-error: 1 error, 2 warnings in 1 module
+error: 1 error, 0 warnings in 1 module
 
 "#]]
     );
@@ -306,22 +292,7 @@ error[invalid-name]: the module has no name
   |
   = help: add `name` to `[module]`, or to the `pyproject.toml` beside it
 
-warning[unused-dependency]: the dependency `agent:chatter` is not used
- --> napt.toml:7:1
-  |
-7 | "agent:chatter" = "^0.1"
-  | ^^^^^^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-
-warning[unused-dependency]: the dependency `kb:facts` is not used
- --> napt.toml:8:1
-  |
-8 | "kb:facts" = "^1"
-  | ^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-error: 1 error, 2 warnings in 1 module
+error: 1 error, 0 warnings in 1 module
 
 "#]]
     );
@@ -372,6 +343,7 @@ error[invalid-requirement]: `kb:Facts` is not the id of a module
    | ^^^^^^^^^^ invalid character `F` in the module name `Facts`
    |
    = help: names are made of a–z, 0–9 and `_`; try `facts`
+
 error: 4 errors, 0 warnings in 1 module
 
 "#]]
@@ -395,6 +367,7 @@ error[invalid-version]: `v0.1` is not a semantic version
   |           ^^^^^^ unexpected character 'v' while parsing major version number
   |
   = help: write `0.1.0`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -418,6 +391,7 @@ error[invalid-version]: the version `0.1.0+linux` has build metadata
   |           ^^^^^^^^^^^^^ `+…` is not part of a module's version
   |
   = help: write `0.1.0`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -447,6 +421,7 @@ error[manifest-shape]: `keywords` must be an array
   |
 3 | keywords = "one"
   |            ^^^^^ this is a string
+
 error: 2 errors, 0 warnings in 1 module
 
 "#]]
@@ -468,6 +443,7 @@ error[manifest-shape]: a value has not the type that it should have
   |
 4 | keywords = "one"
   |            ^^^^^ invalid type: string "one", expected a sequence
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -489,6 +465,7 @@ error[manifest-syntax]: cannot read `napt.toml` as TOML
   |
 3 | name = "debate
   |               ^ invalid basic string, expected `"`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -512,6 +489,7 @@ error[max-rounds]: with `max_rounds` 0 the orchestrator does nothing
   |                           ^
   |
   = help: allow at least one round
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -535,6 +513,7 @@ error[missing-deployment]: there is no `configs/deployment.json` in the package 
   |        ^^^^^^^^
   |
   = help: write one with a `name`, a `module` and a `config`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -561,6 +540,7 @@ except ImportError:
 error[missing-entry-function]: `run.py` does not define `run`
 --> debate/run.py
  = help: rename `rum` to `run`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -590,6 +570,7 @@ error[missing-entrypoint]: the entrypoint `debate/rum.py` does not exist
   |              ^^^^^^^^
   |
   = help: did you mean `run.py`?
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -614,6 +595,7 @@ error[missing-input-schema]: `schemas.py` does not define `InputSchema`
 --> debate/schemas.py
  = note: a node validates inputs with it
  = help: rename `InputSchem` to `InputSchema`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -638,6 +620,7 @@ error[missing-input-schema]: the package has no `schemas.py`
   |
   = note: a node validates inputs with the class `InputSchema` in it
   = help: write `debate/schemas.py` with a pydantic class `InputSchema`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -661,6 +644,7 @@ warning[missing-manifest]: this module has no `napt.toml`
   |        ^^^^^^^^
   |
   = help: `napt init` writes one
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -685,22 +669,7 @@ error[missing-package]: there is no package folder `debate`
   |
   = help: rename the folder `debat` to `debate`, or the module to `debat`
 
-warning[unused-dependency]: the dependency `agent:chatter` is not used
- --> napt.toml:7:1
-  |
-7 | "agent:chatter" = "^0.1"
-  | ^^^^^^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-
-warning[unused-dependency]: the dependency `kb:facts` is not used
- --> napt.toml:8:1
-  |
-8 | "kb:facts" = "^1"
-  | ^^^^^^^^^^
-  |
-  = help: remove it, or list it in a file of `configs/`
-error: 1 error, 2 warnings in 1 module
+error: 1 error, 0 warnings in 1 module
 
 "#]]
     );
@@ -723,6 +692,7 @@ warning[missing-readme]: the module has no README
   |  ^^^^^^
   |
   = help: write a `README.md` beside the manifest: what it does, its inputs, an example
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -762,6 +732,7 @@ warning[unused-dependency]: the dependency `kb:facts` is not used
   | ^^^^^^^^^^
   |
   = help: remove it, or list it in a file of `configs/`
+
 error: 1 error, 2 warnings in 1 module
 
 "#]]
@@ -798,6 +769,7 @@ error[module-mismatch]: this is a deployment of `agent:debate`, the module is `o
   |        -------- its name
   |
   = help: write `debate`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -829,6 +801,7 @@ error[node-address]: this node has neither `ip` nor `name`
   |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
   = help: write `{"ip": "localhost"}`, or leave `node` out
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -871,6 +844,7 @@ error[path-dependency]: `kb:facts` in `facts` is 2.0.0, which `^1` does not acce
   |
 4 | version = "2.0.0"
   |           ------- its version
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -913,6 +887,7 @@ error[path-dependency]: `facts` holds `agent:facts`, not `kb:facts`
   |
 3 | name = "facts"
   |        ------- its name
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -936,6 +911,7 @@ error[path-dependency]: there is no module in `../facts`
   |                       ^^^^^^^^^^
   |
   = help: the path is relative to this `napt.toml`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -983,6 +959,7 @@ error[python-syntax]: cannot read `old.py` as Python 3
   |     ^^^^^^^^^ this is Python 2
   |
   = help: `print` and `exec` are functions: put what follows in parentheses
+
 error: 2 errors, 0 warnings in 1 module
 
 "#]]
@@ -1006,6 +983,7 @@ warning[requires-python]: this module runs on none of Python 3.10, 3.11 and 3.12
   |                   ^^^^^^^^ nodes have no such Python
   |
   = help: write for example `>=3.10,<3.13`
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -1029,6 +1007,7 @@ warning[sdk-version]: `naptha-sdk` is not pinned to a version
   |                 ^^^^^^^^^^^^^^^^^ any version fits
   |
   = help: write `naptha-sdk~=1.0.5`, or set `sdk` in `[module]`
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -1049,6 +1028,7 @@ fn sdk_version_when_it_is_not_listed() {
 warning[sdk-version]: `run.py` uses `naptha_sdk`, which is not among the dependencies
 --> pyproject.toml
  = help: add `naptha-sdk~=1.0.5` to `dependencies`
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -1077,6 +1057,7 @@ error[undeclared-dependency]: `agent:chatter` is not in `[dependencies]`
   |  ------------ it is missing here
   |
   = help: add `"agent:chatter" = "…"` with the versions that work, or run `napt add agent:chatter`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -1122,6 +1103,7 @@ error[unknown-key]: unknown key `verison`
   | ^^^^^^^
   |
   = help: did you mean `version`?
+
 error: 3 errors, 0 warnings in 1 module
 
 "#]]
@@ -1145,6 +1127,7 @@ warning[unknown-lint]: there is no rule `unused-dependancy`
    | ^^^^^^^^^^^^^^^^^
    |
    = help: did you mean `unused-dependency`?
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -1168,6 +1151,7 @@ error[unknown-llm-config]: no language model is called `gtp`
   |                                           ^^^^^
   |
   = help: did you mean `gpt`?
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -1192,6 +1176,7 @@ error[unknown-llm-config]: no language model is called `gpt`
   |                                           ^^^^^
   |
   = note: there is no `configs/llm_configs.json`
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -1219,6 +1204,7 @@ error[unknown-subdeployment]: no agent deployment is called `agent_3`
    |                                                                                  ^^^^^^^^^
    |
    = help: did you mean `agent_1`?
+
 error: 1 error, 0 warnings in 1 module
 
 "#]]
@@ -1258,6 +1244,7 @@ error[unknown-subdeployment]: nothing says which module this is a deployment of
    |                                               ^^
    |
    = note: there is no `configs/memory_deployments.json`
+
 error: 2 errors, 0 warnings in 1 module
 
 "#]]
@@ -1282,6 +1269,7 @@ warning[unused-dependency]: the dependency `tool:wiki` is not used
   | ^^^^^^^^^^^
   |
   = help: remove it, or list it in a file of `configs/`
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
@@ -1305,6 +1293,7 @@ warning[unused-subdeployment]: no deployment uses the agent deployment `agent_2`
   |              ^^^^^^^^^
   |
   = help: list it under `agent_deployments` in `deployment.json`, or remove it
+
 warning: 0 errors, 1 warning in 1 module
 
 "#]]
