@@ -128,19 +128,19 @@ fn damaged_archives_never_panic_and_never_write_outside() {
 }
 
 #[test]
-fn every_cut_and_every_flipped_byte_of_the_file_is_refused() {
+fn no_cut_is_taken_and_no_flipped_byte_changes_what_is_read() {
     let sandbox = Sandbox::new();
     let good = Tar::complete().gzip();
+    let contents = inspect(&sandbox.write("archive", &good), &Limits::default()).expect("a good archive");
     for at in 0..good.len() {
         let archive = sandbox.write("archive", &good[..at]);
         assert!(inspect(&archive, &Limits::default()).is_err(), "cut at {at}");
-        // Byte 4 to 9 of gzip's header are a time, a level and an operating system, which say nothing.
-        if (4..10).contains(&at) {
-            continue;
-        }
         let mut flipped = good.clone();
         flipped[at] ^= 0x55;
         let archive = sandbox.write("archive", flipped);
-        assert!(inspect(&archive, &Limits::default()).is_err(), "flipped at {at}");
+        // Some bytes say nothing, and some things can be said in two ways: only the digest tells these apart.
+        if let Ok(read) = inspect(&archive, &Limits::default()) {
+            assert_eq!((read.files, read.manifest), (contents.files.clone(), contents.manifest.clone()), "flip {at}");
+        }
     }
 }
