@@ -118,18 +118,7 @@ impl Tar {
 
     /// An entry of another kind below the top folder.
     fn odd(self, path: &str, flag: u8, link: &str) -> Self {
-        self.entry(&Header::file(path, 0).link(link), b"").relabel(flag)
-    }
-
-    /// Changes the type of the last entry, which has no content.
-    fn relabel(mut self, flag: u8) -> Self {
-        let at = self.0.len() - BLOCK;
-        let block = &mut self.0[at..];
-        block[156] = flag;
-        block[148..156].fill(b' ');
-        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        self
+        self.entry(&Header { flag, ..Header::file(path, 0).link(link) }, b"")
     }
 
     fn pax(self, flag: u8, records: &str) -> Self {
@@ -408,6 +397,17 @@ fn manifests() -> Vec<Case> {
             .gzip()
     };
     vec![
+        (
+            "manifests-that-disagree",
+            {
+                let other = MANIFEST.replace("\"odd\"", "\"even\"");
+                Tar::default()
+                    .file(".napt/manifest.json", &manifest_json(MANIFEST))
+                    .file("napt.toml", other.as_bytes())
+                    .gzip()
+            },
+            "says that its name is `even`",
+        ),
         ("missing-manifest", Tar::default().file("odd/run.py", b"").gzip(), "has no `.napt/manifest.json`"),
         ("missing-everything", Tar::default().gzip(), "has no `.napt/manifest.json`"),
         (
@@ -473,6 +473,12 @@ pub fn good() -> Vec<(&'static str, Vec<u8>)> {
         ("dots-and-spaces", Tar::complete().file(".hidden/..x/a b/c.d.e", b"x").gzip()),
         ("record-padding", Tar::complete().raw(&[0; 10 * 1024]).gzip()),
         ("gzip-with-a-name", named),
+        ("napt-toml-of-a-later-version", {
+            Tar::default()
+                .file(".napt/manifest.json", &manifest_json(MANIFEST))
+                .file("napt.toml", b"[module]\nfrom = \"the future\"\n")
+                .gzip()
+        }),
         ("no-napt-toml", Tar::default().file(".napt/manifest.json", &manifest_json(MANIFEST)).gzip()),
         ("zeros-below-the-ratio", Tar::complete().file("zeros", &vec![0; 1024 * 1024]).gzip()),
     ]

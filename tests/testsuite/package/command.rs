@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use napt::package::{Limits, inspect};
+use napt::{
+    module::Project,
+    package::{self, Limits, inspect},
+    report::Reporter,
+};
 use snapbox::{assert_data_eq, str};
 
 use super::{MODULE, pack, paths, tree, write};
@@ -400,6 +404,52 @@ fn links_are_named_and_refused() {
     assert!(ran.stderr.contains("links or devices: `chat/passwd`, `chat/up`"), "{}", ran.stderr);
     sandbox.write(".gitignore", "passwd\nup\n");
     sandbox.napt(&["package"]).expect(0);
+}
+
+/// Does something to the project between the listing and the reading of its files.
+struct Meddler<F: Fn(&str) + Send + Sync>(F);
+
+impl<F: Fn(&str) + Send + Sync> Reporter for Meddler<F> {
+    fn step(&self, _verb: &str, _what: &str) {}
+    fn warn(&self, _message: &str) {}
+    fn detail(&self, path: &str) {
+        self.0(path);
+    }
+}
+
+#[test]
+fn a_file_that_changes_meanwhile_never_spoils_the_archive() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("project");
+    write(&root, &[("napt.toml", MODULE), ("chat/a.txt", "a"), ("chat/b.txt", "b")]);
+    let project = Project::load(&root).expect("a project");
+    let into = sandbox.work().join("out");
+    let meddle = |change: &(dyn Fn(&Path) + Send + Sync)| {
+        let meddler = Meddler(|path: &str| {
+            if path == "chat/a.txt" {
+                change(&root.join("chat/b.txt"));
+            }
+        });
+        package::pack(&project, &into, &meddler)
+    };
+    let grown = meddle(&|path| std::fs::write(path, "longer than before").expect("a file")).expect("packed");
+    assert_eq!(grown.files[2].size, 18);
+    inspect(&grown.path, &Limits::default()).expect("a good archive");
+    std::fs::remove_file(&grown.path).expect("the archive");
+
+    let error = meddle(&|path| std::fs::remove_file(path).expect("a file")).expect_err("gone").to_string();
+    assert!(error.contains("chat/b.txt"), "{error}");
+    #[cfg(unix)]
+    {
+        std::fs::write(root.join("chat/b.txt"), "b").expect("a file");
+        let link = |path: &Path| {
+            std::fs::remove_file(path).expect("a file");
+            std::os::unix::fs::symlink("/etc/passwd", path).expect("a link");
+        };
+        let error = meddle(&link).expect_err("a link in its place").to_string();
+        assert!(error.contains("chat/b.txt"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(&into).expect("a folder").count(), 0, "nothing is left");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::support::{
 
 /// Trees of files whose names never clash: files end in `.x`, folders do not.
 fn trees() -> impl Strategy<Value = BTreeMap<String, (Vec<u8>, bool)>> {
-    let name = "[a-zé日][a-z0-9_]{0,60}";
+    let name = "[a-zé日][a-z0-9_]{0,110}";
     let path = (proptest::collection::vec(name, 0..3), name)
         .prop_map(|(folders, file)| folders.into_iter().chain([format!("{file}.x")]).collect::<Vec<_>>().join("/"))
         .prop_filter("what is always left out, and devices", |path| {

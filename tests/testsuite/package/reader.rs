@@ -41,6 +41,7 @@ fn odd_archives_are_taken_and_other_readers_agree() {
         let archive = sandbox.write("archive", &bytes);
         let contents = inspect(&archive, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(contents.manifest.id.to_string(), archives::MODULE);
+        assert_eq!(contents.manifest.version.to_string(), archives::VERSION);
 
         let (sha256, _) = sha256_file(&archive).expect("a file");
         let target = sandbox.work().join(name);
