@@ -2,6 +2,7 @@
 
 pub mod python;
 pub mod registry;
+pub mod archives;
 
 use std::{
     path::{Path, PathBuf},
