@@ -9,12 +9,12 @@
 //! | --- | --- |
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
 //! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
+//! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
-//! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 

@@ -2,6 +2,7 @@
 
 mod login;
 mod logout;
+mod package;
 mod publish;
 mod registry;
 
@@ -54,6 +55,7 @@ struct Global {
 enum Command {
     Login(login::Args),
     Logout(logout::Args),
+    Package(package::Args),
     Publish(publish::Args),
     Registry(registry::Args),
 }
@@ -64,6 +66,7 @@ impl Command {
         match self {
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
+            Command::Package(_) => "package",
             Command::Publish(_) => "publish",
             Command::Registry(_) => "registry",
         }
@@ -73,6 +76,7 @@ impl Command {
         match self {
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
+            Command::Package(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
         }

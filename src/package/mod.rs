@@ -1,129 +1,153 @@
-//! Project in, archive out; archive in, contents out.
+//! Project in, reproducible archive out; archive in, safe folder out.
+//!
+//! An archive is a gzipped tar with one top folder `TYPE-NAME-VERSION/`, named `NAME-VERSION.napt`. The same tree gives
+//! the same bytes on any machine on any day. One strict reader serves the packer's own check, the registry and the
+//! node; it rejects and never repairs.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `tree` | which files of a project belong into its archive |
+//! | `vcs` | which commit they are |
+//! | `secrets` | what must never be published |
+//! | `write` | the archive's bytes |
+//! | `tar` | the strict reader of tar |
+//! | `paths` | which names an archive may hold |
+//! | `read` | [`inspect`] and [`unpack`] |
+
+mod error;
+mod paths;
+mod platform;
+mod read;
+mod secrets;
+mod tar;
+mod tree;
+mod vcs;
+mod write;
 
 use std::{
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
+pub use error::ArchiveError;
+pub use paths::PathFault;
+pub use read::{Contents, inspect, unpack};
+pub use secrets::Finding;
 use sha2::{Digest, Sha256};
+pub use write::{PackageError, Packed, destination, list, pack};
 
-use crate::{
-    module::{Manifest, Project},
-    report::{Fault, Reporter},
-};
+use crate::module::{MANIFEST_FILE, Manifest};
 
-/// How large an archive may be.
-#[derive(Debug, Clone)]
+/// The suffix of an archive's file name.
+pub const ARCHIVE_SUFFIX: &str = ".napt";
+/// The complete manifest in an archive, below its top folder.
+pub const ARCHIVED_MANIFEST: &str = ".napt/manifest.json";
+/// The commit that an archive is from, below its top folder.
+pub const ARCHIVED_VCS: &str = ".napt/vcs.json";
+/// The digest of the archive that a folder was unpacked from; written last, so its presence says that all is there.
+pub const UNPACKED_MARKER: &str = ".napt/sha256";
+
+const MIB: u64 = 1024 * 1024;
+
+/// How large an archive may be. Counted on what is really read, not on what a header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the archive.
+    /// Bytes of the archive itself.
     pub packed: u64,
-    /// Bytes of its files.
+    /// Bytes of all its files together.
     pub unpacked: u64,
-    /// Number of its files.
+    /// Files and folders.
     pub files: usize,
+    /// Bytes of one file.
+    pub file: u64,
+    /// How many times its own size an archive may unpack to, once that is more than `ratio_from`.
+    pub ratio: u64,
+    /// Below so many unpacked bytes no ratio is too large.
+    pub ratio_from: u64,
+    /// Bytes of the manifest.
+    pub manifest: u64,
+    /// Folders in folders.
+    pub depth: usize,
+    /// Bytes of a path below the top folder.
+    pub path: usize,
+    /// Bytes of one name in a path.
+    pub segment: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { packed: 50 << 20, unpacked: 500 << 20, files: 20_000 }
+        Limits {
+            packed: 50 * MIB,
+            unpacked: 500 * MIB,
+            files: 20_000,
+            file: 250 * MIB,
+            ratio: 100,
+            ratio_from: 100 * MIB,
+            manifest: MIB,
+            depth: 32,
+            path: 240,
+            segment: 120,
+        }
     }
 }
 
-/// A packed module.
-#[derive(Debug, Clone)]
-pub struct Packed {
-    /// The archive.
-    pub path: PathBuf,
-    /// Its file name.
-    pub file_name: String,
-    /// Its digest.
-    pub sha256: String,
-    /// Its size.
-    pub size: u64,
-    /// Size of its files.
-    pub unpacked: u64,
-    /// Its files.
-    pub files: Vec<PackedFile>,
-    /// Its manifest.
-    pub manifest: Manifest,
-}
-
 /// A file of an archive.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PackedFile {
-    /// Below the top folder.
+    /// Its path below the top folder, with `/`.
     pub path: String,
     /// Bytes.
     pub size: u64,
 }
 
-/// What an archive holds.
-#[derive(Debug, Clone)]
-pub struct Contents {
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// Its files.
-    pub files: Vec<PackedFile>,
-    /// Size of its files.
-    pub unpacked: u64,
-    /// Its README.
-    pub readme: Option<String>,
+/// The name of an archive's top folder: `TYPE-NAME-VERSION`.
+pub fn top_folder(manifest: &Manifest) -> String {
+    format!("{}-{}-{}", manifest.id.module_type, manifest.id.name, manifest.version)
 }
 
-/// Why a project cannot be packed.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct PackageError(#[from] std::io::Error);
-impl Fault for PackageError {}
-
-/// Why an archive is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    /// It has no manifest.
-    #[error("no manifest")]
-    Manifest,
-}
-impl Fault for ArchiveError {}
-
-/// Packs a project.
-pub fn pack(project: &Project, into: &Path, _reporter: &dyn Reporter) -> Result<Packed, PackageError> {
-    let manifest = project.manifest.clone();
-    let file_name = format!("{}-{}.napt", manifest.id.name, manifest.version);
-    let path = into.join(&file_name);
-    let top = format!("{}-{}-{}", manifest.id.module_type, manifest.id.name, manifest.version);
-    let gz = flate2::GzBuilder::new().write(fs_err::File::create(&path)?, flate2::Compression::default());
-    let mut tar = tar::Builder::new(gz);
-    let text = serde_json::to_vec(&manifest).map_err(std::io::Error::other)?;
-    let mut header = tar::Header::new_ustar();
-    header.set_size(text.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, format!("{top}/.napt/manifest.json"), &text[..])?;
-    tar.append_path_with_name(project.root.join("napt.toml"), format!("{top}/napt.toml"))?;
-    tar.into_inner()?.finish()?;
-    let (sha256, size) = sha256_file(&path)?;
-    Ok(Packed { path, file_name, sha256, size, unpacked: 0, files: Vec::new(), manifest })
+/// The name of an archive: `NAME-VERSION.napt`.
+pub fn file_name(manifest: &Manifest) -> String {
+    format!("{}-{}{ARCHIVE_SUFFIX}", manifest.id.name, manifest.version)
 }
 
-/// Reads an archive.
-pub fn inspect(archive: &Path, _limits: &Limits) -> Result<Contents, ArchiveError> {
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(fs_err::File::open(archive)?));
-    for entry in tar.entries()? {
-        let mut entry = entry?;
-        if entry.path()?.ends_with(".napt/manifest.json") {
-            let mut text = String::new();
-            entry.read_to_string(&mut text)?;
-            let manifest = serde_json::from_str(&text).map_err(|_| ArchiveError::Manifest)?;
-            return Ok(Contents { manifest, files: Vec::new(), unpacked: 0, readme: None });
+/// The SHA-256 of a file in hex, and its size.
+pub fn sha256_file(path: &Path) -> io::Result<(String, u64)> {
+    digest(&mut fs_err::File::open(path)?)
+}
+
+fn digest(file: &mut impl Read) -> io::Result<(String, u64)> {
+    let mut hasher = Sha256::new();
+    let mut size = 0;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((hex::encode(hasher.finalize()), size)),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                size += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    Err(ArchiveError::Manifest)
 }
 
-/// A file's digest and size.
-pub fn sha256_file(path: &Path) -> std::io::Result<(String, u64)> {
-    let bytes = fs_err::read(path)?;
-    Ok((hex::encode(Sha256::digest(&bytes)), bytes.len() as u64))
+/// Whether a folder holds a module (or a workspace) of its own.
+fn is_project(folder: &Path) -> bool {
+    folder.join(MANIFEST_FILE).is_file()
+}
+
+/// `path` relative to `root`, with `/`; `None` when a part is not UTF-8.
+fn relative(path: &Path, root: &Path) -> Option<String> {
+    let parts: Option<Vec<&str>> =
+        path.strip_prefix(root).ok()?.components().map(|part| part.as_os_str().to_str()).collect();
+    Some(parts?.join("/"))
+}
+
+/// A sibling folder of everything that replaces `path` in one step.
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }

@@ -1,0 +1,78 @@
+//! Which commit a project's files are.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use git2::{Repository, Status, StatusOptions};
+use serde::Serialize;
+
+use super::{relative, tree::Source};
+
+/// `.napt/vcs.json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Vcs {
+    git: Git,
+    /// The project's folder in the repository; empty at its root.
+    path: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Git {
+    commit: String,
+    /// Whether the packaged files are not those of the commit.
+    dirty: bool,
+}
+
+/// The state of the repository that `root` is in; nothing outside of git or before the first commit.
+pub(super) fn state(root: &Path, sources: &[Source]) -> Result<Option<Vcs>, git2::Error> {
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let repository = match Repository::discover(&root) {
+        Ok(repository) => repository,
+        Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let commit = match repository.head().and_then(|head| head.peel_to_commit()) {
+        Ok(commit) => commit.id().to_string(),
+        Err(error) if matches!(error.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let workdir = repository.workdir().and_then(|folder| folder.canonicalize().ok());
+    let Some(path) = workdir.and_then(|workdir| relative(&root, &workdir)) else { return Ok(None) };
+    // A project that git has no file of, as in an ignored folder, is not of that commit.
+    let index = repository.index()?;
+    let in_repository = |source: &Source| match path.as_str() {
+        "" => source.path.clone(),
+        path => format!("{path}/{}", source.path),
+    };
+    let packaged: HashSet<String> = sources.iter().map(in_repository).collect();
+    let tracked = packaged.iter().filter(|path| index.get_path(Path::new(path), 0).is_some()).count();
+    if tracked == 0 {
+        return Ok(None);
+    }
+    let dirty = tracked < packaged.len() || has_changes(&repository, &path, &packaged)?;
+    Ok(Some(Vcs { git: Git { commit, dirty }, path }))
+}
+
+/// Whether a tracked file below `path` was removed, or one that is packaged was changed or added.
+fn has_changes(repository: &Repository, path: &str, packaged: &HashSet<String>) -> Result<bool, git2::Error> {
+    let mut options = StatusOptions::new();
+    options.include_untracked(false).include_ignored(false).exclude_submodules(true);
+    if !path.is_empty() {
+        options.pathspec(path).disable_pathspec_match(true);
+    }
+    let removed = Status::INDEX_DELETED | Status::WT_DELETED;
+    let statuses = repository.statuses(Some(&mut options))?;
+    Ok(statuses
+        .iter()
+        .any(|entry| entry.status().intersects(removed) || entry.path().is_ok_and(|path| packaged.contains(path))))
+}
+
+/// The repository's own rules, `.git/info/exclude`.
+pub(super) fn exclude_file(root: &Path) -> Option<PathBuf> {
+    let repository = Repository::discover(root).ok()?;
+    Some(repository.commondir().join("info").join("exclude"))
+}

@@ -1,0 +1,429 @@
+//! Project in, archive out.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use bytesize::ByteSize;
+use flate2::{Compression, GzBuilder, write::GzEncoder};
+use semver::{Comparator, Op, VersionReq};
+use sha2::{Digest, Sha256};
+
+use super::{
+    ARCHIVED_MANIFEST, ARCHIVED_VCS, Contents, Limits, PackedFile,
+    error::ArchiveError,
+    file_name, platform,
+    read::{admit, inspect},
+    secrets::{Finding, Scanner},
+    top_folder,
+    tree::{self, Source},
+    vcs,
+};
+use crate::{
+    module::{MANIFEST_FILE, Manifest, ModuleId, Project, Workspace},
+    report::{Fault, Kind, Reporter, plural},
+};
+
+/// Every entry's time: some programs take times before 1980 for an error.
+const MTIME: u64 = 1_000_000_000;
+/// Part of the format: another level gives other bytes.
+const LEVEL: u32 = 6;
+/// The gzip header's "unknown" operating system.
+const GZIP_OS_UNKNOWN: u8 = 255;
+const BLOCK: usize = 512;
+
+/// An archive that was made, and checked by the reader that the registry and the node use.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `NAME-VERSION.napt`.
+    pub file_name: String,
+    /// Its digest, 64 hex digits.
+    pub sha256: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Bytes of its files.
+    pub unpacked: u64,
+    /// Its files.
+    pub files: Vec<PackedFile>,
+    /// The manifest in it.
+    pub manifest: Manifest,
+}
+
+/// Why a project cannot be packaged.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A file cannot be read, or the archive not written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A file's name is not text.
+    #[error("the name of `{}` is not UTF-8", .0.display())]
+    NotUtf8(PathBuf),
+    /// Symbolic links and other things that are neither files nor folders.
+    #[error("only files and folders can be packaged, but these are links or devices: {}", quoted(.0))]
+    NotFiles(Vec<String>),
+    /// A pattern of the manifest is malformed.
+    #[error("invalid pattern in `module.{key}` of `{}`", path.display())]
+    Pattern {
+        /// The manifest.
+        path: PathBuf,
+        /// `include` or `exclude`.
+        key: &'static str,
+        /// What is wrong.
+        #[source]
+        error: ignore::Error,
+    },
+    /// Secrets in the project's files.
+    #[error("{} would be published{}", plural(.0.len(), "secret"), listed(.0))]
+    Secrets(Vec<Finding>),
+    /// A dependency on a folder whose version cannot be found.
+    #[error("the dependency `{id}` has no version, and {reason}")]
+    Dependency {
+        /// The dependency.
+        id: ModuleId,
+        /// Why none was found.
+        reason: String,
+    },
+    /// A file changed while it was read.
+    #[error("`{0}` changed while it was packaged")]
+    Changed(String),
+    /// The archive would be refused.
+    #[error(transparent)]
+    Refused(#[from] ArchiveError),
+    /// What was written is not what was meant.
+    #[error("the finished archive does not hold what was packaged")]
+    SelfCheck,
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| format!("\n  {finding}")).collect()
+}
+
+impl Fault for PackageError {
+    fn kind(&self) -> Kind {
+        match self {
+            PackageError::Secrets(_)
+            | PackageError::NotFiles(_)
+            | PackageError::NotUtf8(_)
+            | PackageError::Pattern { .. }
+            | PackageError::Dependency { .. }
+            | PackageError::Refused(_) => Kind::Check,
+            PackageError::SelfCheck => Kind::Bug,
+            PackageError::Io(_) | PackageError::Changed(_) => Kind::Failed,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            PackageError::Io(_) => return None,
+            PackageError::NotUtf8(_) => "rename it".to_owned(),
+            PackageError::NotFiles(_) => {
+                "put copies in their place, or leave them out with `exclude` in `[module]`".to_owned()
+            }
+            PackageError::Pattern { .. } => "patterns are those of `.gitignore`, for example `data/*.csv`".to_owned(),
+            PackageError::Secrets(_) => format!(
+                "take them out, or leave the files out by `.gitignore` or `exclude` in `{MANIFEST_FILE}`; \
+                 read keys from the environment when the module runs"
+            ),
+            PackageError::Dependency { id, .. } => {
+                format!("write `\"{id}\" = {{ path = \"…\", version = \"1.2\" }}`")
+            }
+            PackageError::Changed(_) => "try again when nothing writes to it".to_owned(),
+            PackageError::Refused(error) => match error {
+                ArchiveError::TooMany { .. }
+                | ArchiveError::File { .. }
+                | ArchiveError::Unpacked { .. }
+                | ArchiveError::Packed { .. }
+                | ArchiveError::Ratio { .. } => format!(
+                    "`napt package --list` shows what is packaged; leave files out by `exclude` in `{MANIFEST_FILE}`"
+                ),
+                ArchiveError::Path { .. } | ArchiveError::Collision { .. } => {
+                    "rename it, or leave it out by `exclude`".to_owned()
+                }
+                error => return error.hint(),
+            },
+            PackageError::SelfCheck => "please report it".to_owned(),
+        })
+    }
+}
+
+/// The folder that a member's archive is written to: `target/package` in the workspace's root, and a folder by its type
+/// below that when another member's archive has the same name.
+pub fn destination(workspace: &Workspace, project: &Project) -> PathBuf {
+    let folder = workspace.root.join("target").join("package");
+    let name = file_name(&project.manifest);
+    let shared = workspace.members.iter().filter(|member| file_name(&member.manifest) == name).count() > 1;
+    if shared { folder.join(project.id().module_type.as_str()) } else { folder }
+}
+
+/// What would be packaged, sorted by path.
+pub fn list(project: &Project) -> Result<Vec<PackedFile>, PackageError> {
+    let plan = Plan::new(project, &crate::report::Silent)?;
+    Ok(plan.items.iter().map(|item| PackedFile { path: item.path().to_owned(), size: item.size() }).collect())
+}
+
+/// Makes the project's archive in the folder `into`. It appears there complete, synced and checked, or not at all.
+pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<Packed, PackageError> {
+    let manifest = &project.manifest;
+    reporter.step("Packaging", &format!("{}@{} ({})", manifest.id, manifest.version, project.root.display()));
+    let plan = Plan::new(project, reporter)?;
+    let limits = Limits::default();
+    let top = top_folder(&plan.manifest);
+    admit(&top, plan.items.iter().map(|item| (item.path(), item.size())), &limits)?;
+
+    fs_err::create_dir_all(into)?;
+    let name = file_name(&plan.manifest);
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    // Its suffix keeps it out of other archives.
+    builder.prefix(&prefix).suffix(super::ARCHIVE_SUFFIX);
+    platform::archive_file(&mut builder);
+    let mut file = builder.tempfile_in(into)?;
+
+    let mut writer = Writer::new(file.as_file_mut(), top);
+    for item in &plan.items {
+        reporter.detail(item.path());
+        match item {
+            Item::Generated { path, text } => writer.file(path, &mut text.as_bytes(), text.len() as u64, false)?,
+            Item::Source(source) => writer.source(source)?,
+        }
+    }
+    if !writer.findings.is_empty() {
+        writer.findings.sort();
+        return Err(PackageError::Secrets(writer.findings));
+    }
+    let files = std::mem::take(&mut writer.files);
+    let (sha256, size) = writer.finish()?;
+    file.as_file().sync_all()?;
+    let contents = inspect(file.path(), &limits)?;
+    if contents.files != files || contents.manifest != plan.manifest {
+        return Err(PackageError::SelfCheck);
+    }
+
+    let path = into.join(&name);
+    file.persist(&path).map_err(|error| error.error)?;
+    platform::sync_folder(into)?;
+    let Contents { manifest, unpacked, .. } = contents;
+    reporter.step(
+        "Packaged",
+        &format!("{}, {} ({} compressed)", plural(files.len(), "file"), bytes(unpacked), bytes(size)),
+    );
+    Ok(Packed { path, file_name: name, sha256, size, unpacked, files, manifest })
+}
+
+fn bytes(count: u64) -> impl fmt::Display {
+    ByteSize::b(count).display().iec()
+}
+
+/// All that an archive will hold.
+struct Plan {
+    manifest: Manifest,
+    items: Vec<Item>,
+}
+
+enum Item {
+    Source(Source),
+    Generated { path: &'static str, text: String },
+}
+
+impl Item {
+    fn path(&self) -> &str {
+        match self {
+            Item::Source(source) => &source.path,
+            Item::Generated { path, .. } => path,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Item::Source(source) => source.size,
+            Item::Generated { text, .. } => text.len() as u64,
+        }
+    }
+}
+
+impl Plan {
+    fn new(project: &Project, reporter: &dyn Reporter) -> Result<Self, PackageError> {
+        let sources = tree::sources(project)?;
+        let manifest = published(project)?;
+        let mut generated = vec![(ARCHIVED_MANIFEST, json(&manifest)?)];
+        match vcs::state(&project.root, &sources) {
+            Ok(Some(state)) => generated.push((ARCHIVED_VCS, json(&state)?)),
+            Ok(None) => {}
+            Err(error) => reporter.warn(&format!("the commit is not recorded: {}", error.message())),
+        }
+        let mut items: Vec<Item> = sources.into_iter().map(Item::Source).collect();
+        items.extend(generated.into_iter().map(|(path, text)| Item::Generated { path, text }));
+        items.sort_by(|a, b| a.path().cmp(b.path()));
+        Ok(Plan { manifest, items })
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, PackageError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The manifest as it is in the archive: dependencies on folders become dependencies on their versions.
+fn published(project: &Project) -> Result<Manifest, PackageError> {
+    let mut manifest = project.manifest.clone();
+    for (id, dependency) in &mut manifest.dependencies {
+        let Some(path) = dependency.path.take() else { continue };
+        if dependency.req != VersionReq::STAR {
+            continue;
+        }
+        let refuse = |reason: String| PackageError::Dependency { id: id.clone(), reason };
+        let found = Project::load(&project.root.join(&path))
+            .map_err(|error| refuse(format!("the one in `{}` cannot be read: {error}", path.display())))?;
+        if found.id() != id {
+            return Err(refuse(format!("the module in `{}` is `{}`", path.display(), found.id())));
+        }
+        dependency.req = caret(&found.manifest.version);
+    }
+    Ok(manifest)
+}
+
+/// `^version`.
+fn caret(version: &semver::Version) -> VersionReq {
+    VersionReq {
+        comparators: vec![Comparator {
+            op: Op::Caret,
+            major: version.major,
+            minor: Some(version.minor),
+            patch: Some(version.patch),
+            pre: version.pre.clone(),
+        }],
+    }
+}
+
+/// Writes the tar through gzip, and looks for secrets in the very bytes that it writes.
+struct Writer<'a> {
+    output: GzEncoder<Hashing<'a>>,
+    top: String,
+    buffer: Vec<u8>,
+    files: Vec<PackedFile>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(file: &'a mut std::fs::File, top: String) -> Self {
+        let hashing = Hashing { file, hasher: Sha256::new(), size: 0 };
+        let output =
+            GzBuilder::new().mtime(0).operating_system(GZIP_OS_UNKNOWN).write(hashing, Compression::new(LEVEL));
+        Writer { output, top, buffer: vec![0; 64 * 1024], files: Vec::new(), findings: Vec::new() }
+    }
+
+    fn source(&mut self, source: &Source) -> Result<(), PackageError> {
+        let (mut file, size, executable) = tree::open(source)?;
+        self.file(&source.path, &mut file, size, executable)
+    }
+
+    fn file(&mut self, path: &str, content: &mut dyn Read, size: u64, executable: bool) -> Result<(), PackageError> {
+        self.header(path, size, executable)?;
+        let mut scanner = Scanner::new(path);
+        let mut left = size;
+        while left > 0 {
+            // Always whole chunks, so that the encoder's output cannot depend on how the disk answers.
+            let wanted = usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
+            let chunk = &mut self.buffer[..wanted];
+            content.read_exact(chunk).map_err(|error| changed(path, error))?;
+            scanner.feed(chunk);
+            self.output.write_all(chunk)?;
+            left -= wanted as u64;
+        }
+        if content.read(&mut self.buffer[..1])? != 0 {
+            return Err(PackageError::Changed(path.to_owned()));
+        }
+        self.pad(size)?;
+        self.findings.extend(scanner.finish());
+        self.files.push(PackedFile { path: path.to_owned(), size });
+        Ok(())
+    }
+
+    fn header(&mut self, path: &str, size: u64, executable: bool) -> Result<(), PackageError> {
+        let path = format!("{}/{path}", self.top);
+        let mut header = new_header(if executable { 0o755 } else { 0o644 }, size);
+        if header.set_path(&path).is_err() {
+            // Too long for ustar's name and prefix.
+            let record = pax_path(&path);
+            let mut extension = new_header(0o644, record.len() as u64);
+            extension.set_entry_type(tar::EntryType::XHeader);
+            extension.set_path("PaxHeader")?;
+            extension.set_cksum();
+            self.output.write_all(extension.as_bytes())?;
+            self.output.write_all(record.as_bytes())?;
+            self.pad(record.len() as u64)?;
+            header.set_path("PaxHeader")?;
+        }
+        header.set_cksum();
+        Ok(self.output.write_all(header.as_bytes())?)
+    }
+
+    fn pad(&mut self, size: u64) -> io::Result<()> {
+        let padding = size.next_multiple_of(BLOCK as u64) - size;
+        self.output.write_all(&[0; BLOCK][..padding as usize])
+    }
+
+    /// Ends the tar and the gzip; gives the archive's digest and size.
+    fn finish(mut self) -> io::Result<(String, u64)> {
+        self.output.write_all(&[0; 2 * BLOCK])?;
+        let hashing = self.output.finish()?;
+        Ok((hex::encode(hashing.hasher.finalize()), hashing.size))
+    }
+}
+
+fn changed(path: &str, error: io::Error) -> PackageError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => PackageError::Changed(path.to_owned()),
+        _ => error.into(),
+    }
+}
+
+fn new_header(mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(MTIME);
+    header.set_size(size);
+    header
+}
+
+/// The PAX record `LENGTH path=PATH\n`, whose length counts its own digits.
+fn pax_path(path: &str) -> String {
+    let rest = format!(" path={path}\n");
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    format!("{length}{rest}")
+}
+
+/// A file whose digest is known when it is written.
+struct Hashing<'a> {
+    file: &'a mut std::fs::File,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
