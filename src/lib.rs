@@ -18,7 +18,6 @@
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
-//! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 //! | [`node`] | verb: the node server: doors over one core |

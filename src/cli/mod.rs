@@ -4,6 +4,8 @@ mod check;
 mod login;
 mod logout;
 mod new;
+mod login;
+mod logout;
 mod package;
 mod publish;
 mod registry;
@@ -55,9 +57,9 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Package(package::Args),
     Login(login::Args),
     Logout(logout::Args),
+    Package(package::Args),
     Publish(publish::Args),
     Registry(registry::Args),
     Check(check::Args),
@@ -68,9 +70,9 @@ impl Command {
     /// As it is typed, for messages and the JSON envelope.
     fn name(&self) -> &'static str {
         match self {
-            Command::Package(_) => "package",
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
+            Command::Package(_) => "package",
             Command::Publish(_) => "publish",
             Command::Registry(_) => "registry",
             Command::Check(_) => "check",
@@ -80,9 +82,9 @@ impl Command {
 
     fn exec(&self, context: &Context) -> Result<Output, Failure> {
         match self {
-            Command::Package(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
+            Command::Package(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Check(args) => args.exec(context),

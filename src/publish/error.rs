@@ -28,7 +28,7 @@ pub enum PublishError {
         id: ModuleId,
         /// Why.
         #[source]
-        error: PackageError,
+        error: Box<PackageError>,
     },
     /// A local file cannot be read or written.
     #[error(transparent)]

@@ -121,7 +121,8 @@ fn pack(member: &Project, folder: &std::path::Path, reporter: &dyn Reporter) -> 
     // Two members may have the same name and version, and differ in type only.
     let folder = folder.join(member.id().module_type.as_str());
     fs_err::create_dir_all(&folder)?;
-    package::pack(member, &folder, reporter).map_err(|error| PublishError::Package { id: member.id().clone(), error })
+    package::pack(member, &folder, reporter)
+        .map_err(|error| PublishError::Package { id: member.id().clone(), error: Box::new(error) })
 }
 
 /// What the index knows of the version already: nothing, these bytes, or (a problem) others.

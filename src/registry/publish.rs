@@ -17,7 +17,10 @@ use super::{
     refusal::Refusal,
     store::{Inserted, NewVersion},
 };
-use crate::{module::ModuleId, package};
+use crate::{
+    module::ModuleId,
+    package::{self, ArchiveError},
+};
 
 /// An archive in staging, synced, and its digest.
 struct Received {
@@ -51,7 +54,10 @@ impl Registry {
             (file, contents)
         });
         let (file, contents) = inspected.await.map_err(|error| Refusal::Internal(error.into()))?;
-        let contents = contents.map_err(Refusal::Archive)?;
+        let contents = contents.map_err(|error| match error {
+            ArchiveError::Io(error) => Refusal::from(error),
+            error => Refusal::Archive(error),
+        })?;
         let manifest = contents.manifest;
         if manifest.id != *id || manifest.version != *version {
             return Err(Refusal::WrongModule {
