@@ -20,6 +20,7 @@
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
+//! | [`client`] | verb: a client of a node: deploy, run, follow |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
@@ -28,6 +29,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod context;
 pub mod identity;

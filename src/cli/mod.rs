@@ -1,20 +1,26 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod cancel;
 mod check;
+mod deploy;
 mod login;
 mod logout;
+mod logs;
 mod new;
-mod login;
-mod logout;
+mod node;
 mod package;
 mod publish;
 mod registry;
+mod run;
+mod runs;
+mod status;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, Parser, Subcommand};
 
 use crate::{
+    client::NodeClient,
     context::{Context, Environment},
     report::{Failure, Kind},
     shell::{MessageFormat, Output, Shell, Verbosity},
@@ -57,40 +63,73 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::Args),
+    Check(check::Args),
+    Package(package::Args),
+    Registry(registry::Args),
     Login(login::Args),
     Logout(logout::Args),
-    Package(package::Args),
     Publish(publish::Args),
-    Registry(registry::Args),
-    Check(check::Args),
-    New(new::Args),
+    Node(node::Args),
+    Deploy(deploy::Args),
+    Run(run::Args),
+    Runs(runs::Args),
+    Status(status::Args),
+    Logs(logs::Args),
+    Cancel(cancel::Args),
 }
 
 impl Command {
     /// As it is typed, for messages and the JSON envelope.
     fn name(&self) -> &'static str {
         match self {
+            Command::New(_) => "new",
+            Command::Check(_) => "check",
+            Command::Package(_) => "package",
+            Command::Registry(_) => "registry",
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
-            Command::Package(_) => "package",
             Command::Publish(_) => "publish",
-            Command::Registry(_) => "registry",
-            Command::Check(_) => "check",
-            Command::New(_) => "new",
+            Command::Node(_) => "node",
+            Command::Deploy(_) => "deploy",
+            Command::Run(_) => "run",
+            Command::Runs(_) => "runs",
+            Command::Status(_) => "status",
+            Command::Logs(_) => "logs",
+            Command::Cancel(_) => "cancel",
         }
     }
 
     fn exec(&self, context: &Context) -> Result<Output, Failure> {
         match self {
+            Command::New(args) => args.exec(context),
+            Command::Check(args) => args.exec(context),
+            Command::Package(args) => args.exec(context),
+            Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
-            Command::Package(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
-            Command::Registry(args) => args.exec(context),
-            Command::Check(args) => args.exec(context),
-            Command::New(args) => args.exec(context),
+            Command::Node(args) => args.exec(context),
+            Command::Deploy(args) => args.exec(context),
+            Command::Run(args) => args.exec(context),
+            Command::Runs(args) => args.exec(context),
+            Command::Status(args) => args.exec(context),
+            Command::Logs(args) => args.exec(context),
+            Command::Cancel(args) => args.exec(context),
         }
     }
+}
+
+/// A client of the node, with the user's key.
+fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Failure> {
+    let url = context.node(flag)?.value;
+    Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+}
+
+/// The JSON of a flag; what is wrong is told with its place.
+fn json_value<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text)
+        .map_err(|error| Failure::new(Kind::Usage, format!("the value of `{flag}` is not as expected: {error}")))
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
 
-use crate::report::{Failure, Kind};
+use crate::{
+    identity::Secret,
+    report::{Failure, Kind},
+};
 
 /// The environment variables that napt knows.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +22,8 @@ pub struct Environment {
     pub node_url: Option<String>,
     /// `NAPT_TOKEN`: a token, instead of the credentials file.
     pub token: Option<String>,
+    /// `NAPT_PROVIDER_KEY`: the key of a node's model provider.
+    pub provider_key: Option<Secret>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
@@ -50,6 +55,7 @@ impl Environment {
             node: text("NAPT_NODE"),
             node_url: text("NODE_URL"),
             token: text("NAPT_TOKEN"),
+            provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

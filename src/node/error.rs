@@ -97,6 +97,7 @@ impl NodeError {
             status: self.status(),
             detail: self.to_string(),
             hint: self.hint(),
+            extra: serde_json::Map::new(),
         }
     }
 }

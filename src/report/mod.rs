@@ -89,6 +89,13 @@ impl Failure {
         self
     }
 
+    /// Adds a cause below the message.
+    #[must_use]
+    pub fn caused_by(self, cause: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
+        let message = self.error.to_string();
+        Failure { error: anyhow::Error::msg(cause).context(message), ..self }
+    }
+
     /// Puts a sentence in front: what was being done when it went wrong.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display + Send + Sync + 'static) -> Self {

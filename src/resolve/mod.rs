@@ -7,6 +7,7 @@
 mod error;
 mod explain;
 mod lock;
+mod registry;
 mod solve;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 pub use error::ResolveError;
 use futures_util::{StreamExt, TryStreamExt, stream};
 pub use lock::{LOCK_FILE, Lock, LockError, LockedModule};
+pub use registry::RegistryIndex;
 use semver::{Version, VersionReq};
 
 use crate::{

@@ -1,31 +1,13 @@
 //! napt's own `/v1`.
 
 use jiff::Timestamp;
+/// RFC 9457 problem JSON: the same on registries and nodes. `detail` is also what Naptha's clients read.
+pub use napt_registry_client::Problem;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{config::Deployment, module::ModuleId};
-
-/// RFC 9457 problem JSON, with a hint of napt's own. `detail` is also what Naptha's clients read.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Problem {
-    /// `about:blank`, or a name for the kind of problem.
-    #[serde(rename = "type", default)]
-    pub problem_type: String,
-    /// The status in words.
-    #[serde(default)]
-    pub title: String,
-    /// The HTTP status.
-    #[serde(default)]
-    pub status: u16,
-    /// What is wrong.
-    #[serde(default)]
-    pub detail: String,
-    /// What to do next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
 
 /// Who a node is. Public.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -379,11 +379,12 @@ impl Core {
         }
     }
 
-    /// A run's events after a number, and live ones until its end.
+    /// A run's events after a number, and with `live` those to come until its end.
     pub(in crate::node) fn follow(
         self: &Arc<Self>,
         id: String,
         mut after: u64,
+        live: bool,
     ) -> impl Stream<Item = Result<RunEvent, NodeError>> + Send + use<> {
         let core = self.clone();
         stream! {
@@ -413,12 +414,12 @@ impl Core {
                 }
                 match progress {
                     _ if full => {}
-                    Some(mut progress) => {
+                    Some(mut progress) if live => {
                         // The run itself is dropped only after its end is stored.
                         drop(active);
                         let _ = progress.changed().await;
                     }
-                    None => return,
+                    _ => return,
                 }
             }
         }

@@ -193,9 +193,10 @@ pub(super) async fn cancel(
 #[derive(Debug, Deserialize)]
 pub(super) struct EventsQuery {
     after: Option<u64>,
+    follow: Option<bool>,
 }
 
-/// A run's events, from the first or after a number, and live until its end.
+/// A run's events, from the first or after a number, and unless told otherwise live until its end.
 pub(super) async fn events(
     State(core): State<Shared>,
     Path(id): Path<String>,
@@ -205,7 +206,8 @@ pub(super) async fn events(
 ) -> Result<Response, Refusal> {
     visible(&core, &request.caller, &id).await?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-    let events = core.follow(id, query.after.or(last).unwrap_or(0)).flat_map(|event| match event {
+    let follow = query.follow.unwrap_or(true);
+    let events = core.follow(id, query.after.or(last).unwrap_or(0), follow).flat_map(|event| match event {
         Ok(event) => stream::iter(Some(Ok::<_, Infallible>(as_event(Some(event.seq), &event)))),
         // The stream ends, and the client asks again from the last number.
         Err(_) => stream::iter(None),

@@ -17,6 +17,7 @@ import asyncio
 import gc
 import importlib
 import inspect
+import io
 import json
 import os
 import random
@@ -324,8 +325,10 @@ def execute(run):
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", line_buffering=True, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", line_buffering=True, closefd=False)
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+        for fd in (1, 2)
+    )
     os.chdir(run["root"])
     sys.path.insert(0, run["root"])
     shim_dotenv()

@@ -1,0 +1,31 @@
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use crate::{context::Context, report::Failure, shell::Output};
+
+/// Ask a node to end a run
+///
+/// Runs that it called for end with it. Asking again, or after its end, is fine.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:
+  napt cancel 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f")]
+pub(super) struct Args {
+    /// The run's id
+    #[arg(value_name = "RUN")]
+    run: String,
+
+    /// The node's URL
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let node = super::node_client(context, self.node.as_deref())?;
+        context.block_on(async {
+            node.cancel(&self.run).await?;
+            let run = node.run_view(&self.run).await?;
+            Ok(Output::new(format!("asked {} to end", run.id), json!({ "run": run })))
+        })
+    }
+}

@@ -1,0 +1,109 @@
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use crate::{
+    client::{DeployOptions, What, deploy},
+    context::Context,
+    module::{ModuleSpec, ModuleType, Workspace},
+    report::{Failure, Kind},
+    shell::Output,
+};
+
+/// Deploy a module and all that it needs on a node
+///
+/// A folder's modules are sent as they are on disk; what they need besides is fetched from the registry, at the
+/// versions in `napt.lock`. The new revision goes live only when all of it is ready. Doing it again is fine.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt deploy
+  napt deploy ./debate --node http://127.0.0.1:7001
+  napt deploy orchestrator:debate@^0.1")]
+pub(super) struct Args {
+    /// A folder, or a published module as `type:name@requirement` [default: this folder]
+    #[arg(value_name = "WHAT")]
+    what: Option<String>,
+
+    /// Which module of a workspace [default: the one called from, else its only orchestrator]
+    #[arg(long, short = 'm', value_name = "NAME")]
+    module: Option<String>,
+
+    /// What to call the deployment [default: the module's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Differences to the module's `deployment.json`, as JSON
+    #[arg(long, value_name = "JSON")]
+    deployment: Option<String>,
+
+    /// Fail when `napt.lock` would change
+    #[arg(long)]
+    locked: bool,
+
+    /// The node's URL
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
+
+    /// The registry's URL
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let node = super::node_client(context, self.node.as_deref())?;
+        let registry_url = context.registry(self.registry.as_deref())?.value;
+        let registry = context.registry_client(self.registry.as_deref())?;
+        let given = self.what.as_deref().unwrap_or(".");
+        let folder = context.cwd.join(given);
+        let deployment = self.deployment.as_deref().map(|text| super::json_value("--deployment", text)).transpose()?;
+        // `type:name` is a module; anything else is a folder.
+        let is_folder = folder.is_dir() || !given.contains([':', '@']);
+        let spec: ModuleSpec;
+        let workspace;
+        let root;
+        let what = if is_folder {
+            workspace = Workspace::discover(&folder)?;
+            root = root_of(&workspace, self.module.as_deref())?;
+            What::Project { workspace: &workspace, root: &root, locked: self.locked }
+        } else {
+            spec = given.parse()?;
+            What::Published(&spec)
+        };
+        let options = DeployOptions {
+            what,
+            name: self.name.clone(),
+            deployment,
+            registry: &registry,
+            registry_url: &registry_url,
+        };
+        let view = context.block_on(deploy(&node, options, &context.shell))?;
+        let human = format!(
+            "Deployed {} {} as `{}`, revision {}, on {}",
+            view.module,
+            view.version,
+            view.name,
+            view.revision,
+            node.url()
+        );
+        Ok(Output::new(human, json!({ "node": node.url(), "deployment": view })))
+    }
+}
+
+fn root_of(workspace: &Workspace, given: Option<&str>) -> Result<crate::module::ModuleId, Failure> {
+    if let Some(given) = given {
+        return Ok(workspace.find(given)?.id().clone());
+    }
+    if let Some(current) = workspace.current() {
+        return Ok(current.id().clone());
+    }
+    let is_orchestrator = |member: &&crate::module::Project| member.id().module_type == ModuleType::Orchestrator;
+    let mut orchestrators = workspace.members.iter().filter(is_orchestrator);
+    match (orchestrators.next(), orchestrators.next()) {
+        (Some(only), None) => Ok(only.id().clone()),
+        _ => {
+            let names: Vec<String> = workspace.members.iter().map(|member| member.id().to_string()).collect();
+            Err(Failure::new(Kind::Usage, "this workspace has several modules; say which one to deploy")
+                .hinted(format!("use `--module` with one of {}", names.join(", "))))
+        }
+    }
+}

@@ -1,0 +1,65 @@
+use clap::Args as ClapArgs;
+use futures_util::StreamExt;
+use serde_json::json;
+
+use crate::{
+    client::NodeClient,
+    context::Context,
+    report::Failure,
+    shell::{MessageFormat, Output},
+    wire::{EventPayload, RunEvent},
+};
+
+/// Show what a run printed
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt logs 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f
+  napt logs 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f --follow")]
+pub(super) struct Args {
+    /// The run's id
+    #[arg(value_name = "RUN")]
+    run: String,
+
+    /// Go on until the run ends
+    #[arg(long, short)]
+    follow: bool,
+
+    /// The node's URL
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let node = super::node_client(context, self.node.as_deref())?;
+        context.block_on(async {
+            let events = self.read(context, &node).await?;
+            let run = node.run_view(&self.run).await?;
+            Ok(Output::new("", json!({ "run": run, "events": events })))
+        })
+    }
+
+    /// Prints lines as they come; the JSON envelope gets all events at the end instead.
+    async fn read(&self, context: &Context, node: &NodeClient) -> Result<Vec<RunEvent>, Failure> {
+        let json = context.shell.format == MessageFormat::Json;
+        let is_final = node.run_view(&self.run).await?.status.is_final();
+        let mut kept = Vec::new();
+        let mut events = Box::pin(node.events(&self.run, 0, self.follow || is_final).await?);
+        while let Some(event) = events.next().await {
+            let event = event?;
+            if json {
+                kept.push(event);
+                continue;
+            }
+            match &event.payload {
+                EventPayload::Line { text, .. } => context.shell.line(text)?,
+                EventPayload::Call { run, module, .. } => context.shell.note(&format!("called {module} as run {run}")),
+                EventPayload::Status { status, message } => context.shell.note(&match message {
+                    Some(message) => format!("{}: {message}", status.as_str()),
+                    None => status.as_str().to_owned(),
+                }),
+            }
+        }
+        Ok(kept)
+    }
+}

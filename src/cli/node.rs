@@ -1,0 +1,101 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use url::Url;
+
+use crate::{
+    context::Context,
+    node::{self, Caps, Options, Provider},
+    report::{Failure, Reporter},
+    shell::Output,
+};
+
+/// Run a node: it installs, deploys and runs modules
+///
+/// It listens on the loopback unless told otherwise, and admits the user who starts it. Ctrl-C or SIGTERM ends it;
+/// runs that have not ended by then are ended with an error at the next start.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt node
+  napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
+  NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1")]
+pub(super) struct Args {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7001")]
+    listen: SocketAddr,
+
+    /// Where to keep modules, runs and keys [default: `node` in napt's data folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The registry to install from
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+
+    /// Another user to admit: `user:` and a public key; repeatable
+    #[arg(long = "user", value_name = "USER")]
+    users: Vec<String>,
+
+    /// Let in clients of this machine that have no credential, as Naptha's do
+    #[arg(long)]
+    open: bool,
+
+    /// Another node to exchange calls with; it must name this one too; repeatable
+    #[arg(long = "peer", value_name = "URL")]
+    peers: Vec<Url>,
+
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is read from `NAPT_PROVIDER_KEY`
+    #[arg(long, value_name = "URL")]
+    provider: Option<Url>,
+
+    /// How many runs go on at a time, not counting those that modules call for
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    max_runs: usize,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let operator = context.credentials().key_or_create()?;
+        let data = match &self.data {
+            Some(folder) => context.cwd.join(folder),
+            None => context.dirs.data.join("node"),
+        };
+        let mut users = self.users.clone();
+        users.push(operator.public().user_id());
+        let options = Options {
+            listen: self.listen,
+            data: data.clone(),
+            registry: context.registry(self.registry.as_deref())?.value,
+            users,
+            open: self.open,
+            peers: self.peers.clone(),
+            provider: self.provider.clone().map(|url| Provider { url, key: context.env.provider_key.clone() }),
+            max_runs: self.max_runs,
+            caps: Caps::default(),
+            http: context.http(),
+            installer: context.env.installer.clone(),
+            path: context.env.path.clone().unwrap_or_default(),
+        };
+        context.shell.start_log();
+        context.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let running = node::serve(options).await?;
+            let url = running.url();
+            context.shell.step("Listening", &url);
+            context
+                .shell
+                .event("listening", &json!({ "url": url, "addr": running.address, "id": running.id, "data": data }))?;
+            context.shell.detail("modules run as this user: they are kept apart by process, not yet by a sandbox");
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            context.shell.step("Stopping", "runs that have not ended are ended at the next start");
+            running.stop().await;
+            Ok(Output::new("", json!({ "url": url })))
+        })
+    }
+}

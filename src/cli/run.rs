@@ -1,0 +1,150 @@
+use clap::Args as ClapArgs;
+use futures_util::StreamExt;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    client::NodeClient,
+    context::Context,
+    module::ModuleId,
+    report::{Failure, Kind},
+    shell::Output,
+    wire::{EventPayload, RunRequest, RunView},
+};
+
+/// Run a deployed module on a node and follow it
+///
+/// What the module prints appears on stderr as it comes, its result on stdout. Ctrl-C asks the node to cancel the run.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt run orchestrator:debate -p \"prompt='Is a hot dog a sandwich?'\"
+  napt run agent:critic -p '{\"prompt\": \"hello\"}' --node http://127.0.0.1:7001")]
+pub(super) struct Args {
+    /// The module, as `type:name`
+    #[arg(value_name = "TYPE:NAME")]
+    module: ModuleId,
+
+    /// Its inputs: `key=value` pairs with shell quoting, or a JSON object; repeatable
+    #[arg(long = "parameter", short = 'p', value_name = "INPUTS")]
+    parameters: Vec<String>,
+
+    /// Differences to the deployed configuration, as JSON
+    #[arg(long, value_name = "JSON")]
+    deployment: Option<String>,
+
+    /// Do not follow: print the run's id as soon as it is accepted
+    #[arg(long, short)]
+    detach: bool,
+
+    /// The node's URL
+    #[arg(long, value_name = "URL")]
+    node: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let node = super::node_client(context, self.node.as_deref())?;
+        let mut inputs = Map::new();
+        for text in &self.parameters {
+            inputs.extend(parse_inputs(text)?);
+        }
+        let deployment = self.deployment.as_deref().map(|text| super::json_value("--deployment", text)).transpose()?;
+        let request = RunRequest { module: self.module.clone(), inputs: Value::Object(inputs), deployment };
+        context.block_on(async {
+            let run = node.run(&request).await?;
+            if self.detach {
+                return Ok(Output::new(run.id.clone(), json!({ "run": run })));
+            }
+            context.shell.note(&format!("run {} of {} on {}", run.id, run.module, node.url()));
+            tokio::select! {
+                ended = follow(context, &node, &run.id) => ended?,
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    node.cancel(&run.id).await?;
+                    return Err(Failure::new(Kind::Interrupted, "interrupted; the node was asked to cancel the run")
+                        .hinted(format!("`napt status {}` shows where it stands", run.id)));
+                }
+            };
+            finished(node.run_view(&run.id).await?)
+        })
+    }
+}
+
+/// Shows what a run prints until it ends. A connection that breaks is taken up again where it was.
+async fn follow(context: &Context, node: &NodeClient, id: &str) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let mut events = Box::pin(node.events(id, after, true).await?);
+        while let Some(Ok(event)) = events.next().await {
+            after = event.seq;
+            match event.payload {
+                EventPayload::Line { stream, text } if stream == "stdout" => context.shell.note(&text),
+                EventPayload::Status { status, .. } if status.is_final() => return Ok(()),
+                EventPayload::Line { .. } | EventPayload::Status { .. } | EventPayload::Call { .. } => {}
+            }
+        }
+        if node.run_view(id).await?.status.is_final() {
+            return Ok(());
+        }
+    }
+}
+
+/// A run's result, or why there is none.
+fn finished(run: RunView) -> Result<Output, Failure> {
+    if run.status.is_failure() {
+        let reason = run.error.clone().unwrap_or_else(|| run.status.as_str().to_owned());
+        return Err(Failure::new(Kind::Failed, format!("the run of {} ended without a result", run.module))
+            .caused_by(reason)
+            .hinted(format!("`napt logs {}` shows what it and the modules that it called printed", run.id)));
+    }
+    let result = run.result.clone().unwrap_or_default();
+    // JSON is shown in lines, text as it is.
+    let human = match serde_json::from_str::<Value>(&result) {
+        Ok(value @ (Value::Array(_) | Value::Object(_))) => format!("{value:#}"),
+        _ => result,
+    };
+    Ok(Output::new(human, json!({ "run": run })))
+}
+
+/// `{"a": 1}`, or `a=1 b='two words'`. A value that is JSON other than text is that; everything else is text.
+fn parse_inputs(text: &str) -> Result<Map<String, Value>, Failure> {
+    if text.trim_start().starts_with('{') {
+        return super::json_value("--parameter", text);
+    }
+    let usage = |what: String| {
+        Failure::new(Kind::Usage, what).hinted("write for example -p \"prompt='two words' rounds=3\", or a JSON object")
+    };
+    let words = shell_words::split(text).map_err(|_| usage(format!("a quote is not closed in `{text}`")))?;
+    words
+        .iter()
+        .map(|word| {
+            let (key, value) = word.split_once('=').ok_or_else(|| usage(format!("`{word}` is not `key=value`")))?;
+            if key.is_empty() {
+                return Err(usage(format!("`{word}` has no key")));
+            }
+            let value = match serde_json::from_str::<Value>(value) {
+                Ok(parsed) if !parsed.is_string() => parsed,
+                _ => Value::String(value.to_owned()),
+            };
+            Ok((key.to_owned(), value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_pairs_or_json() {
+        let inputs =
+            parse_inputs("prompt='it is = a \"test\"' n=3 on=true url=https://h/?a=b== s=\"01\"").expect("pairs");
+        assert_eq!(
+            Value::Object(inputs),
+            json!({"prompt": "it is = a \"test\"", "n": 3, "on": true, "url": "https://h/?a=b==", "s": "01"})
+        );
+        assert_eq!(Value::Object(parse_inputs(r#"{"a": [1]}"#).expect("JSON")), json!({"a": [1]}));
+        for bad in ["prompt", "=x", "a='open", "{\"a\": }"] {
+            assert_eq!(parse_inputs(bad).expect_err(bad).kind, Kind::Usage, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Deploying: choose the versions, give the node what it cannot fetch, and follow it until everything is ready.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use napt_registry_client::RegistryClient;
+use url::Url;
+
+use super::{ClientError, NodeClient};
+use crate::{
+    config::Deployment,
+    module::{ModuleId, ModuleSpec, Project, Workspace},
+    package::{Packed, pack},
+    report::{Failure, Kind, Reporter, plural},
+    resolve::{Lock, RegistryIndex, Request, resolve},
+    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
+};
+
+/// What to deploy.
+#[derive(Debug)]
+pub enum What<'a> {
+    /// A module of a workspace, with all that it needs: other members as they are on disk, the rest from the registry.
+    Project {
+        /// The workspace; its `napt.lock` is honoured and kept up to date.
+        workspace: &'a Workspace,
+        /// The module.
+        root: &'a ModuleId,
+        /// Fail when `napt.lock` would change.
+        locked: bool,
+    },
+    /// A published module.
+    Published(&'a ModuleSpec),
+}
+
+/// How to deploy.
+#[derive(Debug)]
+pub struct DeployOptions<'a> {
+    /// What.
+    pub what: What<'a>,
+    /// The deployment's name; the module's when absent.
+    pub name: Option<String>,
+    /// What differs from the module's own `deployment.json`.
+    pub deployment: Option<Deployment>,
+    /// Where published modules are looked up.
+    pub registry: &'a RegistryClient,
+    /// Its URL, as `napt.lock` says it.
+    pub registry_url: &'a Url,
+}
+
+/// Deploys on the node and waits until the deployment is live.
+pub async fn deploy(
+    node: &NodeClient,
+    options: DeployOptions<'_>,
+    reporter: &dyn Reporter,
+) -> Result<DeploymentView, Failure> {
+    let index = RegistryIndex::new(options.registry, options.registry_url.as_str());
+    let (root, modules) = match options.what {
+        What::Published(spec) => {
+            let request = Request { roots: vec![(spec.id.clone(), spec.req.clone())], ..Request::default() };
+            let lock = resolve(request, &index).await?;
+            (spec.id.clone(), pins(&lock, &spec.id, &BTreeMap::new()))
+        }
+        What::Project { workspace, root, locked } => {
+            let lock = Lock::read(&workspace.root)?;
+            let lock = resolve(Request::of_workspace(workspace, lock, locked)?, &index).await?;
+            if !locked && lock.write(&workspace.root)? {
+                reporter.step("Locking", &plural(lock.modules.len(), "module"));
+            }
+            let packed = give_members(node, workspace, root, &lock, reporter).await?;
+            (root.clone(), pins(&lock, root, &packed))
+        }
+    };
+    let request = DeployRequest { name: options.name, root, modules, deployment: options.deployment };
+    let mut events = Box::pin(node.start_deploy(&request).await?);
+    while let Some(event) = events.next().await {
+        match event? {
+            DeployEvent::Step { verb, what } => reporter.step(&verb, &what),
+            DeployEvent::Ready { deployment } => return Ok(deployment),
+            DeployEvent::Failed { problem } => {
+                return Err(ClientError::Refused { url: node.url().clone(), problem: Box::new(problem) }.into());
+            }
+        }
+    }
+    Err(Failure::new(Kind::Network, "the node went away while it deployed")
+        .hinted("deploy again: what is done already is not done twice"))
+}
+
+/// The root and everything that it needs, out of a lock.
+fn closure(lock: &Lock, root: &ModuleId) -> Vec<ModuleId> {
+    let mut found = vec![root.clone()];
+    let mut next = 0;
+    while let Some(id) = found.get(next).cloned() {
+        next += 1;
+        let dependencies = lock.get(&id).map(|module| module.dependencies.clone()).unwrap_or_default();
+        for dependency in dependencies {
+            if !found.contains(&dependency) {
+                found.push(dependency);
+            }
+        }
+    }
+    found
+}
+
+fn pins(lock: &Lock, root: &ModuleId, packed: &BTreeMap<ModuleId, Packed>) -> Vec<ModulePin> {
+    closure(lock, root)
+        .iter()
+        .filter_map(|id| lock.get(id))
+        .map(|module| ModulePin {
+            id: module.id.clone(),
+            version: module.version.clone(),
+            // Either packed here or locked with its digest: a member has no digest in the lock.
+            sha256: packed
+                .get(&module.id)
+                .map(|packed| packed.sha256.clone())
+                .or_else(|| module.sha256.clone())
+                .unwrap_or_default(),
+            dependencies: module.dependencies.clone(),
+        })
+        .collect()
+}
+
+/// Packs the members that the root needs and uploads those that the node lacks.
+async fn give_members(
+    node: &NodeClient,
+    workspace: &Workspace,
+    root: &ModuleId,
+    lock: &Lock,
+    reporter: &dyn Reporter,
+) -> Result<BTreeMap<ModuleId, Packed>, Failure> {
+    let folder = tempfile::tempdir()?;
+    let mut all = BTreeMap::new();
+    for id in closure(lock, root) {
+        let is_member = lock.get(&id).is_some_and(|module| module.sha256.is_none());
+        if !is_member {
+            continue;
+        }
+        let project = project_of(workspace, &id)?;
+        let packed = pack(&project, folder.path(), reporter).map_err(ClientError::from)?;
+        let bytes = fs_err::read(&packed.path)?;
+        reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
+        node.give_archive(&packed.sha256, bytes).await?;
+        all.insert(id, packed);
+    }
+    Ok(all)
+}
+
+/// A member, or a module that one names by path.
+fn project_of(workspace: &Workspace, id: &ModuleId) -> Result<Project, Failure> {
+    if let Some(member) = workspace.member(id) {
+        return Ok(member.clone());
+    }
+    let path = workspace.members.iter().find_map(|member| member.dependency_path(id));
+    let path = path.ok_or_else(|| Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")))?;
+    Ok(Project::load(&path)?)
+}
