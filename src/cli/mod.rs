@@ -4,8 +4,6 @@ mod check;
 mod login;
 mod logout;
 mod new;
-mod login;
-mod logout;
 mod package;
 mod publish;
 mod registry;

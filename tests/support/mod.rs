@@ -1,8 +1,8 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
+pub mod archives;
 pub mod python;
 pub mod registry;
-pub mod archives;
 
 use std::{
     path::{Path, PathBuf},

@@ -11,6 +11,7 @@ mod check;
 mod cli;
 mod login;
 mod new;
+mod package;
 mod publish;
 mod registry;
-mod package;
+mod resolve;
