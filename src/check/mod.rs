@@ -9,6 +9,8 @@ pub mod render;
 mod rules;
 mod shape;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

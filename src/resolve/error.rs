@@ -1,5 +1,5 @@
 use crate::{
-    module::ModuleId,
+    module::{ModuleId, ProjectError},
     report::{Fault, Kind},
 };
 
@@ -43,6 +43,19 @@ pub enum ResolveError {
         /// The sha256 in the index.
         found: String,
     },
+    /// A dependency is to come from a registry by name; it must not be taken from another.
+    #[error("`{needed_by}` needs `{id}` from the registry `{registry}`, and registries cannot be named yet")]
+    Registry {
+        /// The module.
+        id: ModuleId,
+        /// Who needs it.
+        needed_by: ModuleId,
+        /// The registry's name.
+        registry: String,
+    },
+    /// A module that is named by path cannot be read.
+    #[error(transparent)]
+    Project(Box<ProjectError>),
     /// The index could not be asked.
     #[error("cannot look up `{id}`")]
     Index {
@@ -58,14 +71,22 @@ pub enum ResolveError {
     },
 }
 
+impl From<ProjectError> for ResolveError {
+    fn from(error: ProjectError) -> Self {
+        ResolveError::Project(Box::new(error))
+    }
+}
+
 impl Fault for ResolveError {
     fn kind(&self) -> Kind {
         match self {
             ResolveError::Index { kind, .. } => *kind,
+            ResolveError::Project(error) => error.kind(),
             ResolveError::Changed { .. } => Kind::Conflict,
             ResolveError::Unknown { .. }
             | ResolveError::Conflict { .. }
             | ResolveError::Outdated { .. }
+            | ResolveError::Registry { .. }
             | ResolveError::NoLock => Kind::Failed,
         }
     }
@@ -86,6 +107,10 @@ impl Fault for ResolveError {
                 "a published version never changes, so do not use it; ask whoever runs the registry what happened"
                     .to_owned(),
             ),
+            ResolveError::Registry { .. } => Some(
+                "leave `registry` out if the module is in the registry that you use, or name it by `path`".to_owned(),
+            ),
+            ResolveError::Project(error) => error.hint(),
             ResolveError::Index { hint, .. } => hint.clone(),
         }
     }

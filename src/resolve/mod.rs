@@ -22,7 +22,7 @@ pub use registry::RegistryIndex;
 use semver::{Version, VersionReq};
 
 use crate::{
-    module::{ModuleId, Project, ProjectError, Workspace},
+    module::{ModuleId, Project, Workspace},
     report::did_you_mean,
 };
 
@@ -77,16 +77,25 @@ pub struct Request {
 
 impl Request {
     /// Everything that a workspace's members need, with the modules that they name by path.
-    pub fn of_workspace(workspace: &Workspace, lock: Option<Lock>, locked: bool) -> Result<Self, ProjectError> {
+    pub fn of_workspace(workspace: &Workspace, lock: Option<Lock>, locked: bool) -> Result<Self, ResolveError> {
         let mut members: BTreeMap<ModuleId, Member> = BTreeMap::new();
         let mut open: Vec<Project> = workspace.members.clone();
         while let Some(project) = open.pop() {
             if members.contains_key(project.id()) {
                 continue;
             }
-            for id in project.manifest.dependencies.keys().filter(|id| workspace.member(id).is_none()) {
+            for (id, dependency) in &project.manifest.dependencies {
+                if workspace.member(id).is_some() {
+                    continue;
+                }
                 if let Some(path) = project.dependency_path(id) {
                     open.push(Project::load(&path)?);
+                } else if let Some(registry) = &dependency.registry {
+                    return Err(ResolveError::Registry {
+                        id: id.clone(),
+                        needed_by: project.id().clone(),
+                        registry: registry.clone(),
+                    });
                 }
             }
             members.insert(project.id().clone(), Member::of(&project));

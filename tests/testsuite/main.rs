@@ -14,3 +14,4 @@ mod new;
 mod package;
 mod publish;
 mod registry;
+mod resolve;

@@ -131,13 +131,13 @@ mod tests {
         let (root, errors) = parse(text);
         assert!(root.is_some());
         let found: Vec<&str> = errors.iter().map(|error| &text[error.span.clone()]).collect();
-        assert_eq!(found, ["// all of them", "\"a\"", ",", ","]);
+        assert_eq!(found, ["// all of them", "\"a\"", ",", ",", ","]);
     }
 
     #[test]
     fn what_is_not_json_has_a_place() {
         for (text, at) in
-            [("{\"a\" 1}", 5), ("[1 2]", 3), ("{'a': 1}", 1), ("[1", 0), ("", 0), ("[.5]", 1), ("[01]", 1)]
+            [("{\"a\" 1}", 5), ("[1 2]", 2), ("{'a': 1}", 1), ("[1", 0), ("", 0), ("[.5]", 1), ("[01]", 2)]
         {
             let (_, errors) = parse(text);
             assert_eq!(errors.first().map(|error| error.span.start), Some(at), "{text}: {errors:?}");

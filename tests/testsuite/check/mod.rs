@@ -435,14 +435,6 @@ error[manifest-syntax]: cannot read `napt.toml` as TOML
 1 | [module
   |        ^ unclosed table, expected `]`
 
-error[unknown-key]: unknown key `type`
- --> modules/hero_3/napt.toml:2:1
-  |
-2 | type = 3
-  | ^^^^
-  |
-  = help: the keys here are module, dependencies, limits, lints, workspace
-
 error[duplicate-module]: `persona:hero_7` is defined twice
  --> modules/twin/napt.toml:3:8
   |
@@ -464,7 +456,7 @@ error[workspace-members]: `tools/*` matches no folder with a `napt.toml`
   |
   = help: `*` stands for one folder name
 
-error: 4 errors, 0 warnings in 21 modules
+error: 3 errors, 0 warnings in 21 modules
 
 "#]]
     );
