@@ -30,7 +30,7 @@ fn redact_tokens(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-fn redact_urls<'a>(text: &'a Cow<'_, str>) -> Cow<'a, str> {
+fn redact_urls(text: &str) -> Cow<'_, str> {
     if !text.contains("://") || !text.contains('@') {
         return Cow::Borrowed(text);
     }

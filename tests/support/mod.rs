@@ -1,5 +1,7 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
+pub mod faults;
+pub mod modules;
 pub mod registry;
 
 use std::{

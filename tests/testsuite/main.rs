@@ -10,3 +10,5 @@ mod cli;
 mod login;
 mod publish;
 mod registry;
+mod registry_client;
+mod registry_crash;
