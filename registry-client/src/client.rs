@@ -107,7 +107,7 @@ impl RegistryClient {
         name: &str,
         etag: Option<&str>,
     ) -> Result<IndexAnswer, ClientError> {
-        self.retrying(true, async || self.index_once(module_type, name, etag).await).await
+        self.retrying(true, || self.index_once(module_type, name, etag)).await
     }
 
     async fn index_once(&self, module_type: &str, name: &str, etag: Option<&str>) -> Result<IndexAnswer, ClientError> {
@@ -163,7 +163,7 @@ impl RegistryClient {
     ) -> Result<(), ClientError> {
         let url = self.url(&["api", "v1", "modules", module_type, name, &version.to_string(), "download"]);
         let what = format!("{module_type}:{name}@{version}");
-        let once = async || {
+        let once = || async {
             let response = self.in_time(self.follow(url.clone(), &what)).await?;
             transfer::archive(response, &self.base, &what, sha256, into, &self.policy).await
         };
@@ -358,7 +358,7 @@ impl RegistryClient {
         what: &str,
         build: impl Fn() -> RequestBuilder,
     ) -> Result<T, ClientError> {
-        self.retrying(repeatable, async || self.in_time(self.receive(build(), what)).await).await
+        self.retrying(repeatable, || self.in_time(self.receive(build(), what))).await
     }
 
     async fn receive<T: DeserializeOwned>(&self, request: RequestBuilder, what: &str) -> Result<T, ClientError> {
@@ -382,10 +382,10 @@ impl RegistryClient {
     }
 
     /// Tries again what may pass. What is not `repeatable` only where the server surely did not act on it.
-    async fn retrying<T>(
+    async fn retrying<T, F: Future<Output = Result<T, ClientError>>>(
         &self,
         repeatable: bool,
-        call: impl AsyncFn() -> Result<T, ClientError>,
+        call: impl Fn() -> F,
     ) -> Result<T, ClientError> {
         let mut done = 0;
         loop {
