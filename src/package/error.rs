@@ -191,6 +191,18 @@ pub enum ArchiveError {
         /// Why.
         reason: String,
     },
+    /// `napt.toml` says something else than the complete manifest.
+    #[error(
+        "the archive's `napt.toml` says that its {key} is `{written}`, its `{ARCHIVED_MANIFEST}` says `{complete}`"
+    )]
+    Disagree {
+        /// Type, name or version.
+        key: &'static str,
+        /// In `napt.toml`.
+        written: String,
+        /// In the complete manifest.
+        complete: String,
+    },
     /// The manifest is of another module than the top folder.
     #[error("the archive's manifest is that of `{declared}`, but its top folder is `{folder}`")]
     OtherModule {

@@ -144,7 +144,7 @@ fn relative(path: &Path, root: &Path) -> Option<String> {
     Some(parts?.join("/"))
 }
 
-/// A sibling folder of everything that replaces `path` in one step.
+/// The folder that `path` is in, where what replaces it in one step is made.
 fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

@@ -1,9 +1,9 @@
 //! What differs between operating systems: the executable bit, and how a whole folder is brought to disk.
 
 #[cfg(not(unix))]
-pub(super) use other::{archive_file, create_new, is_executable};
+pub(super) use other::{archive_file, create_new, is_executable, open_file};
 #[cfg(unix)]
-pub(super) use unix::{archive_file, create_new, is_executable};
+pub(super) use unix::{archive_file, create_new, is_executable, open_file};
 
 use std::{io, path::Path};
 
@@ -22,6 +22,12 @@ mod unix {
         fs_err::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
     }
 
+    /// Opens a file, but not through a link that has taken its place.
+    pub(in super::super) fn open_file(path: &Path) -> io::Result<fs_err::File> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        fs_err::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+    }
+
     /// A temporary file that, unlike others, may be read by everyone whom the umask lets: archives are for sharing.
     pub(in super::super) fn archive_file(builder: &mut tempfile::Builder<'_, '_>) {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
@@ -38,6 +44,10 @@ mod other {
 
     pub(in super::super) fn create_new(path: &Path, _executable: bool) -> io::Result<fs_err::File> {
         fs_err::OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    pub(in super::super) fn open_file(path: &Path) -> io::Result<fs_err::File> {
+        fs_err::File::open(path)
     }
 
     pub(in super::super) fn archive_file(_builder: &mut tempfile::Builder<'_, '_>) {}

@@ -16,7 +16,7 @@ use super::{
     tar::{Entries, Entry, Kind},
     top_folder,
 };
-use crate::module::{MANIFEST_FILE, Manifest};
+use crate::module::{MANIFEST_FILE, Manifest, ManifestFile};
 
 /// The readme when the manifest names none.
 const DEFAULT_README: &str = "README.md";
@@ -148,15 +148,20 @@ fn walk(file: &mut fs_err::File, limits: &Limits, sink: &mut dyn Sink) -> Result
     let mut entries = entries(file, limits)?;
     let mut rules = Rules::new(limits);
     let mut manifest = None;
+    let mut written = None;
     let mut files = Vec::new();
     while let Some(entry) = entries.next()? {
         let Some(path) = rules.admit(&entry)? else { continue };
         match entry.kind {
             Kind::Folder => sink.folder(path)?,
             Kind::File => {
-                if path == ARCHIVED_MANIFEST {
+                if [ARCHIVED_MANIFEST, MANIFEST_FILE].contains(&path) {
                     let text = read_manifest(&mut entries, &entry, limits)?;
-                    manifest = Some(parse_manifest(&text)?);
+                    match path {
+                        ARCHIVED_MANIFEST => manifest = Some(parse_manifest(&text)?),
+                        // One that only a later version understands is not for this one to judge.
+                        _ => written = str::from_utf8(&text).ok().and_then(|text| toml::from_str(text).ok()),
+                    }
                     sink.file(path, entry.executable, &mut text.as_slice())?;
                 } else {
                     sink.file(path, entry.executable, &mut entries)?;
@@ -167,6 +172,7 @@ fn walk(file: &mut fs_err::File, limits: &Limits, sink: &mut dyn Sink) -> Result
     }
     only_member(entries)?;
     let manifest = manifest.ok_or(ArchiveError::NoManifest)?;
+    agree(written.as_ref(), &manifest)?;
     let declared = top_folder(&manifest);
     match rules.top {
         Some(folder) if folder != declared => Err(ArchiveError::OtherModule { declared, folder }),
@@ -327,6 +333,24 @@ fn parse_manifest(text: &[u8]) -> Result<Manifest, ArchiveError> {
         Some((id, _)) => Err(invalid(format!("the dependency `{id}` is a folder"))),
         None => Ok(manifest),
     }
+}
+
+/// What `napt.toml` says of the module's identity is what the complete manifest says, so that no reader of the one can
+/// be told something else than readers of the other.
+fn agree(written: Option<&ManifestFile>, complete: &Manifest) -> Result<(), ArchiveError> {
+    let Some(table) = written.and_then(|file| file.module.as_ref()) else { return Ok(()) };
+    let name = table.name.as_ref().map(|name| name.replace('-', "_"));
+    let said = [
+        ("type", Some(table.module_type.to_string()), complete.id.module_type.to_string()),
+        ("name", name, complete.id.name.to_string()),
+        ("version", table.version.clone(), complete.version.to_string()),
+    ];
+    for (key, written, complete) in said {
+        if let Some(written) = written.filter(|written| *written != complete) {
+            return Err(ArchiveError::Disagree { key, written: shown(&written), complete });
+        }
+    }
+    Ok(())
 }
 
 /// The readme's text, from an archive that has been checked.

@@ -38,6 +38,8 @@ enum Tail {
     Hex(usize),
     /// The end of a PEM line, then a key's first character.
     Pem,
+    /// `=` or `:`, then 64 hex digits, with or without quotes: a key of Naptha's users.
+    Assigned,
 }
 
 const RULES: &[(&str, Tail, &str)] = &[
@@ -61,6 +63,7 @@ const RULES: &[(&str, Tail, &str)] = &[
     ("rk_live_", Tail::Alphanumeric(16), "a Stripe key"),
     ("hf_", Tail::Alphanumeric(30), "a Hugging Face token"),
     ("napt_", Tail::Hex(48), "a napt token"),
+    ("PRIVATE_KEY", Tail::Assigned, "a private key"),
     ("-----BEGIN PRIVATE KEY-----", Tail::Pem, "a private key"),
     ("-----BEGIN RSA PRIVATE KEY-----", Tail::Pem, "a private key"),
     ("-----BEGIN EC PRIVATE KEY-----", Tail::Pem, "a private key"),
@@ -97,6 +100,14 @@ impl Tail {
             }
             Tail::Capitals(count) => run(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) == count,
             Tail::Hex(least) => run(u8::is_ascii_hexdigit) >= least && !is_placeholder(&tail[..least]),
+            Tail::Assigned => {
+                let space = run(|byte| matches!(byte, b'"' | b'\'' | b' ' | b'\t' | b'=' | b':'));
+                let assigned = tail[..space].iter().any(|byte| matches!(byte, b'=' | b':'));
+                let value = &tail[space..];
+                let value = value.strip_prefix(b"0x").unwrap_or(value);
+                let digits = value.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+                assigned && digits == 64 && !is_placeholder(&value[..digits])
+            }
             Tail::Pem => {
                 // In source code the line may end in `\n`, written out.
                 let space = run(|byte| matches!(byte, b'\r' | b'\n' | b'\t' | b' ' | b'\\' | b'r' | b'n'));
@@ -132,7 +143,7 @@ fn by_name(path: &str) -> Option<&'static str> {
 pub(super) struct Scanner<'a> {
     path: &'a str,
     findings: Vec<Finding>,
-    /// What was fed but may continue in the next chunk, and one byte before it.
+    /// What was fed but may continue in the next chunk, and two bytes before it.
     kept: Vec<u8>,
     /// Where in `kept` to go on.
     from: usize,
@@ -188,12 +199,15 @@ impl<'a> Scanner<'a> {
                 break;
             }
             let (prefix, tail, what) = RULES[found.pattern().as_usize()];
-            let inside_word = start
-                .checked_sub(1)
-                .is_some_and(|before| text[before].is_ascii_alphanumeric() || matches!(text[before], b'_' | b'-'));
+            let inside_word = match text[..start] {
+                // A written-out line break.
+                [.., b'\\', b'n' | b'r' | b't'] => false,
+                [.., before] => before.is_ascii_alphanumeric() || matches!(before, b'_' | b'-'),
+                [] => false,
+            };
             let rest = &text[start + prefix.len()..];
-            let is_pem = matches!(tail, Tail::Pem);
-            if (is_pem || !inside_word) && tail.matches(&rest[..rest.len().min(WINDOW - prefix.len())]) {
+            let anywhere = matches!(tail, Tail::Pem | Tail::Assigned);
+            if (anywhere || !inside_word) && tail.matches(&rest[..rest.len().min(WINDOW - prefix.len())]) {
                 self.line += newlines(&text[counted..start]);
                 counted = start;
                 self.findings.push(Finding { path: self.path.to_owned(), line: Some(self.line), what });
@@ -201,7 +215,7 @@ impl<'a> Scanner<'a> {
         }
         if end > self.from {
             self.line += newlines(&text[counted..end]);
-            let before = end.saturating_sub(1);
+            let before = end.saturating_sub(2);
             self.kept.drain(..before);
             self.from = end - before;
         }
@@ -251,6 +265,9 @@ mod tests {
             (key("sk_live_", &alphanumeric[..24]), "a Stripe key"),
             (key("hf_", &alphanumeric[..34]), "a Hugging Face token"),
             (key("napt_", &"0a".repeat(24)), "a napt token"),
+            (key("PRIVATE_KEY=", &"5f".repeat(32)), "a private key"),
+            (key("MY_PRIVATE_KEY\": \"", &"5f".repeat(32)), "a private key"),
+            (key("\\nsk-", &alphanumeric[..24]), "an OpenAI API key"),
             (key("-----BEGIN EC PRIVATE", " KEY-----\nMHcCAQEE"), "a private key"),
             (key("-----BEGIN PRIVATE", " KEY-----\\nMHcCAQEE"), "a private key"),
         ] {
@@ -267,6 +284,9 @@ mod tests {
             key("sk-", &"x".repeat(48)),
             key("ta", "sk-1234567890abcdef1234567890"),
             key("sk-", "toggleable__content-arrow-label"),
+            key("PRIVATE_KEY=", "<your key of 64 hex digits>"),
+            key("PRIVATE_KEY=", &"0".repeat(64)),
+            key("PRIVATE_KEY=", &"5f".repeat(33)),
             key("AKIA", "TOOSHORT"),
             key("AKIA", "MUCHLONGERTHANAKEYEVERIS"),
             key("napt_", "run_everything_in_one_interpreter_for_all_of_the_callers"),

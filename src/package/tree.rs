@@ -211,7 +211,10 @@ impl Patterns {
 
 /// Opens a file of the project for packaging; its size and mode are those of what was opened.
 pub(super) fn open(source: &Source) -> Result<(fs_err::File, u64, bool), PackageError> {
-    let file = fs_err::File::open(&source.on_disk)?;
+    let file = platform::open_file(&source.on_disk)?;
     let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(PackageError::Changed(source.path.clone()));
+    }
     Ok((file, metadata.len(), platform::is_executable(&metadata)))
 }

@@ -427,3 +427,21 @@ impl Write for Hashing<'_> {
         self.file.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_that_is_not_as_long_as_its_header_says_is_refused() {
+        for (content, written) in [("four", true), ("six...", false), ("two", false)] {
+            let mut file = tempfile::tempfile().expect("a temporary file");
+            let mut writer = Writer::new(&mut file, "agent-x-1.0.0".to_owned());
+            let result = writer.file("a.txt", &mut content.as_bytes(), 4, false);
+            assert_eq!(result.is_ok(), written, "{content}");
+            if let Err(error) = result {
+                assert_eq!(error.to_string(), "`a.txt` changed while it was packaged");
+            }
+        }
+    }
+}

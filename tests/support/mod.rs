@@ -3,6 +3,7 @@
 pub mod faults;
 pub mod modules;
 pub mod registry;
+pub mod archives;
 
 use std::{
     path::{Path, PathBuf},
