@@ -1,9 +1,9 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
+pub mod archives;
 pub mod faults;
 pub mod modules;
 pub mod registry;
-pub mod archives;
 
 use std::{
     path::{Path, PathBuf},

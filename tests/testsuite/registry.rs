@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Sandbox, modules,
+    Sandbox, archives, modules,
     registry::{TestRegistry, limits, proof},
 };
 
@@ -142,6 +142,30 @@ fn an_archive_of_another_module_is_refused() {
         assert_eq!(scene.untouched("agent:a", put).0, 400, "{path}");
     }
     assert!(scene.registry.blobs().is_empty());
+}
+
+#[test]
+fn hostile_archives_are_refused_and_leave_nothing() {
+    let scene = Scene::new();
+    let corpus = archives::hostile();
+    assert!(corpus.len() > 50, "{} archives", corpus.len());
+    for (name, bytes, phrase) in corpus {
+        let (status, problem) = scene.mine("PUT", "api/v1/modules/agent/odd/1.0.0", Some(bytes));
+        assert_eq!((status, &problem["type"]), (422, &json!("urn:napt:registry:archive")), "{name}: {problem}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(phrase), "{name}: {detail}");
+        assert!(!detail.contains("staging"), "{name} shows a path of the server: {detail}");
+        assert!(scene.registry.blobs().is_empty(), "{name}");
+        assert_eq!(scene.registry.index("agent:odd"), None, "{name}");
+    }
+}
+
+#[test]
+fn odd_archives_that_are_good_are_taken() {
+    for (name, bytes) in archives::good() {
+        let (status, problem) = Scene::new().mine("PUT", "api/v1/modules/agent/odd/1.0.0", Some(bytes));
+        assert_eq!(status, 201, "{name}: {problem}");
+    }
 }
 
 #[test]
@@ -405,6 +429,13 @@ fn bodies_that_break_off_lie_trickle_or_never_end_leave_nothing() {
     assert!(scene.registry.blobs().is_empty() && scene.registry.index("agent:a").is_none());
     let answer = raw(&scene, &length, &bytes, false);
     assert!(answer.starts_with("HTTP/1.1 201"), "the same publish without a fault: {answer}");
+}
+
+#[test]
+fn no_smaller_limit_than_the_archives_own_is_in_the_way() {
+    let scene = Scene::new();
+    let (status, problem) = scene.mine("PUT", "api/v1/modules/agent/a/1.0.0", Some(vec![7; 10_000_000]));
+    assert_eq!((status, &problem["type"]), (422, &json!("urn:napt:registry:archive")), "{problem}");
 }
 
 #[test]

@@ -28,6 +28,7 @@ const STEP: &str = "NAPT_TEST_CRASH_STEP";
 
 /// Not a test of its own: the registry that the tests below start as a child process and that kills itself.
 #[test]
+#[expect(clippy::print_stdout, reason = "its parent reads where it listens")]
 fn doomed_registry() {
     let (Some(folder), Ok(doom)) = (std::env::var_os(FOLDER), std::env::var(STEP)) else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
