@@ -53,7 +53,7 @@ pub async fn deploy(
     options: DeployOptions<'_>,
     reporter: &dyn Reporter,
 ) -> Result<DeploymentView, Failure> {
-    let index = RegistryIndex::new(options.registry, options.registry_url.as_str());
+    let index = RegistryIndex::new(options.registry.clone(), options.registry_url);
     let (root, modules) = match options.what {
         What::Published(spec) => {
             let request = Request { roots: vec![(spec.id.clone(), spec.req.clone())], ..Request::default() };
@@ -75,7 +75,7 @@ pub async fn deploy(
     while let Some(event) = events.next().await {
         match event? {
             DeployEvent::Step { verb, what } => reporter.step(&verb, &what),
-            DeployEvent::Ready { deployment } => return Ok(deployment),
+            DeployEvent::Ready { deployment } => return Ok(*deployment),
             DeployEvent::Failed { problem } => {
                 return Err(ClientError::Refused { url: node.url().clone(), problem: Box::new(problem) }.into());
             }

@@ -49,11 +49,11 @@ impl Registry {
         }
         let Received { file, sha256, size } = received;
         let limits = self.limits.package.clone();
-        let inspected = tokio::task::spawn_blocking(move || {
+        let (file, contents) = blocking(move || {
             let contents = package::inspect(file.path(), &limits);
             (file, contents)
-        });
-        let (file, contents) = inspected.await.map_err(|error| Refusal::Internal(error.into()))?;
+        })
+        .await?;
         let contents = contents.map_err(|error| match error {
             ArchiveError::Io(error) => Refusal::from(error),
             error => Refusal::Archive(error),
@@ -66,9 +66,11 @@ impl Registry {
             });
         }
         self.step(Step::Verified);
-        self.blobs.keep(file, &sha256)?;
+        let (blobs, digest) = (self.blobs.clone(), sha256.clone());
+        blocking(move || blobs.keep(file, &digest)).await??;
         self.step(Step::Stored);
-        self.blobs.sync(&sha256)?;
+        let (blobs, digest) = (self.blobs.clone(), sha256.clone());
+        blocking(move || blobs.sync(&digest)).await??;
         self.step(Step::Synced);
         let new = NewVersion {
             manifest,
@@ -127,6 +129,11 @@ impl Registry {
         file.sync_all().await?;
         Ok(Received { file: staged, sha256: hex::encode(digest.finalize()), size })
     }
+}
+
+/// Runs what waits for the disk or computes for long on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Internal(error.into()))
 }
 
 fn published_before(

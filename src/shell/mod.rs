@@ -121,8 +121,9 @@ impl Shell {
             Verbosity::Normal => "warn,napt=info",
             Verbosity::Verbose => "info,napt=debug,tower_http=debug",
         };
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
         // A second log in one process changes nothing.
-        let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(level).try_init();
+        let _ = log.with_env_filter(level).try_init();
     }
 
     /// Writes why a command failed: message, causes, hints.

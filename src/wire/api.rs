@@ -207,7 +207,7 @@ pub enum DeployEvent {
     /// The revision is live.
     Ready {
         /// The deployment.
-        deployment: DeploymentView,
+        deployment: Box<DeploymentView>,
     },
     /// The revision before it, if any, is still live.
     Failed {

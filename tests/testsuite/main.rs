@@ -2,7 +2,6 @@
 
 #![allow(unreachable_pub, reason = "no other crate can reach a test")]
 #![allow(clippy::disallowed_methods, reason = "tests set the scene by hand; a panic names the place")]
-#![allow(clippy::disallowed_methods, unreachable_pub, reason = "no room's door: the bans are about the library")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,4 +13,6 @@ mod new;
 mod package;
 mod publish;
 mod registry;
+mod registry_client;
+mod registry_crash;
 mod resolve;

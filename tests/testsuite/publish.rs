@@ -1,17 +1,13 @@
 //! From a project to a registry.
 
-use crate::support::{Sandbox, registry::TestRegistry};
+use std::time::Duration;
 
-/// Writes a small module.
-fn module(sandbox: &Sandbox, folder: &str, id: &str, version: &str, more: &str) {
-    let (module_type, name) = id.split_once(':').expect("type:name");
-    let manifest = format!(
-        "[module]\ntype = \"{module_type}\"\nname = \"{name}\"\nversion = \"{version}\"\nruntime = \"data\"\n\
-         description = \"A module for tests\"\n{more}"
-    );
-    sandbox.write(format!("{folder}/napt.toml"), manifest);
-    sandbox.write(format!("{folder}/data.json"), "{}\n");
-}
+use crate::support::{
+    Sandbox,
+    faults::{Faults, response},
+    modules::write as module,
+    registry::TestRegistry,
+};
 
 #[test]
 fn publish_shows_the_version_in_the_index_and_again_does_no_harm() {
@@ -31,4 +27,159 @@ fn publish_shows_the_version_in_the_index_and_again_does_no_harm() {
     let download = client.download("persona", "ada", &entries[0].version, &entries[0].sha256, &into);
     registry.block_on(download).expect("an archive");
     assert_eq!(std::fs::metadata(&into).expect("a file").len(), entries[0].size);
+}
+
+#[test]
+fn other_bytes_under_a_published_version_are_a_conflict() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.napt(&["publish"]).expect(0);
+    let before = (registry.blobs(), registry.index("persona:ada"));
+    sandbox.write("data.json", "{\"changed\": true}");
+    for arguments in [&["publish"][..], &["publish", "--dry-run"]] {
+        let ran = sandbox.napt(arguments).expect(6);
+        assert!(ran.stderr.contains("with other bytes") && ran.stderr.contains("raise the version"), "{}", ran.stderr);
+    }
+    assert_eq!((registry.blobs(), registry.index("persona:ada")), before);
+}
+
+#[test]
+fn without_a_login_nothing_is_sent() {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    let ran = sandbox.napt(&["publish"]).expect(5);
+    assert!(ran.stderr.contains("napt login"), "{}", ran.stderr);
+    sandbox.set("NAPT_TOKEN", "napt_nonsense");
+    sandbox.napt(&["publish"]).expect(5);
+    sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
+    let ran = sandbox.napt(&["--message-format", "json", "publish"]).expect(5);
+    assert_eq!(ran.json()["error"]["kind"], "auth");
+    assert!(registry.blobs().is_empty());
+}
+
+#[test]
+fn a_logout_ends_the_token() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    let credentials = sandbox.home().join("napt/config/credentials.toml");
+    let text = std::fs::read_to_string(&credentials).expect("credentials");
+    let token = text.split('"').find(|part| part.starts_with("napt_")).expect("a token");
+    sandbox.napt(&["logout"]).expect(0);
+    let error = registry.block_on(registry.client(Some(token)).me()).expect_err("it has ended");
+    assert!(error.to_string().contains("revoked"), "{error}");
+    sandbox.napt(&["publish"]).expect(5);
+    sandbox.napt(&["logout"]).expect(0);
+}
+
+#[test]
+fn a_dry_run_sends_nothing_and_shows_all_problems() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"m/*\"]\n");
+    module(&sandbox, "m/a", "agent:a", "0.1.0", "[dependencies]\n\"agent:b\" = \"^2\"\n\"tool:none\" = \"1\"\n");
+    module(&sandbox, "m/b", "agent:b", "0.1.0", "[dependencies]\n\"agent:a\" = { path = \"../a\" }\n");
+    let ran = sandbox.napt(&["publish", "--workspace", "--dry-run"]).expect(1);
+    for part in [
+        "5 problems",
+        "`agent:a` wants `agent:b` ^2, but the workspace has 0.1.0",
+        "`agent:a` wants `tool:none` ^1, and the registry has no such version",
+        "`agent:b` depends on `agent:a` by path, without a version",
+        "depend on each other: `agent:a` → `agent:b` → `agent:a`",
+        "not signed in",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}\n{}", ran.stderr);
+    }
+    module(&sandbox, "m/a", "agent:a", "0.1.0", "");
+    module(
+        &sandbox,
+        "m/b",
+        "agent:b",
+        "0.1.0",
+        "[dependencies]\n\"agent:a\" = { path = \"../a\", version = \"0.1\" }\n",
+    );
+    sandbox.napt(&["login"]).expect(0);
+    let ran = sandbox.napt(&["publish", "--workspace", "--dry-run"]).expect(0);
+    assert_eq!(ran.stdout, "agent:a@0.1.0: would be published\nagent:b@0.1.0: would be published\n");
+    assert!(registry.blobs().is_empty());
+}
+
+#[test]
+fn a_workspace_is_published_in_order_and_a_second_call_goes_on() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"m/*\"]\n");
+    module(&sandbox, "m/a", "agent:a", "0.1.0", "[dependencies]\n\"kb:z\" = \"1\"\n");
+    module(&sandbox, "m/o", "orchestrator:o", "0.1.0", "[dependencies]\n\"agent:a\" = \"0.1\"\n\"kb:z\" = \"1\"\n");
+    module(&sandbox, "m/p", "persona:p", "0.1.0", "publish = false\n");
+    module(&sandbox, "m/z", "kb:z", "1.2.0", "");
+    sandbox.napt(&["login"]).expect(0);
+
+    let ran = sandbox.napt(&["-C", "m/a", "publish"]).expect(1);
+    assert!(ran.stderr.contains("napt publish --workspace"), "{}", ran.stderr);
+    let ran = sandbox.napt(&["-C", "m/p", "publish"]).expect(1);
+    assert!(ran.stderr.contains("publish = false"), "{}", ran.stderr);
+    let ran = sandbox.napt(&["publish"]).expect(2);
+    assert!(ran.stderr.contains("--workspace"), "{}", ran.stderr);
+
+    // As if an earlier call had come so far.
+    sandbox.napt(&["-C", "m/z", "publish"]).expect(0);
+    let ran = sandbox.napt(&["--message-format", "json", "publish", "--workspace"]).expect(0).json();
+    let done: Vec<_> = ran["data"]["modules"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|module| format!("{} {}", module["id"], module["outcome"]).replace('"', ""))
+        .collect();
+    assert_eq!(done, ["kb:z already_published", "agent:a published", "orchestrator:o published"]);
+    assert!(registry.index("persona:p").is_none());
+    let ran = sandbox.napt(&["publish", "--workspace"]).expect(0);
+    assert_eq!(ran.stdout.matches("already published").count(), 3, "{}", ran.stdout);
+}
+
+#[test]
+fn a_list_of_registries_is_honoured() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    sandbox.napt(&["login"]).expect(0);
+    module(&sandbox, ".", "persona:ada", "0.1.0", "publish = [\"registry.example\"]\n");
+    let ran = sandbox.napt(&["publish"]).expect(1);
+    assert!(ran.stderr.contains("may be published to `registry.example` only"), "{}", ran.stderr);
+    let list = format!("publish = [\"registry.example\", \"{}\"]\n", registry.url);
+    module(&sandbox, ".", "persona:ada", "0.1.0", &list);
+    sandbox.napt(&["publish"]).expect(0);
+}
+
+#[test]
+fn a_foreign_module_is_refused_with_a_way_out() {
+    let registry = TestRegistry::start();
+    for (sandbox, version, code) in [(registry.sandbox(), "0.1.0", 0), (registry.sandbox(), "0.2.0", 5)] {
+        module(&sandbox, ".", "persona:ada", version, "");
+        sandbox.napt(&["login"]).expect(0);
+        let ran = sandbox.napt(&["publish"]).expect(code);
+        assert_eq!(ran.stderr.contains("`persona:ada` belongs to another user"), code == 5, "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_registry_that_is_down_or_none_is_exit_code_4() {
+    let mut sandbox = Sandbox::new();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    let garbage = Faults::start(|_, _| response("200 OK", "Content-Type: text/html\r\n", "<html>Welcome</html>"));
+    sandbox.set("NAPT_REGISTRY", garbage.url.as_str());
+    for arguments in [&["publish"][..], &["login"]] {
+        let ran = sandbox.napt(arguments).expect(4);
+        assert!(ran.stderr.contains("does not answer like a registry"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("hint: check that the address"), "{}", ran.stderr);
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    sandbox.set("NAPT_REGISTRY", &format!("http://{free}"));
+    let started = std::time::Instant::now();
+    let ran = sandbox.napt(&["publish"]).expect(4);
+    assert!(ran.stderr.contains("cannot reach the registry"), "{}", ran.stderr);
+    assert!(started.elapsed() < Duration::from_secs(60), "it gives up");
 }

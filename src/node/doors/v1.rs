@@ -106,7 +106,7 @@ pub(super) async fn deploy(
     tokio::spawn(async move {
         let progress = Progress(sender.clone());
         let last = match core.deploy(wanted, owner, &progress).await {
-            Ok(deployment) => DeployEvent::Ready { deployment },
+            Ok(deployment) => DeployEvent::Ready { deployment: Box::new(deployment) },
             Err(error) => DeployEvent::Failed { problem: error.problem() },
         };
         // The client may have left.
