@@ -67,6 +67,7 @@ impl Args {
         let options = Options {
             listen: self.listen,
             data: data.clone(),
+            environments: context.dirs.cache.join("environments"),
             registry: context.registry(self.registry.as_deref())?.value,
             users,
             open: self.open,

@@ -14,6 +14,8 @@ use crate::{
 pub struct Environment {
     /// `NAPT_HOME`: one folder for configuration, data and cache.
     pub home: Option<PathBuf>,
+    /// `NAPT_CACHE_DIR`: a folder for what can be fetched again, which several homes may share.
+    pub cache: Option<PathBuf>,
     /// `NAPT_REGISTRY`: the registry's URL.
     pub registry: Option<String>,
     /// `NAPT_NODE`: the node's URL.
@@ -51,6 +53,7 @@ impl Environment {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Environment {
             home: std::env::var_os("NAPT_HOME").filter(|value| !value.is_empty()).map(PathBuf::from),
+            cache: std::env::var_os("NAPT_CACHE_DIR").filter(|value| !value.is_empty()).map(PathBuf::from),
             registry: text("NAPT_REGISTRY"),
             node: text("NAPT_NODE"),
             node_url: text("NODE_URL"),
@@ -77,11 +80,19 @@ pub struct Dirs {
 }
 
 impl Dirs {
-    /// `NAPT_HOME`'s sub-folders, else the platform's usual ones.
+    /// `NAPT_HOME`'s sub-folders, else the platform's usual ones. `NAPT_CACHE_DIR` moves the cache.
     pub fn new(env: &Environment) -> Result<Self, Failure> {
-        if let Some(home) = &env.home {
-            return Ok(Dirs { config: home.join("config"), data: home.join("data"), cache: home.join("cache") });
+        let mut dirs = match &env.home {
+            Some(home) => Dirs { config: home.join("config"), data: home.join("data"), cache: home.join("cache") },
+            None => Self::of_platform()?,
+        };
+        if let Some(cache) = &env.cache {
+            dirs.cache.clone_from(cache);
         }
+        Ok(dirs)
+    }
+
+    fn of_platform() -> Result<Self, Failure> {
         let base = etcetera::choose_base_strategy().map_err(|error| {
             Failure::new(Kind::Failed, error.to_string()).hinted("set `HOME`, or `NAPT_HOME` to a folder of napt's own")
         })?;

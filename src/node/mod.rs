@@ -26,6 +26,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where it keeps everything.
     pub data: PathBuf,
+    /// Where Python environments are kept; several nodes may share it.
+    pub environments: PathBuf,
     /// Where it fetches modules from.
     pub registry: Url,
     /// Users that it admits: `user:` and a public key. The operator's own belongs here.

@@ -69,7 +69,7 @@ impl Core {
         }
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
-            Environments::new(data.join("environments"), options.installer.clone(), options.path.clone());
+            Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),

@@ -89,6 +89,7 @@ impl Environments {
         }
         let key = hex::encode(&digest.finalize()[..16]);
         let target = self.folder.join(&key);
+        let locked = self.folder.join(format!("{key}.lock"));
         let lock =
             self.building.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(key).or_default().clone();
         let _one = lock.lock().await;
@@ -96,11 +97,14 @@ impl Environments {
         if target.join(COMPLETE).is_file() {
             return Ok(python);
         }
+        let _other_nodes = lock_file(locked).await?;
+        if target.join(COMPLETE).is_file() {
+            return Ok(python);
+        }
         // An unfinished one is of a node that was stopped.
         if target.exists() {
             fs_err::tokio::remove_dir_all(&target).await?;
         }
-        fs_err::tokio::create_dir_all(&self.folder).await?;
         reporter.step("Building", &format!("environment ({} and what it needs)", summary(&requirements)));
         self.run(
             "making the environment",
@@ -145,12 +149,12 @@ impl Environments {
         }
         let own = self.folder.join("installer");
         let uv = own.join("bin").join("uv");
+        let _other_nodes = lock_file(self.folder.join("installer.lock")).await?;
         if !own.join(COMPLETE).is_file() {
             reporter.step("Fetching", "uv, the Python installer");
             if own.exists() {
                 fs_err::tokio::remove_dir_all(&own).await?;
             }
-            fs_err::tokio::create_dir_all(&self.folder).await?;
             self.run("making a folder for uv", Command::new(&python).args(["-I", "-m", "venv"]).arg(&own)).await?;
             self.run(
                 "installing uv",
@@ -195,6 +199,19 @@ impl Environments {
         let last = lines[lines.len().saturating_sub(20)..].join("\n");
         Err(EnvironmentError::Failed { what: what.to_owned(), output: crate::shell::redact(&last) })
     }
+}
+
+/// Waits until no other process holds the lock; it is released when the file is dropped.
+async fn lock_file(path: PathBuf) -> std::io::Result<std::fs::File> {
+    let locked = tokio::task::spawn_blocking(move || {
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        let file = fs_err::File::create(&path)?.into_parts().0;
+        file.lock()?;
+        Ok(file)
+    });
+    locked.await.map_err(std::io::Error::other)?
 }
 
 fn summary(requirements: &[String]) -> String {
