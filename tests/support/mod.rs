@@ -3,6 +3,7 @@
 pub mod archives;
 pub mod faults;
 pub mod modules;
+pub mod node;
 pub mod python;
 pub mod registry;
 

@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod login;
 mod new;
+mod node;
 mod package;
 mod publish;
 mod registry;
