@@ -10,6 +10,7 @@ mod new;
 mod node;
 mod package;
 mod publish;
+mod quickstart;
 mod registry;
 mod run;
 mod runs;
@@ -63,6 +64,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Quickstart(quickstart::Args),
     New(new::Args),
     Check(check::Args),
     Package(package::Args),
@@ -83,6 +85,7 @@ impl Command {
     /// As it is typed, for messages and the JSON envelope.
     fn name(&self) -> &'static str {
         match self {
+            Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
             Command::Check(_) => "check",
             Command::Package(_) => "package",
@@ -102,6 +105,7 @@ impl Command {
 
     fn exec(&self, context: &Context) -> Result<Output, Failure> {
         match self {
+            Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
@@ -118,6 +122,31 @@ impl Command {
             Command::Cancel(args) => args.exec(context),
         }
     }
+}
+
+/// One command, from what follows `napt` on its line.
+fn parse(words: &[&str]) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(std::iter::once("napt").chain(words.iter().copied())).map(|cli| cli.command)
+}
+
+/// A node as the surroundings suggest it: the user is its operator.
+fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
+    let operator = context.credentials().key_or_create()?;
+    Ok(crate::node::Options {
+        listen: ([127, 0, 0, 1], 7001).into(),
+        data: context.dirs.data.join("node"),
+        environments: context.dirs.cache.join("environments"),
+        registry: context.registry(None)?.value,
+        users: vec![operator.public().user_id()],
+        open: false,
+        peers: Vec::new(),
+        provider: None,
+        max_runs: 64,
+        caps: crate::node::Caps::default(),
+        http: context.http(),
+        installer: context.env.installer.clone(),
+        path: context.env.path.clone().unwrap_or_default(),
+    })
 }
 
 /// A client of the node, with the user's key.

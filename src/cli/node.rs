@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{
     context::Context,
-    node::{self, Caps, Options, Provider},
+    node::{self, Provider},
     report::{Failure, Reporter},
     shell::Output,
 };
@@ -57,28 +57,18 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let operator = context.credentials().key_or_create()?;
-        let data = match &self.data {
-            Some(folder) => context.cwd.join(folder),
-            None => context.dirs.data.join("node"),
-        };
-        let mut users = self.users.clone();
-        users.push(operator.public().user_id());
-        let options = Options {
-            listen: self.listen,
-            data: data.clone(),
-            environments: context.dirs.cache.join("environments"),
-            registry: context.registry(self.registry.as_deref())?.value,
-            users,
-            open: self.open,
-            peers: self.peers.clone(),
-            provider: self.provider.clone().map(|url| Provider { url, key: context.env.provider_key.clone() }),
-            max_runs: self.max_runs,
-            caps: Caps::default(),
-            http: context.http(),
-            installer: context.env.installer.clone(),
-            path: context.env.path.clone().unwrap_or_default(),
-        };
+        let mut options = super::node_options(context)?;
+        options.listen = self.listen;
+        if let Some(folder) = &self.data {
+            options.data = context.cwd.join(folder);
+        }
+        options.registry = context.registry(self.registry.as_deref())?.value;
+        options.users.extend(self.users.iter().cloned());
+        options.open = self.open;
+        options.peers.clone_from(&self.peers);
+        options.provider = self.provider.clone().map(|url| Provider { url, key: context.env.provider_key.clone() });
+        options.max_runs = self.max_runs;
+        let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;

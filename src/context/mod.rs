@@ -39,6 +39,11 @@ impl Context {
         Ok(Context { cwd, dirs, env, settings, shell })
     }
 
+    /// The same surroundings for a command that is called in another folder.
+    pub fn in_folder(&self, folder: &std::path::Path) -> Result<Self, Failure> {
+        Context::new(folder.to_owned(), self.env.clone(), self.shell.again())
+    }
+
     /// The registry: flag, environment, configuration files, default.
     pub fn registry(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
         let env = self.env.registry.as_deref().map(|value| (value, "NAPT_REGISTRY"));

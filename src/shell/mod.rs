@@ -75,6 +75,11 @@ impl Shell {
         Shell { format, verbosity, bar: Mutex::new(None) }
     }
 
+    /// Another shell like this one, for a command within a command.
+    pub fn again(&self) -> Self {
+        Shell::new(self.format, self.verbosity)
+    }
+
     /// Whether a person can be asked: stdin and stderr are terminals and results are for people.
     pub fn is_interactive(&self) -> bool {
         self.format == MessageFormat::Human && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
@@ -104,6 +109,11 @@ impl Shell {
             MessageFormat::Human | MessageFormat::Github if output.human.is_empty() => Ok(()),
             MessageFormat::Human | MessageFormat::Github => self.line(&output.human),
         }
+    }
+
+    /// Writes the result of a command within a command: people see it, programs get it in the outer one's envelope.
+    pub fn human(&self, output: &Output) -> std::io::Result<()> {
+        if self.format == MessageFormat::Json || output.human.is_empty() { Ok(()) } else { self.line(&output.human) }
     }
 
     /// Tells a program what has happened while a command goes on: one JSON line on stdout. People get nothing.

@@ -13,6 +13,7 @@ mod new;
 mod node;
 mod package;
 mod publish;
+mod quickstart;
 mod registry;
 mod registry_client;
 mod registry_crash;

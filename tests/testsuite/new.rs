@@ -58,6 +58,7 @@ fn an_orchestrator_is_a_workspace_of_three_modules() {
 next:
   cd debate
   napt check
+  napt deploy
   napt run orchestrator:debate -p "prompt='Should we meet in the forest?'"
 
 "#]]

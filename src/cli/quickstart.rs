@@ -1,0 +1,175 @@
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::{node_options, parse};
+use crate::{
+    context::Context,
+    node, registry,
+    report::{Failure, Kind},
+    shell::Output,
+};
+
+/// The module that it makes.
+const NAME: &str = "debate";
+
+/// What the agents talk about.
+const PROMPT: &str = "prompt='Should every meeting have an agenda?'";
+
+/// Take an orchestrator through its whole life, with a registry and a node of its own
+///
+/// Makes a workspace in DIR, checks, packages and publishes it, deploys it and runs it, with the very commands that it
+/// prints. Everything but your key and token is kept in DIR, and no server is left running. A second time it goes on
+/// with what is there.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt quickstart
+  napt quickstart /tmp/try")]
+pub(super) struct Args {
+    /// Where to put everything
+    #[arg(value_name = "DIR", default_value = "napt-quickstart")]
+    dir: PathBuf,
+}
+
+/// The servers, and the folders of the commands.
+struct Tour<'a> {
+    context: &'a Context,
+    root: PathBuf,
+    registry: String,
+    node: String,
+    steps: Vec<Value>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let root = context.cwd.join(&self.dir);
+        fs_err::create_dir_all(&root)?;
+        let root = fs_err::canonicalize(root)?;
+        let servers = Runtime::new()?;
+        let (registry_address, node_address) = (preferred(7080)?, preferred(7001)?);
+        let registry_data = root.join("registry");
+        let registry = servers.block_on(registry::serve(registry::Options::new(registry_address, &registry_data)))?;
+        let mut options = node_options(context)?;
+        options.listen = node_address;
+        options.data = root.join("node");
+        options.registry = registry.url();
+        let node = servers.block_on(node::serve(options))?;
+        let tour = Tour {
+            context,
+            root: root.clone(),
+            registry: registry.url().as_str().trim_end_matches('/').to_owned(),
+            node: node.url(),
+            steps: Vec::new(),
+        };
+        let walked = tour.walk();
+        servers.block_on(async {
+            node.stop().await;
+            registry.stop().await;
+        });
+        let steps = walked?;
+        context.shell.note(&farewell(&root, &registry_data));
+        Ok(Output::new("", json!({ "dir": root, "steps": steps })))
+    }
+}
+
+/// The usual port, so that no command needs a flag; a free one when it is taken.
+fn preferred(port: u16) -> Result<SocketAddr, Failure> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(usual).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+    Ok(listener.local_addr()?)
+}
+
+impl Tour<'_> {
+    fn walk(mut self) -> Result<Vec<Value>, Failure> {
+        let root = self.root.clone();
+        let workspace = root.join(NAME);
+        if workspace.exists() {
+            self.say(&format!("The workspace `{}` is there from before.", workspace.display()));
+        } else {
+            self.run(&root, &["new", "orchestrator", NAME, "--yes"])?;
+        }
+        self.show(&format!("cd {}", workspace.display()));
+        self.run(&workspace, &["check"])?;
+        self.run(&workspace, &["package"])?;
+        self.say(&format!("A registry listens on {} (`napt registry`).", self.registry));
+        let (registry, node) = (self.registry.clone(), self.node.clone());
+        let flags = |flag: &'static str, url: &str, default: &str| -> Vec<String> {
+            if url == default { Vec::new() } else { vec![flag.to_owned(), url.to_owned()] }
+        };
+        let at_registry = flags("--registry", &registry, crate::context::DEFAULT_REGISTRY_URL);
+        let at_node = flags("--node", &node, crate::context::DEFAULT_NODE_URL);
+        self.run_at(&workspace, &["login"], &[&at_registry])?;
+        self.run_at(&workspace, &["publish", "--workspace"], &[&at_registry])?;
+        self.say(&format!("A node listens on {} (`napt node`).", self.node));
+        let module = format!("orchestrator:{NAME}");
+        self.run_at(&workspace, &["deploy", &module], &[&at_node, &at_registry])?;
+        self.run_at(&workspace, &["run", &module, "-p", PROMPT], &[&at_node])?;
+        self.run_at(&workspace, &["runs"], &[&at_node])?;
+        Ok(self.steps)
+    }
+
+    fn say(&self, text: &str) {
+        self.context.shell.note(&format!("\n{text}"));
+    }
+
+    fn show(&self, command: &str) {
+        self.say(&format!("$ {command}"));
+    }
+
+    fn run_at(&mut self, folder: &Path, words: &[&str], flags: &[&Vec<String>]) -> Result<(), Failure> {
+        let mut words = words.to_vec();
+        words.extend(flags.iter().flat_map(|flags| flags.iter().map(String::as_str)));
+        self.run(folder, &words)
+    }
+
+    /// Runs one command as its user would type it, and shows it.
+    fn run(&mut self, folder: &Path, words: &[&str]) -> Result<(), Failure> {
+        let typed = format!("napt {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
+        self.show(&typed);
+        let command = parse(words).map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
+        let context = self.context.in_folder(folder)?;
+        let output = command.exec(&context).map_err(|failure| failure.hinted(format!("`{typed}` failed")))?;
+        context.shell.human(&output)?;
+        self.steps.push(json!({ "command": typed, "data": output.data }));
+        Ok(())
+    }
+}
+
+/// A word as one would type it: in double quotes when it has single ones of its own.
+fn quoted(word: &str) -> String {
+    if word.contains('\'') && !word.contains(['"', '$', '`', '\\', '!']) {
+        format!("\"{word}\"")
+    } else {
+        shell_words::quote(word).into_owned()
+    }
+}
+
+fn farewell(root: &Path, registry_data: &Path) -> String {
+    let (workspace, node_data) = (root.join(NAME), root.join("node"));
+    format!(
+        "
+No server is left running. What there is now:
+  {}  the workspace: the agents' words are in modules/{NAME}_agent
+  {}  the registry's records and archives
+  {}  the node's modules and runs
+
+To go on, start both again, each in a terminal of its own:
+  napt registry --data {}
+  napt node --data {}
+then change something, and:
+  cd {}
+  napt deploy
+  napt run orchestrator:{NAME} -p \"{PROMPT}\"",
+        workspace.display(),
+        registry_data.display(),
+        node_data.display(),
+        registry_data.display(),
+        node_data.display(),
+        workspace.display(),
+    )
+}
