@@ -226,6 +226,17 @@ fn requirements(root: &Path) -> Result<Vec<String>, EnvironmentError> {
     }
     let text = fs_err::read_to_string(&path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| EnvironmentError::Pyproject(error.to_string()))?;
+    let poetry = table.get("tool").and_then(|tools| tools.get("poetry")).and_then(|poetry| poetry.get("dependencies"));
+    if table.get("project").is_none()
+        && let Some(dependencies) = poetry.and_then(|dependencies| dependencies.as_table())
+        && dependencies.keys().any(|name| name != "python")
+    {
+        return Err(EnvironmentError::Pyproject(
+            "its dependencies are in `[tool.poetry.dependencies]`, which this version does not install; list them in \
+             `[project]` as `dependencies`"
+                .to_owned(),
+        ));
+    }
     let listed = table.get("project").and_then(|project| project.get("dependencies")).and_then(|list| list.as_array());
     let mut requirements: Vec<String> =
         listed.into_iter().flatten().filter_map(|entry| entry.as_str()).map(str::to_owned).collect();
