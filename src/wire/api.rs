@@ -237,6 +237,13 @@ pub struct DeploymentView {
     pub deployment: Deployment,
 }
 
+impl DeploymentView {
+    /// Whether both deploy the same, whoever did it and when.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.module == other.module && self.modules == other.modules && self.deployment == other.deployment
+    }
+}
+
 /// A request for a token of a node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewToken {

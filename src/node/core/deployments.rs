@@ -99,10 +99,6 @@ impl Core {
             if live.owner != owner {
                 return Err(NodeError::Forbidden(format!("the deployment `{}` is another user's", view.name)));
             }
-            let same = live.modules == view.modules && live.deployment == view.deployment && live.module == view.module;
-            if same {
-                return Ok(live);
-            }
         }
         self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
     }

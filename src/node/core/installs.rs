@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use napt_registry_client::RegistryClient;
+use napt_registry_client::{ClientError as RegistryError, RegistryClient};
 
 use super::{
     super::runtime::{Environments, Parent, PythonModule},
@@ -56,6 +56,22 @@ impl Installs {
         }
     }
 
+    /// Removes what an earlier process left half done.
+    pub(super) fn sweep(&self) -> std::io::Result<()> {
+        for folder in [&self.archives, &self.modules] {
+            fs_err::create_dir_all(folder)?;
+            for entry in fs_err::read_dir(folder)? {
+                let path = entry?.path();
+                // Everything complete is named by its digest; temporary names start with a dot.
+                if !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+                    continue;
+                }
+                if path.is_dir() { fs_err::remove_dir_all(path)? } else { fs_err::remove_file(path)? }
+            }
+        }
+        Ok(())
+    }
+
     fn archive(&self, sha256: &str) -> PathBuf {
         self.archives.join(format!("{sha256}.napt"))
     }
@@ -67,9 +83,7 @@ impl Installs {
 
     /// Keeps an uploaded archive, after checking that it is one and has this digest.
     pub(in crate::node) async fn keep_archive(&self, sha256: &str, bytes: bytes::Bytes) -> Result<(), NodeError> {
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(NodeError::Invalid("an archive is named by the 64 hex digits of its SHA-256".to_owned()));
-        }
+        check_digest(sha256)?;
         let target = self.archive(sha256);
         if target.is_file() {
             return Ok(());
@@ -81,7 +95,6 @@ impl Installs {
             }
             let keep = NodeError::internal("keep an archive");
             let write = || -> std::io::Result<tempfile::NamedTempFile> {
-                fs_err::create_dir_all(&folder)?;
                 let mut file = tempfile::NamedTempFile::new_in(&folder)?;
                 std::io::Write::write_all(&mut file, &bytes)?;
                 file.as_file().sync_all()?;
@@ -107,16 +120,21 @@ impl Installs {
             return Ok(());
         }
         reporter.step("Fetching", &format!("{} {}", pin.id, pin.version));
-        fs_err::tokio::create_dir_all(&self.archives).await.map_err(NodeError::internal("make a folder"))?;
         let id = &pin.id;
         self.registry
             .download(id.module_type.as_str(), id.name.as_str(), &pin.version, &pin.sha256, &self.archive(&pin.sha256))
             .await
-            .map_err(|error| install_error(pin, &error))
+            .map_err(|error| match error {
+                RegistryError::Unreachable { .. } | RegistryError::Timeout { .. } => {
+                    NodeError::Upstream(format!("cannot fetch `{id} {}`: {error}", pin.version))
+                }
+                error => install_error(pin, &error),
+            })
     }
 
     /// Installs a module, once however often it is asked for at once.
     pub(super) async fn install(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
+        check_digest(&pin.sha256)?;
         let slot = self
             .ready
             .lock()
@@ -143,11 +161,14 @@ impl Installs {
         let (archive, sha256) = (self.archive(&pin.sha256), pin.sha256.clone());
         let root = self.modules.join(&pin.sha256);
         let target = root.clone();
-        let folder = self.modules.clone();
         let unpacked = tokio::task::spawn_blocking(move || {
-            fs_err::create_dir_all(folder).map_err(NodeError::internal("make a folder"))?;
-            package::unpack(&archive, &sha256, &target, &package::Limits::default())
-                .map_err(|error| NodeError::Invalid(format!("the archive is refused: {error}")))
+            package::unpack(&archive, &sha256, &target, &package::Limits::default()).map_err(|error| {
+                // Bytes that have changed on this disk can be fetched again.
+                if matches!(error, package::ArchiveError::Digest { .. }) {
+                    let _ = fs_err::remove_file(&archive);
+                }
+                NodeError::Invalid(format!("the archive is refused: {error}"))
+            })
         });
         let contents = unpacked.await.map_err(NodeError::internal("unpack an archive"))??;
         let manifest = contents.manifest;
@@ -171,6 +192,14 @@ impl Installs {
         let parent = (manifest.runtime == Runtime::Python).then(|| Parent::new(python.clone()));
         Ok(Arc::new(Installed { manifest, configs, python, parent }))
     }
+}
+
+/// Digests become file names.
+fn check_digest(sha256: &str) -> Result<(), NodeError> {
+    if sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    Err(NodeError::Invalid("an archive is named by the 64 lowercase hex digits of its SHA-256".to_owned()))
 }
 
 fn install_error(pin: &ModulePin, reason: &dyn std::fmt::Display) -> NodeError {

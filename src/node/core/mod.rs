@@ -71,12 +71,14 @@ impl Core {
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
+        let installs = Installs::new(&data, environments, registry);
+        installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address),
             inference: Inference::new(options.provider.clone(), options.http.clone()),
             database: Database::new(data.join("storage")),
-            installs: Installs::new(&data, environments, registry),
+            installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
             runs: Runs::new(options.max_runs),
             key,

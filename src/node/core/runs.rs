@@ -2,11 +2,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_stream::stream;
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -50,6 +54,8 @@ pub(in crate::node) struct ActiveRun {
     pub(super) modules: Arc<DeploymentView>,
     /// Cancelled when the run ends, however it does: its children end with it.
     pub(super) cancel: CancellationToken,
+    /// Set by whoever sees it through to its end: its turn, or its cancellation before that.
+    claimed: AtomicBool,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -58,6 +64,11 @@ impl ActiveRun {
     /// The run's id.
     pub(in crate::node) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// True for the first who asks.
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -158,31 +169,55 @@ impl Core {
             finished: None,
         };
         let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
-        let stored = StoredRun { view: view.clone(), deployment, signature: new.signature };
-        self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
-        let active = self.activate(ActiveRun {
-            id: id.clone(),
+        let stored = StoredRun { view, deployment, signature: new.signature };
+        let run = ActiveRun {
+            id,
             secret: random_hex(16),
             consumer: new.consumer,
             root,
             depth,
             modules,
             cancel: parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token()),
+            claimed: AtomicBool::new(false),
             progress: watch::Sender::new((0, false)),
-        });
-        match &parent {
-            None if new.origin.is_none() => self.runs.queue.push(id).await,
-            _ => {
-                if let Some(parent) = &parent {
-                    let payload = EventPayload::Call { run: id, module: view.module, node: self.id.clone() };
-                    self.record(parent, vec![(Timestamp::now(), payload)]).await;
-                }
-                let core = self.clone();
-                let run = active.clone();
-                tokio::spawn(async move { core.perform(run).await });
-            }
+        };
+        let queued = new.origin.is_none();
+        let core = self.clone();
+        // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
+        let accepted = tokio::spawn(async move { core.accept(stored, run, parent, queued).await });
+        accepted.await.map_err(NodeError::internal("accept the run"))?
+    }
+
+    async fn accept(
+        self: &Arc<Self>,
+        stored: StoredRun,
+        run: ActiveRun,
+        parent: Option<Arc<ActiveRun>>,
+        queued: bool,
+    ) -> Result<Arc<ActiveRun>, NodeError> {
+        let module = stored.view.module.clone();
+        self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
+        let run = self.activate(run);
+        if let Some(parent) = parent {
+            let payload = EventPayload::Call { run: run.id.clone(), module, node: self.id.clone() };
+            self.record(&parent, vec![(Timestamp::now(), payload)]).await;
         }
-        Ok(active)
+        if queued {
+            self.enqueue(&run).await;
+        } else {
+            tokio::spawn(self.clone().perform(run.clone()));
+        }
+        Ok(run)
+    }
+
+    /// Lets a run wait for its turn. One that is cancelled meanwhile ends at once.
+    async fn enqueue(self: &Arc<Self>, run: &Arc<ActiveRun>) {
+        self.runs.queue.push(run.id.clone()).await;
+        let (core, run) = (self.clone(), run.clone());
+        tokio::spawn(async move {
+            run.cancel.cancelled().await;
+            core.perform(run).await;
+        });
     }
 
     pub(super) async fn deployed(&self, id: &ModuleId) -> Result<DeploymentView, NodeError> {
@@ -229,11 +264,15 @@ impl Core {
         })
     }
 
-    /// Sees a run through to its end, which is always stored.
+    /// Sees a run through to its end, which is always stored. Does nothing when somebody does already.
     async fn perform(self: Arc<Self>, run: Arc<ActiveRun>) {
-        let ended = match self.attempt(&run).await {
-            Ok(ended) => ended,
-            Err(error) => Ended::Failed(error.problem().detail),
+        if !run.claim() {
+            return;
+        }
+        let ended = match AssertUnwindSafe(self.attempt(&run)).catch_unwind().await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(error)) => Ended::Failed(error.problem().detail),
+            Err(_) => Ended::Failed("the node has a defect and could not run the module".to_owned()),
         };
         let (status, result, error) = match ended {
             Ended::Completed(result) => (RunStatus::Completed, Some(result), None),
@@ -245,12 +284,10 @@ impl Core {
 
     async fn end(&self, run: &ActiveRun, status: RunStatus, result: Option<String>, error: Option<String>) {
         run.cancel.cancel();
-        let now = Timestamp::now();
-        if let Err(error) = self.store.finish_run(&run.id, status, result, error.clone(), now).await {
+        if let Err(error) = self.store.finish_run(&run.id, status, result, error, Timestamp::now()).await {
             // It is found unfinished at the next start, and ended there.
             tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store a run's end");
         }
-        self.record(run, vec![(now, EventPayload::Status { status, message: error })]).await;
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
     }
@@ -440,11 +477,12 @@ impl Core {
                 depth: 0,
                 modules: Arc::new(modules.clone().unwrap_or_else(|| empty_view(&stored.view.module))),
                 cancel: CancellationToken::new(),
+                claimed: AtomicBool::new(false),
                 progress: watch::Sender::new((0, false)),
             };
             if modules.is_some() {
-                self.activate(run);
-                self.runs.queue.push(id).await;
+                let run = self.activate(run);
+                self.enqueue(&run).await;
             } else {
                 self.end(&run, RunStatus::Error, None, Some("node restarted".to_owned())).await;
             }

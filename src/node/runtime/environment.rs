@@ -106,12 +106,21 @@ impl Environments {
             fs_err::tokio::remove_dir_all(&target).await?;
         }
         reporter.step("Building", &format!("environment ({} and what it needs)", summary(&requirements)));
+        if let Err(error) = self.build(&tools, &target, &requirements).await {
+            // Should it stay, the next try removes it.
+            let _ = fs_err::tokio::remove_dir_all(&target).await;
+            return Err(error);
+        }
+        Ok(python)
+    }
+
+    async fn build(&self, tools: &Tools, target: &Path, requirements: &[String]) -> Result<(), EnvironmentError> {
         self.run(
             "making the environment",
             Command::new(&tools.uv)
                 .args(["venv", "--quiet", "--no-project", "--python"])
                 .arg(&tools.python)
-                .arg(&target),
+                .arg(target),
         )
         .await?;
         if !requirements.is_empty() {
@@ -119,13 +128,13 @@ impl Environments {
                 "installing the module's dependencies",
                 Command::new(&tools.uv)
                     .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
-                    .arg(&python)
-                    .args(&requirements),
+                    .arg(target.join("bin").join("python"))
+                    .args(requirements),
             )
             .await?;
         }
         fs_err::tokio::write(target.join(COMPLETE), requirements.join("\n")).await?;
-        Ok(python)
+        Ok(())
     }
 
     async fn find_tools(&self, reporter: &dyn Reporter) -> Result<Tools, EnvironmentError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
+    net::UnixStream,
     sync::mpsc,
     time::Instant,
 };
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     frames::{read_frame, write_frame},
-    python::{Child, Parent, ResultFrame, RunFrame},
+    python::{Child, Exit, Parent, ResultFrame, RunFrame},
 };
 
 /// How long a process may take to go away once its result is there, and its output to end once it is gone.
@@ -67,37 +68,52 @@ impl Default for Caps {
     }
 }
 
-/// Forks a child of `parent` and sees it through to its end. Lines go to `lines` as they come.
+/// Forks a child of `parent` and sees it through to its end. Lines go to `lines` as they come. Once this returns, no
+/// process of the run is left.
 pub(in crate::node) async fn execute(
     parent: &Parent,
     execution: Execution,
     lines: mpsc::Sender<(&'static str, String)>,
     cancel: CancellationToken,
 ) -> Ended {
-    let deadline = Instant::now() + execution.caps.timeout;
-    let mut child = match parent.fork(&execution.run).await {
+    // The imports of a fresh parent are not this run's time, and only they may take long.
+    let warmed = tokio::select! {
+        warmed = parent.warm_up() => warmed,
+        () = cancel.cancelled() => return Ended::Cancelled,
+    };
+    let forked = match warmed {
+        Ok(()) => parent.fork(&execution.run).await,
+        Err(error) => Err(error),
+    };
+    let child = match forked {
         Ok(child) => child,
         Err(error) => return Ended::Failed(error.to_string()),
     };
-    let stdout = BufReader::new(std::mem::replace(&mut child.stdout, empty_pipe()));
-    let stderr = BufReader::new(std::mem::replace(&mut child.stderr, empty_pipe()));
+    let deadline = Instant::now() + execution.caps.timeout;
+    let killer = child.killer();
+    let Child { mut channel, stdout, stderr, mut exit, .. } = child;
     let output = Output { lines, secret: execution.secret.clone(), budget: execution.caps.output.into() };
-    let printing =
-        async { tokio::try_join!(output.forward("stdout", stdout), output.forward("stderr", stderr)).map(|_| ()) };
+    let printing = async {
+        tokio::try_join!(
+            output.forward("stdout", BufReader::new(stdout)),
+            output.forward("stderr", BufReader::new(stderr))
+        )
+        .map(|_| ())
+    };
     tokio::pin!(printing);
     let mut printed = false;
     let ended = {
-        let working = converse(&mut child, &execution);
+        let working = converse(&mut channel, &mut exit, &execution);
         tokio::pin!(working);
         loop {
             tokio::select! {
                 ended = &mut working => break ended,
-                over = &mut printing, if !printed => match over {
-                    Ok(()) => printed = true,
-                    Err(OverBudget) => break Ended::Failed(format!(
-                        "output limit of {} reached", ByteSize::b(execution.caps.output)
-                    )),
-                },
+                over = &mut printing, if !printed => {
+                    printed = true;
+                    if let Err(OverBudget) = over {
+                        break Ended::Failed(format!("output limit of {} reached", ByteSize::b(execution.caps.output)));
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => break Ended::Failed(format!(
                     "time limit of {} s reached", execution.caps.timeout.as_secs()
                 )),
@@ -106,30 +122,27 @@ pub(in crate::node) async fn execute(
         }
     };
     // Whatever it was, nothing of the run is left.
-    child.kill().await;
+    if !exit.is_over() {
+        killer.kill().await;
+        let _ = tokio::time::timeout(GRACE, exit.wait()).await;
+    }
     if !printed {
-        // A process that left its group may hold the pipes: what it prints is nobody's.
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
     ended
 }
 
-/// A receiver that stands in for one that was taken.
-fn empty_pipe() -> tokio::net::unix::pipe::Receiver {
-    tokio::net::unix::pipe::pipe().expect("two descriptors after several others").1
-}
-
 /// Sends the run, waits for the result and the exit.
-async fn converse(child: &mut Child, execution: &Execution) -> Ended {
+async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution) -> Ended {
     let limit = usize::try_from(execution.caps.result).unwrap_or(usize::MAX);
     let conversation = async {
-        write_frame(&mut child.channel, &execution.frame).await?;
-        read_frame::<ResultFrame>(&mut child.channel, limit).await
+        write_frame(channel, &execution.frame).await?;
+        read_frame::<ResultFrame>(channel, limit).await
     };
     let frame = conversation.await;
     match frame {
         Ok(Some(frame)) => {
-            let _ = tokio::time::timeout(GRACE, &mut child.exited).await;
+            let _ = tokio::time::timeout(GRACE, exit.wait()).await;
             if frame.ok {
                 Ended::Completed(frame.result)
             } else if frame.kind == "memory" {
@@ -141,15 +154,14 @@ async fn converse(child: &mut Child, execution: &Execution) -> Ended {
         Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
             Ended::Failed(format!("result limit of {} reached", ByteSize::b(execution.caps.result)))
         }
-        Ok(None) | Err(_) => match tokio::time::timeout(GRACE, &mut child.exited).await {
-            Ok(Ok(status)) if status < 0 => {
-                Ended::Failed(format!("the module's process was ended by signal {} before it had a result", -status))
+        Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, exit.wait()).await {
+            Ok(Some(status)) if status < 0 => {
+                format!("the module's process was ended by signal {} before it had a result", -status)
             }
-            Ok(Ok(status)) => {
-                Ended::Failed(format!("the module's process exited with code {status} before it had a result"))
-            }
-            _ => Ended::Failed("the module's process ended before it had a result".to_owned()),
-        },
+            Ok(Some(status)) => format!("the module's process exited with code {status} before it had a result"),
+            Ok(None) => "the module's interpreter died, and the run with it".to_owned(),
+            Err(_) => "the module's process gave up its connection to the node before it had a result".to_owned(),
+        }),
     }
 }
 
@@ -187,19 +199,29 @@ impl Output {
             self.spend(taken as u64)?;
             if complete {
                 self.spend(LINE_COST)?;
-                self.send(stream, &mut line).await;
+                // A line that is cut is not cut within a character.
+                let rest = if line.len() == MAX_LINE { line.split_off(whole_characters(&line)) } else { Vec::new() };
+                self.send(stream, &line).await;
+                line = rest;
             }
         }
         if !line.is_empty() {
-            self.send(stream, &mut line).await;
+            self.send(stream, &line).await;
         }
         Ok(())
     }
 
-    async fn send(&self, stream: &'static str, line: &mut Vec<u8>) {
+    async fn send(&self, stream: &'static str, line: &[u8]) {
         let text = String::from_utf8_lossy(line).trim_end_matches('\r').replace(&self.secret, "…");
-        line.clear();
         // The receiver outlives the run; when it has gone, the node is stopping.
         let _ = self.lines.send((stream, text)).await;
+    }
+}
+
+/// How many bytes there are before a last character that is not complete.
+fn whole_characters(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
     }
 }

@@ -19,4 +19,10 @@ pub(in crate::node) enum RuntimeError {
     /// The parent interpreter did not come up.
     #[error("the module's interpreter did not start")]
     NotReady,
+    /// It cannot fork now.
+    #[error("the module's interpreter cannot start another process: {0}")]
+    Refused(String),
+    /// The parent interpreter died before it had forked.
+    #[error("the module's interpreter died")]
+    ParentDied,
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
@@ -17,7 +18,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf, pipe},
     },
-    sync::{OnceCell, oneshot},
+    sync::oneshot,
 };
 
 use super::{
@@ -83,8 +84,21 @@ enum ToParent<'a> {
 #[serde(tag = "op", rename_all = "snake_case")]
 enum FromParent {
     Ready { warm: bool },
+    Forked { run: String, pid: i32 },
+    Refused { run: String, reason: String },
     Exited { run: String, status: i32 },
 }
+
+/// Who waits for what a parent says of a run.
+#[derive(Debug)]
+struct Waiting {
+    /// Taken once it is forked, or refused with a reason.
+    forked: Option<oneshot::Sender<Result<i32, String>>>,
+    exited: oneshot::Sender<i32>,
+}
+
+/// The runs of a live parent; `None` once it is gone.
+type Waiters = Arc<Mutex<Option<HashMap<String, Waiting>>>>;
 
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
@@ -99,8 +113,7 @@ pub(in crate::node) struct Parent {
 struct Live {
     /// One frame at a time.
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
-    exits: Arc<Mutex<HashMap<String, oneshot::Sender<i32>>>>,
-    ended: Arc<OnceCell<()>>,
+    waiters: Waiters,
     _process: Mutex<Box<dyn ChildWrapper>>,
 }
 
@@ -109,27 +122,68 @@ struct Live {
 pub(in crate::node) struct Child {
     live: Arc<Live>,
     run: String,
+    pid: i32,
     /// To send it its [`RunFrame`] and to read its [`ResultFrame`].
     pub channel: UnixStream,
     /// What it prints.
     pub stdout: pipe::Receiver,
     /// What it prints to stderr.
     pub stderr: pipe::Receiver,
-    /// Its exit status; negative for a signal. Fails when the parent dies.
-    pub exited: oneshot::Receiver<i32>,
+    /// Its end, and of what it started.
+    pub exit: Exit,
 }
 
-impl Child {
-    /// Kills it and what it started.
+/// The end of a child, for which one can wait again and again.
+#[derive(Debug)]
+pub(in crate::node) struct Exit {
+    receiver: Option<oneshot::Receiver<i32>>,
+    status: Option<i32>,
+}
+
+impl Exit {
+    /// The exit status, negative for a signal; `None` when the parent has died, and the child with it.
+    pub(in crate::node) async fn wait(&mut self) -> Option<i32> {
+        if let Some(receiver) = &mut self.receiver {
+            self.status = receiver.await.ok();
+            self.receiver = None;
+        }
+        self.status
+    }
+
+    /// Whether it has ended, and what it started with it.
+    pub(in crate::node) fn is_over(&self) -> bool {
+        self.status.is_some()
+    }
+}
+
+/// Kills a child and what it started.
+#[derive(Debug)]
+pub(in crate::node) struct Killer {
+    live: Arc<Live>,
+    run: String,
+    pid: i32,
+}
+
+impl Killer {
     pub(in crate::node) async fn kill(&self) {
-        // A parent that cannot be told is dead, and its children with it.
-        let _ = self.live.send(&ToParent::Kill { run: &self.run }).await;
+        let told = self.live.send(&ToParent::Kill { run: &self.run }).await;
+        if told.is_ok() && !self.live.is_over() {
+            return;
+        }
+        // A parent that cannot be told has died just now, and its child with it; this is for the rest of its group.
+        if let Some(group) = Pid::from_raw(self.pid) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
 impl Live {
     async fn send(&self, message: &ToParent<'_>) -> std::io::Result<()> {
         write_frame(&mut *self.writer.lock().await, message).await
+    }
+
+    fn is_over(&self) -> bool {
+        self.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_none()
     }
 }
 
@@ -146,7 +200,7 @@ impl Parent {
 
     async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
         let mut slot = self.live.lock().await;
-        if let Some(live) = slot.as_ref().filter(|live| !live.ended.initialized()) {
+        if let Some(live) = slot.as_ref().filter(|live| !live.is_over()) {
             return Ok(live.clone());
         }
         let warm = *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -189,16 +243,23 @@ impl Parent {
         let (reader, writer) = stream.into_split();
         let live = Arc::new(Live {
             writer: tokio::sync::Mutex::new(writer),
-            exits: Arc::default(),
-            ended: Arc::default(),
+            waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
             _process: Mutex::new(process),
         });
-        tokio::spawn(listen(reader, live.exits.clone(), live.ended.clone()));
+        tokio::spawn(listen(reader, live.waiters.clone()));
         Ok(Some(live))
     }
 
     /// Forks a child for a run. Its frame must then be written to its channel.
     pub(in crate::node) async fn fork(&self, run: &str) -> Result<Child, RuntimeError> {
+        match self.try_fork(run).await {
+            // Nothing of the run was started: a fresh parent can.
+            Err(RuntimeError::ParentDied) => self.try_fork(run).await,
+            other => other,
+        }
+    }
+
+    async fn try_fork(&self, run: &str) -> Result<Child, RuntimeError> {
         let live = self.live().await?;
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
@@ -206,29 +267,56 @@ impl Parent {
         let (stderr_theirs, stderr) = pipe::pipe()?;
         let stdout_theirs = stdout_theirs.into_blocking_fd()?;
         let stderr_theirs = stderr_theirs.into_blocking_fd()?;
-        let (exit, exited) = oneshot::channel();
-        live.exits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(run.to_owned(), exit);
+        let (forked, answer) = oneshot::channel();
+        let (exited, receiver) = oneshot::channel();
+        match &mut *live.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            Some(waiters) => waiters.insert(run.to_owned(), Waiting { forked: Some(forked), exited }),
+            None => return Err(RuntimeError::ParentDied),
+        };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
-        write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await?;
-        Ok(Child { live, run: run.to_owned(), channel: UnixStream::from_std(channel)?, stdout, stderr, exited })
+        let written = write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await;
+        let pid = match (written, answer.await) {
+            (Ok(()), Ok(Ok(pid))) => pid,
+            (Ok(()), Ok(Err(reason))) => return Err(RuntimeError::Refused(reason)),
+            _ => return Err(RuntimeError::ParentDied),
+        };
+        let exit = Exit { receiver: Some(receiver), status: None };
+        Ok(Child { live, run: run.to_owned(), pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
     }
 }
 
-/// Hands exits on to the runs that wait for them, until the parent is gone.
-async fn listen(
-    mut reader: OwnedReadHalf,
-    exits: Arc<Mutex<HashMap<String, oneshot::Sender<i32>>>>,
-    ended: Arc<OnceCell<()>>,
-) {
+impl Child {
+    /// What ends it.
+    pub(in crate::node) fn killer(&self) -> Killer {
+        Killer { live: self.live.clone(), run: self.run.clone(), pid: self.pid }
+    }
+}
+
+/// Hands what a parent says on to the runs that wait for it, until the parent is gone.
+async fn listen(mut reader: OwnedReadHalf, waiters: Waiters) {
+    let locked = || waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     while let Ok(Some(message)) = read_frame::<FromParent>(&mut reader, PARENT_FRAME).await {
-        if let FromParent::Exited { run, status } = message {
-            let waiting = exits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run);
-            if let Some(waiting) = waiting {
-                // A run that was given up waits no longer.
-                let _ = waiting.send(status);
+        let mut waiters = locked();
+        let Some(waiters) = &mut *waiters else { break };
+        // Whoever was given up waits no longer, and is not told.
+        match message {
+            FromParent::Ready { .. } => {}
+            FromParent::Forked { run, pid } => {
+                if let Some(forked) = waiters.get_mut(&run).and_then(|waiting| waiting.forked.take()) {
+                    let _ = forked.send(Ok(pid));
+                }
+            }
+            FromParent::Refused { run, reason } => {
+                if let Some(forked) = waiters.remove(&run).and_then(|waiting| waiting.forked) {
+                    let _ = forked.send(Err(reason));
+                }
+            }
+            FromParent::Exited { run, status } => {
+                if let Some(waiting) = waiters.remove(&run) {
+                    let _ = waiting.exited.send(status);
+                }
             }
         }
     }
-    let _ = ended.set(());
-    exits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    *locked() = None;
 }

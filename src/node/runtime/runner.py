@@ -2,11 +2,12 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {root, package, memory}           once
+    node   → parent  start {root, package, warm}             once
     parent → node    ready {warm}                            dependencies imported; warm is false when forking
                                                              after imports would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr
-    parent → node    exited {run, status}
+    parent → node    forked {run, pid}, or refused {run, reason}
+    parent → node    exited {run, status}                    nothing of the run is left then
     node   → parent  kill {run}
 
 A child's own channel: node → child `run` once, child → node `result` once.
@@ -14,6 +15,7 @@ A child's own channel: node → child `run` once, child → node `result` once.
 
 import ast
 import asyncio
+import fcntl
 import gc
 import importlib
 import inspect
@@ -30,6 +32,12 @@ import threading
 import traceback
 
 MAX_FRAME = 256 * 1024 * 1024
+
+# Characters of a message that says why a run failed.
+MAX_MESSAGE = 8192
+
+# Bytes that are kept for the end of a run that runs out of memory.
+RESERVE = 1 << 20
 
 
 def send(sock, message):
@@ -186,7 +194,14 @@ def parent(sock):
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
+        # An import may take long, or for ever: SIGIO ends this process when the node goes away meanwhile.
+        fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(sock, fcntl.F_GETFL)
+        fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_ASYNC)
         preload(root, package)
+        fcntl.fcntl(sock, fcntl.F_SETFL, flags)
+    control = process_control()
+    control(PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()
     # Only a process with one thread can be forked safely.
@@ -198,49 +213,127 @@ def parent(sock):
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    children = {}
+    runs = {}
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     poller.register(wake_read, select.POLLIN)
+    me = os.getpid()
     try:
         while True:
             for fd, _ in poller.poll():
                 if fd == wake_read:
                     os.read(wake_read, 4096)
-                    reap(sock, children)
+                    reap(sock, runs)
                     continue
                 message, fds = receive_with_fds(sock)
-                if message["op"] == "fork":
+                if message["op"] == "kill":
+                    # Not reaped yet, so the number is still this run's.
+                    for pid in [pid for pid, run in runs.items() if run == message["run"]]:
+                        kill_run(pid)
+                    continue
+                try:
                     pid = os.fork()
+                except OSError as error:
+                    send(sock, {"op": "refused", "run": message["run"], "reason": str(error)})
+                else:
                     if pid == 0:
                         signal.set_wakeup_fd(-1)
                         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                         for fd in (wake_read, wake_write):
                             os.close(fd)
                         sock.close()
-                        child(message, fds)
-                    for fd in fds:
-                        os.close(fd)
-                    children[pid] = message["run"]
-                elif message["op"] == "kill":
-                    # Not reaped yet, so the number is still this run's.
-                    for pid, run in children.items():
-                        if run == message["run"]:
-                            kill_run(pid)
+                        tie(control, me)
+                        child(fds)
+                    runs[pid] = message["run"]
+                    send(sock, {"op": "forked", "run": message["run"], "pid": pid})
+                for fd in fds:
+                    os.close(fd)
     except (EOFError, ConnectionError):
-        for pid in children:
-            kill_run(pid)
+        pass
+    finally:
+        if os.getpid() == me:
+            sweep({})
 
 
-def reap(sock, children):
-    while children:
-        pid, status = os.waitpid(-1, os.WNOHANG)
+# --- processes
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def process_control():
+    """Linux's `prctl` with one argument; nothing where Python was built without ctypes."""
+    try:
+        import ctypes
+
+        control = ctypes.CDLL(None).prctl
+        control.argtypes = [ctypes.c_int, ctypes.c_ulong]
+        return control
+    except (ImportError, OSError, AttributeError):
+        return lambda *_: None
+
+
+def tie(control, parent_pid):
+    """A child dies with its parent, and what it starts stays below it, also what detaches itself."""
+    control(PR_SET_CHILD_SUBREAPER, 1)
+    control(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(70)
+
+
+def reap(sock, runs):
+    ended = []
+    alone = False
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            alone = True
+            break
         if pid == 0:
+            break
+        if pid in runs:
+            kill(os.killpg, pid)
+            ended.append((runs.pop(pid), os.waitstatus_to_exitcode(status)))
+    if ended and not alone:
+        sweep(runs)
+    for run, status in ended:
+        send(sock, {"op": "exited", "run": run, "status": status})
+
+
+def sweep(runs):
+    """Kills what no run in `runs` owns. Such processes have come to this one when theirs ended, as theirs will."""
+    while True:
+        strays = [pid for pid in below() if pid not in runs]
+        if not strays:
             return
-        run = children.pop(pid, None)
-        if run is not None:
-            kill(os.killpg, pid)  # what it left behind
-            send(sock, {"op": "exited", "run": run, "status": os.waitstatus_to_exitcode(status)})
+        for pid in strays:
+            kill_run(pid)
+        for pid in strays:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass
+
+
+def below():
+    """The processes that this one is the parent of."""
+    me = os.getpid()
+    try:
+        with open(f"/proc/self/task/{me}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:  # a kernel without this list
+        pass
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                _, _, fields = file.read().rpartition(")")
+        except OSError:
+            continue
+        if int(fields.split()[1]) == me:
+            found.append(int(pid))
+    return found
 
 
 def kill(how, pid):
@@ -267,7 +360,7 @@ class Refused(Exception):
         self.kind = kind
 
 
-def child(message, fds):
+def child(fds):
     try:
         os.setsid()
         channel_fd, stdout_fd, stderr_fd = fds
@@ -275,38 +368,55 @@ def child(message, fds):
         for source, target in ((null, 0), (stdout_fd, 1), (stderr_fd, 2)):
             os.dup2(source, target)
             os.close(source)
+        # What the module starts must not hold the channel open.
+        os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
         run = receive(channel)
         send(channel, {"op": "result", **outcome(run)})
         channel.close()
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
-            traceback.print_exc()
+            log_exception()
         finally:
             os._exit(70)
     os._exit(0)
 
 
 def outcome(run):
+    # Given back when memory runs out, so that there is some to say so.
+    reserve = bytearray(RESERVE)
     try:
         result = execute(run)
         reply = {"ok": True, "result": result}
     except Refused as error:
         reply = {"ok": False, "kind": error.kind, "message": str(error)}
     except MemoryError:
+        del reserve
+        log_exception()
         reply = {"ok": False, "kind": "memory", "message": "out of memory"}
     except SystemExit as error:
+        log_exception()
         reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
-        traceback.print_exc()
+        log_exception()
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         reply = {"ok": False, "kind": "exception", "message": text}
+    if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
+        reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             pass
     return reply
+
+
+def log_exception():
+    """The traceback into the run's log, whatever the module has done to `sys.stderr`."""
+    try:
+        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    except (OSError, MemoryError):
+        pass
 
 
 def limit(run):
@@ -322,6 +432,9 @@ def execute(run):
     os.environ.update(run["env"])
     limit(run)
     random.seed()
+    # A folder that the parent found out for itself.
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()
@@ -343,10 +456,11 @@ def execute(run):
     result = function(module_run=module_run)
     if inspect.iscoroutine(result):
         result = asyncio.run(result)
-    if isinstance(result, str):
-        return result
     try:
-        return json.dumps(result)
+        if isinstance(result, str):
+            result.encode()
+            return result
+        return json.dumps(result, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise Refused("result", f"the module returned what is not JSON: {error}") from error
 

@@ -53,7 +53,7 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
     /// Whose token it is, if it is still good.
     async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
 
-    /// Makes this the deployment's live revision and numbers it.
+    /// Makes this the deployment's live revision and numbers it. A live one that is the same stays, and is given back.
     async fn put_revision(&self, deployment: DeploymentView) -> Result<DeploymentView, StoreError>;
     /// The live revisions of all deployments, newest first.
     async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError>;
@@ -62,7 +62,7 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
     async fn create_run(&self, run: StoredRun) -> Result<(), StoreError>;
     /// Its process is about to start.
     async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
-    /// It has ended. False when it had ended before.
+    /// It has ended, and its last event says so. False, and nothing, when it had ended before.
     async fn finish_run(
         &self,
         id: &str,

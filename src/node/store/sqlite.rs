@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{
-    ConnectOptions, Row, SqlitePool,
+    ConnectOptions, Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
@@ -48,6 +48,30 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(SqliteStore { writer: Writer::start(connection), readers })
     }
+}
+
+/// Numbers events after those that are there.
+async fn insert_events(
+    db: &mut SqliteConnection,
+    run: &str,
+    events: Vec<(Timestamp, EventPayload)>,
+) -> Result<u64, StoreError> {
+    let mut seq: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
+        .bind(run)
+        .fetch_one(&mut *db)
+        .await?
+        .get(0);
+    for (time, payload) in events {
+        seq += 1;
+        sqlx::query("INSERT INTO events (run, seq, time, payload) VALUES ($1, $2, $3, $4)")
+            .bind(run)
+            .bind(seq)
+            .bind(time.as_microsecond())
+            .bind(serde_json::to_string(&payload)?)
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(u64::try_from(seq)?)
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
@@ -127,15 +151,22 @@ impl Store for SqliteStore {
         self.writer
             .run(move |db| {
                 Box::pin(async move {
-                    let last: i64 = sqlx::query("SELECT coalesce(max(revision), 0) FROM revisions WHERE name = $1")
+                    let row = sqlx::query("SELECT view FROM revisions WHERE name = $1 ORDER BY revision DESC LIMIT 1")
                         .bind(&view.name)
-                        .fetch_one(&mut *db)
-                        .await?
-                        .get(0);
-                    view.revision = u64::try_from(last)? + 1;
+                        .fetch_optional(&mut *db)
+                        .await?;
+                    let live: Option<DeploymentView> =
+                        row.map(|row| serde_json::from_str(&row.get::<String, _>(0))).transpose()?;
+                    if let Some(live) = live {
+                        if live.same_as(&view) {
+                            return Ok(live);
+                        }
+                        view.revision = live.revision;
+                    }
+                    view.revision += 1;
                     sqlx::query("INSERT INTO revisions (name, revision, created, view) VALUES ($1, $2, $3, $4)")
                         .bind(&view.name)
-                        .bind(last + 1)
+                        .bind(i64::try_from(view.revision)?)
                         .bind(view.created.as_microsecond())
                         .bind(serde_json::to_string(&view)?)
                         .execute(db)
@@ -216,14 +247,18 @@ impl Store for SqliteStore {
                         "UPDATE runs SET status = $2, result = $3, error = $4, finished = $5 \
                          WHERE id = $1 AND finished IS NULL",
                     )
-                    .bind(id)
+                    .bind(&id)
                     .bind(status.as_str())
                     .bind(result)
-                    .bind(error)
+                    .bind(&error)
                     .bind(at.as_microsecond())
-                    .execute(db)
+                    .execute(&mut *db)
                     .await?;
-                    Ok(done.rows_affected() == 1)
+                    let ended = done.rows_affected() == 1;
+                    if ended {
+                        insert_events(db, &id, vec![(at, EventPayload::Status { status, message: error })]).await?;
+                    }
+                    Ok(ended)
                 })
             })
             .await
@@ -274,28 +309,7 @@ impl Store for SqliteStore {
 
     async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<u64, StoreError> {
         let run = run.to_owned();
-        self.writer
-            .run(move |db| {
-                Box::pin(async move {
-                    let mut seq: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
-                        .bind(&run)
-                        .fetch_one(&mut *db)
-                        .await?
-                        .get(0);
-                    for (time, payload) in events {
-                        seq += 1;
-                        sqlx::query("INSERT INTO events (run, seq, time, payload) VALUES ($1, $2, $3, $4)")
-                            .bind(&run)
-                            .bind(seq)
-                            .bind(time.as_microsecond())
-                            .bind(serde_json::to_string(&payload)?)
-                            .execute(&mut *db)
-                            .await?;
-                    }
-                    Ok(u64::try_from(seq)?)
-                })
-            })
-            .await
+        self.writer.run(move |db| Box::pin(async move { insert_events(db, &run, events).await })).await
     }
 
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError> {
