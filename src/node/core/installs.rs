@@ -62,14 +62,12 @@ impl Installs {
 
     /// Whether an archive is here.
     pub(in crate::node) fn has_archive(&self, sha256: &str) -> bool {
-        self.archive(sha256).is_file()
+        is_digest(sha256) && self.archive(sha256).is_file()
     }
 
     /// Keeps an uploaded archive, after checking that it is one and has this digest.
     pub(in crate::node) async fn keep_archive(&self, sha256: &str, bytes: bytes::Bytes) -> Result<(), NodeError> {
-        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(NodeError::Invalid("an archive is named by the 64 hex digits of its SHA-256".to_owned()));
-        }
+        check_digest(sha256)?;
         let target = self.archive(sha256);
         if target.is_file() {
             return Ok(());
@@ -139,6 +137,7 @@ impl Installs {
     }
 
     async fn make(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
+        check_digest(&pin.sha256)?;
         self.fetch(pin, reporter).await?;
         let (archive, sha256) = (self.archive(&pin.sha256), pin.sha256.clone());
         let root = self.modules.join(&pin.sha256);
@@ -171,6 +170,18 @@ impl Installs {
         let parent = (manifest.runtime == Runtime::Python).then(|| Parent::new(python.clone()));
         Ok(Arc::new(Installed { manifest, configs, python, parent }))
     }
+}
+
+/// Archives and folders are named by digests, so nothing else may come near a path.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn check_digest(text: &str) -> Result<(), NodeError> {
+    if is_digest(text) {
+        return Ok(());
+    }
+    Err(NodeError::Invalid("an archive is named by the 64 lower-case hex digits of its SHA-256".to_owned()))
 }
 
 fn install_error(pin: &ModulePin, reason: &dyn std::fmt::Display) -> NodeError {
