@@ -14,6 +14,7 @@ mod registry;
 mod run;
 mod runs;
 mod status;
+mod token;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -77,6 +78,7 @@ enum Command {
     Status(status::Args),
     Logs(logs::Args),
     Cancel(cancel::Args),
+    Token(token::Args),
 }
 
 impl Command {
@@ -97,6 +99,7 @@ impl Command {
             Command::Status(_) => "status",
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
+            Command::Token(_) => "token",
         }
     }
 
@@ -116,6 +119,7 @@ impl Command {
             Command::Status(args) => args.exec(context),
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
+            Command::Token(args) => args.exec(context),
         }
     }
 }

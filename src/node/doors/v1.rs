@@ -160,8 +160,13 @@ pub(super) async fn runs(
     let consumer = request.user()?;
     let read = NodeError::internal("read its runs");
     if let Some(root) = query.root {
-        visible(&core, &request.caller, &root).await?;
-        return Ok(Json(core.store.tree(&root).await.map_err(read)?));
+        // The root itself may be a run of another node.
+        let mut tree = core.store.tree(&root).await.map_err(read)?;
+        tree.retain(|run| run.consumer == consumer);
+        if tree.is_empty() {
+            return Err(NodeError::missing(format!("there is no run `{root}`")).into());
+        }
+        return Ok(Json(tree));
     }
     let filter = RunFilter { consumer: Some(consumer), roots: !query.all, limit: query.limit.unwrap_or(50).min(1000) };
     Ok(Json(core.store.runs(filter).await.map_err(read)?))

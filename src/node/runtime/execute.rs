@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     frames::{read_frame, write_frame},
     python::{Child, Parent, ResultFrame, RunFrame},
+    redact::Redactor,
 };
 
 /// How long a process may take to go away once its result is there, and its output to end once it is gone.
@@ -81,7 +82,8 @@ pub(in crate::node) async fn execute(
     };
     let stdout = BufReader::new(std::mem::replace(&mut child.stdout, empty_pipe()));
     let stderr = BufReader::new(std::mem::replace(&mut child.stderr, empty_pipe()));
-    let output = Output { lines, secret: execution.secret.clone(), budget: execution.caps.output.into() };
+    let redactor = Redactor::new(&execution.secret);
+    let output = Output { lines, redactor: &redactor, budget: execution.caps.output.into() };
     let printing =
         async { tokio::try_join!(output.forward("stdout", stdout), output.forward("stderr", stderr)).map(|_| ()) };
     tokio::pin!(printing);
@@ -111,7 +113,10 @@ pub(in crate::node) async fn execute(
         // A process that left its group may hold the pipes: what it prints is nobody's.
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
-    ended
+    match ended {
+        Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
+        ended => ended,
+    }
 }
 
 /// A receiver that stands in for one that was taken.
@@ -155,13 +160,13 @@ async fn converse(child: &mut Child, execution: &Execution) -> Ended {
 
 struct OverBudget;
 
-struct Output {
+struct Output<'a> {
     lines: mpsc::Sender<(&'static str, String)>,
-    secret: String,
+    redactor: &'a Redactor,
     budget: std::sync::atomic::AtomicU64,
 }
 
-impl Output {
+impl Output<'_> {
     fn spend(&self, bytes: u64) -> Result<(), OverBudget> {
         use std::sync::atomic::Ordering::Relaxed;
         self.budget.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).map(|_| ()).map_err(|_| OverBudget)
@@ -197,7 +202,7 @@ impl Output {
     }
 
     async fn send(&self, stream: &'static str, line: &mut Vec<u8>) {
-        let text = String::from_utf8_lossy(line).trim_end_matches('\r').replace(&self.secret, "…");
+        let text = self.redactor.redact(String::from_utf8_lossy(line).trim_end_matches('\r'));
         line.clear();
         // The receiver outlives the run; when it has gone, the node is stopping.
         let _ = self.lines.send((stream, text)).await;
