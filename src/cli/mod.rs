@@ -15,6 +15,7 @@ mod registry;
 mod run;
 mod runs;
 mod status;
+mod token;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -79,6 +80,7 @@ enum Command {
     Status(status::Args),
     Logs(logs::Args),
     Cancel(cancel::Args),
+    Token(token::Args),
 }
 
 impl Command {
@@ -100,6 +102,7 @@ impl Command {
             Command::Status(_) => "status",
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
+            Command::Token(_) => "token",
         }
     }
 
@@ -120,6 +123,7 @@ impl Command {
             Command::Status(args) => args.exec(context),
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
+            Command::Token(args) => args.exec(context),
         }
     }
 }

@@ -69,6 +69,7 @@ pub async fn serve(options: Options) -> Result<Running, NodeError> {
             "`--open` lets everybody in, so it goes only with a loopback address such as 127.0.0.1".to_owned(),
         ));
     }
+    hide_from_other_processes();
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| NodeError::Conflict(format!("cannot listen on {}: {error}", options.listen)))?;
@@ -83,6 +84,14 @@ pub async fn serve(options: Options) -> Result<Running, NodeError> {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
     Ok(Running { address, id, stop, server, dispatcher })
+}
+
+/// Modules run as the node's user: without this they could read its environment and memory under `/proc`.
+fn hide_from_other_processes() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "modules can read the node's environment");
+    }
 }
 
 impl Running {

@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod faults;
+pub mod http;
 pub mod modules;
 pub mod node;
 pub mod python;
@@ -29,6 +30,19 @@ pub struct Ran {
     pub stdout: String,
     /// All of stderr.
     pub stderr: String,
+}
+
+/// Asks again and again until there is an answer; fails the test after a minute.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed().as_secs() < 60, "waited for {what} in vain");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 impl Sandbox {

@@ -12,6 +12,7 @@ mod deploy;
 mod login;
 mod new;
 mod node;
+mod node_peers;
 mod package;
 mod publish;
 mod quickstart;

@@ -9,7 +9,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 
 use super::{super::store::Store, Core, NodeError, Options, addresses::Target};
-use crate::identity::{CLOCK_LEEWAY_SECONDS, PublicKey, RequestSignature, SCHEME, Token, body_digest};
+use crate::{
+    identity::{CLOCK_LEEWAY_SECONDS, PublicKey, RequestSignature, SCHEME, Token, body_digest},
+    wire::RunView,
+};
 
 /// What a request shows of its sender.
 #[derive(Debug, Clone)]
@@ -162,7 +165,7 @@ impl Core {
                 if body_digest(active.secret.as_bytes()) != body_digest(secret.as_bytes()) {
                     return Err(wrong());
                 }
-                let target = self.peers.target(&target).ok_or_else(wrong)?;
+                let target = self.peers.target(&target).await.ok_or_else(wrong)?;
                 Ok(Caller::Run { run, consumer: active.consumer.clone(), target })
             }
             Proof::Signature(signature) => {
@@ -171,21 +174,43 @@ impl Core {
                 signature
                     .verify(method, host, target, &body_digest(body), now)
                     .map_err(|error| NodeError::Unauthorised(error.to_string()))?;
+                // Strangers are refused first: what they send is not worth remembering.
+                let caller = self.admit(signature.key.user_id())?;
                 if !self.access.nonces.is_new(&signature.nonce, now) {
                     return Err(NodeError::Unauthorised("the signed request was sent before".to_owned()));
                 }
-                self.admit(signature.key.user_id())
+                Ok(caller)
             }
         }
     }
 
     fn admit(&self, user: String) -> Result<Caller, NodeError> {
-        if self.access.admits(&user) || self.access.open {
+        if self.access.admits(&user) {
             Ok(Caller::User(user))
         } else {
             Err(NodeError::Forbidden(format!(
                 "`{user}` is not a user of this node; its operator can admit them with `napt node --user {user}`"
             )))
+        }
+    }
+
+    /// Whether a run may be seen, followed and cancelled: by its user, and by a module if it is its own run or one that
+    /// it called for. On an open node an id is enough, as on Naptha's.
+    pub(in crate::node) async fn may_see(&self, caller: &Caller, view: &RunView) -> Result<bool, NodeError> {
+        let run = match caller {
+            Caller::Open => return Ok(true),
+            Caller::User(user) => return Ok(view.consumer == *user),
+            Caller::Run { run, .. } => run,
+        };
+        let (mut id, mut parent) = (view.id.clone(), view.parent.clone());
+        loop {
+            if id == *run {
+                return Ok(true);
+            }
+            let Some(above) = parent else { return Ok(false) };
+            // A parent on another node is none of this node's runs.
+            let stored = self.store.run(&above).await.map_err(NodeError::internal("read a run"))?;
+            (id, parent) = (above, stored.and_then(|run| run.view.parent));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
@@ -11,23 +10,42 @@ use tokio_util::sync::DropGuard;
 use super::{
     Core, NodeError, Target,
     access::Caller,
-    peers::Peer,
+    peers::{Lines, Peer},
     runs::{ActiveRun, NewRun, Origin},
 };
 use crate::{
     config::Deployment,
     module::{ModuleId, ModuleType},
+    report::Reporter,
     wire::{
-        DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
-        SignedEnvelope,
+        DeployEvent, DeployRequest, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest, SignedEnvelope,
     },
 };
+
+/// The longest line of a peer that deploys: a whole deployment.
+const MAX_DEPLOY_LINE: u64 = 16 << 20;
 
 /// Cancels a run whose caller has gone before its end.
 #[derive(Debug)]
 pub(in crate::node) struct Waiting {
-    pub(in crate::node) run: Arc<ActiveRun>,
+    run: Arc<ActiveRun>,
     _guard: DropGuard,
+}
+
+impl Waiting {
+    /// By method only: a closure that named the field would capture it alone, and drop the guard at once.
+    pub(in crate::node) fn run(&self) -> &ActiveRun {
+        &self.run
+    }
+}
+
+/// What a node says about a call beside its inputs; signed, as a part of the path.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(in crate::node) struct ForwardQuery {
+    /// The archive that was deployed there for the caller.
+    sha256: String,
+    /// How deep calls are nested already, over all nodes.
+    depth: u32,
 }
 
 /// Which module a run input is for.
@@ -108,11 +126,11 @@ impl Core {
     ) -> Result<RunRecord, NodeError> {
         if let Caller::Run { run, target: Target::Peer(short), .. } = caller {
             let parent = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
-            let peer = self.peers.peer(short)?;
+            let peer = self.peers.peer(short).await?;
             return self.forward_run(&parent, &peer, module_type, input).await;
         }
         let waiting = self.call_local(caller, module_type, input).await?;
-        let ended = self.wait(&waiting.run).await?;
+        let ended = self.wait(waiting.run()).await?;
         self.record_for(caller, &ended)
     }
 
@@ -170,6 +188,9 @@ impl Core {
 
     fn origin(&self, caller: &Caller) -> Result<Option<Origin>, NodeError> {
         match caller {
+            Caller::Run { target: Target::Peer(_), .. } => Err(NodeError::Invalid(
+                "a module's run on another node goes over the WebSocket door (`/ws/TYPE/run/ID`)".to_owned(),
+            )),
             Caller::Run { run, .. } => {
                 let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
                 Ok(Some(Origin::Local(run)))
@@ -223,6 +244,7 @@ impl Core {
         self: &Arc<Self>,
         envelope: Envelope,
         module_type: ModuleType,
+        query: ForwardQuery,
         input: RunInput,
     ) -> Result<Waiting, NodeError> {
         self.remember(&envelope.consumer).await?;
@@ -233,7 +255,12 @@ impl Core {
                 consumer: envelope.consumer,
                 signature: input.signature.unwrap_or_default(),
                 given: Some(input.deployment),
-                origin: Some(Origin::Forwarded { root: envelope.root, parent: envelope.parent }),
+                origin: Some(Origin::Forwarded {
+                    root: envelope.root,
+                    parent: envelope.parent,
+                    sha256: query.sha256,
+                    depth: query.depth,
+                }),
             })
             .await?;
         Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
@@ -247,11 +274,16 @@ impl Core {
         mut input: RunInput,
     ) -> Result<RunRecord, NodeError> {
         let module = module_of(module_type, &input.deployment)?;
+        let pin = parent.modules.modules.iter().find(|pin| pin.id == module).ok_or_else(|| NodeError::NotFound {
+            what: format!("`{module}` is not part of the deployment `{}`", parent.modules.name),
+            hint: Some(format!("add it to `[dependencies]` of `{}` and deploy again", parent.modules.module)),
+        })?;
         // Addresses and their credentials are this node's own business.
         super::addresses::for_each_node(&mut input.deployment, &mut |node| *node = None);
+        input.extra.clear();
         input.consumer_id.clone_from(&parent.consumer);
         let body = serde_json::to_vec(&input).map_err(NodeError::internal("write a call"))?;
-        let path = format!("/v1/forward/run/{module_type}");
+        let path = format!("/v1/forward/run/{module_type}?sha256={}&depth={}", pin.sha256, parent.depth + 1);
         let envelope = self.envelope(peer, &path, &body, &parent.consumer, &parent.root, &parent.id);
         let response = tokio::select! {
             response = self.peers.send(peer, Method::POST, &path, &envelope, body) => response?,
@@ -259,47 +291,34 @@ impl Core {
         };
         let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
         // One JSON line when the run is accepted, empty lines while it goes on, one when it has ended.
-        let mut stream = response.bytes_stream();
-        let mut buffer = Vec::new();
+        let mut lines = Lines::new(response, self.options.caps.result.saturating_mul(4));
         loop {
-            let chunk = tokio::select! {
-                chunk = stream.next() => chunk,
+            let line = tokio::select! {
+                line = lines.next() => line.map_err(|what| lost(what))?,
                 () = parent.cancel.cancelled() => return Err(lost("was told that the calling run has ended")),
             };
-            let Some(Ok(chunk)) = chunk else { return Err(lost("went away before the run ended")) };
-            buffer.extend_from_slice(&chunk);
-            if buffer.len() as u64 > self.options.caps.result.saturating_mul(4) {
-                return Err(lost("sent more than a result may have"));
-            }
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                if line.trim_ascii().is_empty() {
-                    continue;
-                }
-                let message: Value = serde_json::from_slice(&line).map_err(|_| lost("answered what is not JSON"))?;
-                if let Some(run) = message.get("accepted").and_then(Value::as_str) {
-                    let payload =
-                        EventPayload::Call { run: run.to_owned(), module: module.clone(), node: peer.id.clone() };
-                    self.record(parent, vec![(Timestamp::now(), payload)]).await;
-                } else if let Some(record) = message.get("record") {
-                    let mut record: RunRecord =
-                        serde_json::from_value(record.clone()).map_err(|_| lost("answered what is not a run"))?;
-                    let caller = Caller::Run {
-                        run: parent.id.clone(),
-                        consumer: parent.consumer.clone(),
-                        target: peer.target(),
-                    };
-                    let mut deployment: Deployment = serde_json::from_value(record.deployment)
-                        .map_err(|_| lost("answered what is not a deployment"))?;
-                    super::addresses::for_each_node(&mut deployment, &mut |node| {
-                        *node = Some(super::addresses::stored(&peer.target()));
-                    });
-                    let stored = serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))?;
-                    record.deployment = self.deployment_for(&caller, stored)?;
-                    return Ok(record);
-                } else {
-                    return Err(lost("answered what is not a run"));
-                }
+            let Some(line) = line else { return Err(lost("went away before the run ended")) };
+            let message: Value = serde_json::from_slice(&line).map_err(|_| lost("answered what is not JSON"))?;
+            if let Some(run) = message.get("accepted").and_then(Value::as_str) {
+                let payload = EventPayload::Call { run: run.to_owned(), module: module.clone(), node: peer.id.clone() };
+                self.record(parent, vec![(Timestamp::now(), payload)]).await;
+            } else if let Some(record) = message.get("record") {
+                let mut record: RunRecord =
+                    serde_json::from_value(record.clone()).map_err(|_| lost("answered what is not a run"))?;
+                let caller =
+                    Caller::Run { run: parent.id.clone(), consumer: parent.consumer.clone(), target: peer.target() };
+                let mut deployment: Deployment =
+                    serde_json::from_value(record.deployment).map_err(|_| lost("answered what is not a deployment"))?;
+                super::addresses::for_each_node(&mut deployment, &mut |node| {
+                    *node = Some(super::addresses::stored(&peer.target()));
+                });
+                let stored = serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))?;
+                record.deployment = self.deployment_for(&caller, stored)?;
+                return Ok(record);
+            } else if let Some(problem) = message.pointer("/problem/detail").and_then(Value::as_str) {
+                return Err(lost(&format!("could not see the run through: {problem}")));
+            } else {
+                return Err(lost("answered what is not a run"));
             }
         }
     }
@@ -318,20 +337,41 @@ impl Core {
         self.peers.send(peer, Method::PUT, &path, &envelope, body).await.map(|_| ())
     }
 
-    /// Has a peer deploy a part of a deployment.
+    /// Has a peer deploy a part of a deployment, which may take minutes: one JSON line a step, empty ones between.
     pub(super) async fn forward_deploy(
         &self,
         peer: &Peer,
         request: &DeployRequest,
         owner: &str,
-    ) -> Result<DeploymentView, NodeError> {
+        reporter: &dyn Reporter,
+    ) -> Result<(), NodeError> {
         let path = "/v1/forward/deploy";
         let body = serde_json::to_vec(request).map_err(NodeError::internal("write a deployment"))?;
         let envelope = self.envelope(peer, path, &body, owner, "", "");
         let response = self.peers.send(peer, Method::POST, path, &envelope, body).await?;
-        response
-            .json()
-            .await
-            .map_err(|_| NodeError::Upstream(format!("node `{}` answered what is not a deployment", peer.url)))
+        let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
+        let mut lines = Lines::new(response, MAX_DEPLOY_LINE);
+        while let Some(line) = lines.next().await.map_err(|what| lost(what))? {
+            match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
+                DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
+                DeployEvent::Ready { .. } => return Ok(()),
+                DeployEvent::Failed { problem } => return Err(lost(&format!("did not deploy: {}", problem.detail))),
+            }
+        }
+        Err(lost("went away while it deployed; deploy again: what is done already is not done twice"))
+    }
+
+    /// Brings a module's call of storage or inference to the peer that its address means.
+    pub(in crate::node) async fn forward_request(
+        &self,
+        (run, short): (&str, &str),
+        (method, target): (Method, &str),
+        body: Vec<u8>,
+    ) -> Result<reqwest::Response, NodeError> {
+        let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
+        let peer = self.peers.peer(short).await?;
+        let path = format!("/v1/forward{target}");
+        let envelope = self.envelope(&peer, &path, &body, &run.consumer, &run.root, &run.id);
+        self.peers.request(&peer, method, &path, &envelope, body).await
     }
 }

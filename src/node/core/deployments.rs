@@ -70,11 +70,16 @@ impl Core {
             .find(|pin| pin.id == request.root)
             .ok_or_else(|| NodeError::Invalid(format!("`{}` is not among the modules to deploy", request.root)))?
             .clone();
+        let name = request.name.clone().unwrap_or_else(|| request.root.name.to_string());
+        let live = self.live(&name).await?;
+        if live.as_ref().is_some_and(|live| live.owner != owner) {
+            return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
+        }
         let modules = self.install_all(&request.modules, reporter).await?;
         let given = request.deployment.clone().unwrap_or_default();
         let mut deployment = resolve(&request.root, &given, &modules)?;
         self.place(&mut deployment).await?;
-        self.deploy_on_peers(&deployment, &request, &owner, reporter).await?;
+        self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
         for installed in modules.0.values() {
             if let Some(parent) = &installed.parent {
                 reporter.step("Warming", &installed.manifest.id.to_string());
@@ -85,7 +90,7 @@ impl Core {
             }
         }
         let view = DeploymentView {
-            name: request.name.unwrap_or_else(|| request.root.name.to_string()),
+            name,
             revision: 0,
             module: request.root,
             version: root.version,
@@ -94,10 +99,10 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        let live = self.live(&view.name).await?;
         if let Some(live) = live {
-            if live.owner != owner {
-                return Err(NodeError::Forbidden(format!("the deployment `{}` is another user's", view.name)));
+            let same = live.modules == view.modules && live.deployment == view.deployment && live.module == view.module;
+            if same {
+                return Ok(live);
             }
         }
         self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
@@ -125,6 +130,7 @@ impl Core {
     /// Deploys on peers what the deployment places there: each such sub-deployment with the modules that it needs.
     async fn deploy_on_peers(
         &self,
+        name: &str,
         deployment: &Deployment,
         request: &DeployRequest,
         owner: &str,
@@ -133,14 +139,16 @@ impl Core {
         let mut remote = Vec::new();
         collect_remote(deployment, &mut remote);
         for (short, id) in remote {
-            let peer = self.peers.peer(&short)?;
+            let peer = self.peers.peer(&short).await?;
             let modules = closure(&id, &request.modules);
             reporter.step("Deploying", &format!("{id} on {}", peer.url));
             for pin in &modules {
                 self.give_archive(&peer, pin, owner).await?;
             }
-            let part = DeployRequest { name: None, root: id, modules, deployment: None };
-            self.forward_deploy(&peer, &part, owner).await?;
+            // Its name there says whose it is: several nodes and deployments may have a part of the same module.
+            let part = format!("{name}/{id}@{}", super::peers::short(&self.id));
+            let part = DeployRequest { name: Some(part), root: id, modules, deployment: None };
+            self.forward_deploy(&peer, &part, owner, reporter).await?;
         }
         Ok(())
     }

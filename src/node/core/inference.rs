@@ -10,6 +10,9 @@ use crate::identity::{Secret, random_hex};
 /// The built-in model: it answers with the last user message.
 pub(in crate::node) const ECHO: &str = "napt/echo";
 
+/// The largest completion.
+const MAX_ANSWER: usize = 64 << 20;
+
 /// An OpenAI-compatible API.
 #[derive(Debug, Clone)]
 pub struct Provider {
@@ -54,18 +57,34 @@ impl Inference {
         if request.get("stream").and_then(Value::as_bool) == Some(true) {
             return Err(NodeError::Invalid("streamed completions are not served yet; leave `stream` out".to_owned()));
         }
-        let failed = |what: String| NodeError::Upstream(format!("the model provider {what}"));
+        let key = provider.key.as_ref().map(Secret::reveal);
+        // Some providers repeat the key in their errors.
+        let failed = |what: String| {
+            let what = key.map_or(what.clone(), |key| what.replace(key, "…"));
+            NodeError::Upstream(format!("the model provider {}", crate::shell::redact(&what)))
+        };
         let url = format!("{}/chat/completions", provider.url.as_str().trim_end_matches('/'));
         let mut call = self.http.post(url).json(&request);
-        if let Some(key) = &provider.key {
-            call = call.bearer_auth(key.reveal());
+        if let Some(key) = key {
+            call = call.bearer_auth(key);
         }
-        let response = call.send().await.map_err(|error| failed(format!("did not answer: {}", error.without_url())))?;
+        let mut response = call.send().await.map_err(|error| failed(unanswered(&error)))?;
         let status = response.status();
-        let body: Value = response.json().await.map_err(|_| failed(format!("answered {status} without JSON")))?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(unanswered(&error)))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_ANSWER {
+                return Err(failed(format!("answered more than {} MiB", MAX_ANSWER >> 20)));
+            }
+        }
+        let body: Value =
+            serde_json::from_slice(&bytes).map_err(|_| failed(format!("answered {status} without JSON")))?;
         if !status.is_success() {
             let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
-            return Err(failed(format!("answered {status}: {}", crate::shell::redact(message))));
+            return Err(failed(format!("answered {status}: {message}")));
+        }
+        if !body["choices"].is_array() {
+            return Err(failed(format!("answered {status} with JSON that is no completion")));
         }
         Ok(body)
     }
@@ -74,6 +93,17 @@ impl Inference {
     pub(in crate::node) fn models(&self) -> Value {
         json!({ "object": "list", "data": [{ "id": ECHO, "object": "model", "created": 0, "owned_by": "napt" }] })
     }
+}
+
+/// Why there is no answer, without the provider's URL.
+fn unanswered(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "did not answer in time".to_owned();
+    }
+    if error.is_connect() {
+        return "cannot be reached".to_owned();
+    }
+    "broke its answer off".to_owned()
 }
 
 fn echo(request: &Map<String, Value>) -> Result<Value, NodeError> {
@@ -96,4 +126,22 @@ fn echo(request: &Map<String, Value>) -> Result<Value, NodeError> {
         }],
         "usage": { "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0 },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_provider_that_says_nothing_is_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/v1", silent.local_addr().expect("an address")).parse().expect("a URL");
+        let http = reqwest::Client::builder().read_timeout(Duration::from_millis(100)).build().expect("a client");
+        let inference = Inference::new(Some(Provider { url, key: Some(Secret::new("sk-secret")) }), http);
+        let request = json!({ "model": "m", "messages": [] }).as_object().expect("an object").clone();
+        let error = inference.chat(request).await.expect_err("a timeout");
+        assert_eq!(error.to_string(), "the model provider did not answer in time");
+    }
 }

@@ -78,7 +78,7 @@ impl Installs {
 
     /// Whether an archive is here.
     pub(in crate::node) fn has_archive(&self, sha256: &str) -> bool {
-        self.archive(sha256).is_file()
+        is_digest(sha256) && self.archive(sha256).is_file()
     }
 
     /// Keeps an uploaded archive, after checking that it is one and has this digest.
@@ -157,6 +157,7 @@ impl Installs {
     }
 
     async fn make(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
+        check_digest(&pin.sha256)?;
         self.fetch(pin, reporter).await?;
         let (archive, sha256) = (self.archive(&pin.sha256), pin.sha256.clone());
         let root = self.modules.join(&pin.sha256);
@@ -194,12 +195,16 @@ impl Installs {
     }
 }
 
-/// Digests become file names.
-fn check_digest(sha256: &str) -> Result<(), NodeError> {
-    if sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+/// Archives and folders are named by digests, so nothing else may come near a path.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn check_digest(text: &str) -> Result<(), NodeError> {
+    if is_digest(text) {
         return Ok(());
     }
-    Err(NodeError::Invalid("an archive is named by the 64 lowercase hex digits of its SHA-256".to_owned()))
+    Err(NodeError::Invalid("an archive is named by the 64 lower-case hex digits of its SHA-256".to_owned()))
 }
 
 fn install_error(pin: &ModulePin, reason: &dyn std::fmt::Display) -> NodeError {

@@ -15,6 +15,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
+pub(in crate::node) use calls::ForwardQuery;
 pub(in crate::node) use database::{DatabaseError, ReadOptions};
 pub(in crate::node) use deployments::Progress;
 pub(in crate::node) use inference::ECHO;

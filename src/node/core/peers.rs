@@ -20,6 +20,12 @@ const SHORT: usize = 16;
 /// The header that carries a [`SignedEnvelope`].
 pub(in crate::node) const ENVELOPE_HEADER: &str = "napt-envelope";
 
+/// The part of a node's id that names it in an address.
+pub(super) fn short(id: &str) -> &str {
+    let key = id.trim_start_matches("node:");
+    &key[..SHORT.min(key.len())]
+}
+
 /// A node that the operator trusts, both ways.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::node) struct Peer {
@@ -31,8 +37,7 @@ pub(in crate::node) struct Peer {
 
 impl Peer {
     fn short(&self) -> &str {
-        let key = self.id.trim_start_matches("node:");
-        &key[..SHORT.min(key.len())]
+        short(&self.id)
     }
 
     /// How calls address it.
@@ -58,19 +63,27 @@ impl Peers {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
+    /// Looks among those that are known, and among all when it is not there: some may have been down before.
+    async fn find(&self, is_it: impl Fn(&Peer) -> bool) -> Option<Peer> {
+        if let Some(peer) = self.known().into_iter().find(&is_it) {
+            return Some(peer);
+        }
+        self.introduce().await;
+        self.known().into_iter().find(is_it)
+    }
+
     /// Reads the target of an address; `None` for one that is not a peer.
-    pub(super) fn target(&self, text: &str) -> Option<Target> {
+    pub(super) async fn target(&self, text: &str) -> Option<Target> {
         if text == "local" {
             return Some(Target::Local);
         }
-        self.known().iter().find(|peer| peer.short() == text).map(Peer::target)
+        self.find(|peer| peer.short() == text).await.map(|peer| peer.target())
     }
 
     /// The peer of a target.
-    pub(super) fn peer(&self, short: &str) -> Result<Peer, NodeError> {
-        let known = self.known();
-        let peer = known.iter().find(|peer| peer.short() == short);
-        peer.cloned().ok_or_else(|| NodeError::missing(format!("node `{short}` is not a peer of this node")))
+    pub(super) async fn peer(&self, short: &str) -> Result<Peer, NodeError> {
+        let peer = self.find(|peer| peer.short() == short).await;
+        peer.ok_or_else(|| NodeError::missing(format!("node `{short}` is not a peer of this node, or does not answer")))
     }
 
     /// Asks those peers who they are that have not been asked with success yet.
@@ -87,17 +100,17 @@ impl Peers {
                 && PublicKey::from_id(&info.id).is_ok()
             {
                 let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                known.push(Peer { id: info.id, url: url.clone() });
+                // Somebody else may have asked meanwhile.
+                if !known.iter().any(|peer| peer.url == *url) {
+                    known.push(Peer { id: info.id, url: url.clone() });
+                }
             }
         }
     }
 
     /// Whether envelopes of this node are accepted.
     pub(super) async fn trusts(&self, id: &str) -> bool {
-        if !self.known().iter().any(|peer| peer.id == id) {
-            self.introduce().await;
-        }
-        self.known().iter().any(|peer| peer.id == id)
+        self.find(|peer| peer.id == id).await.is_some()
     }
 
     /// Which node an entry of a deployment file means. `own` decides whether a host and port are this node's.
@@ -105,6 +118,7 @@ impl Peers {
         if let Some(text) = super::addresses::target_text(entry) {
             return self
                 .target(text)
+                .await
                 .ok_or_else(|| NodeError::missing(format!("node `{text}` is not a peer of this node")));
         }
         let id = entry.extra.get("id").and_then(|id| id.as_str());
@@ -124,27 +138,42 @@ impl Peers {
         if loopback && port.is_none_or(|port| port == own_port) {
             return Ok(Target::Local);
         }
-        self.introduce().await;
-        let known = self.known();
-        let matching = known.iter().find(|peer| {
+        let matching = self.find(|peer| {
             let same_host = peer.url.host_str() == Some(host.as_str())
                 || (loopback && matches!(peer.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
             peer.id == given || (same_host && port.is_none_or(|port| peer.url.port_or_known_default() == Some(port)))
         });
-        matching.map(Peer::target).ok_or_else(|| NodeError::NotFound {
+        matching.await.map(|peer| peer.target()).ok_or_else(|| NodeError::NotFound {
             what: format!("node `{given}` is not known to this node"),
             hint: Some(format!(
-                "its operator can add it with `napt node --peer URL`; it answers to {}",
-                if known.is_empty() {
-                    "no peers now".to_owned()
-                } else {
-                    known.iter().map(|peer| format!("`{}`", peer.url)).collect::<Vec<_>>().join(", ")
+                "its operator can add it with `napt node --peer URL`; the peers that answer now are {}",
+                match self.known().as_slice() {
+                    [] => "none".to_owned(),
+                    known => known.iter().map(|peer| format!("`{}`", peer.url)).collect::<Vec<_>>().join(", "),
                 }
             )),
         })
     }
 
-    /// Sends a signed call to a peer.
+    /// Sends a signed call to a peer, whatever it answers.
+    pub(super) async fn request(
+        &self,
+        peer: &Peer,
+        method: Method,
+        path: &str,
+        envelope: &SignedEnvelope,
+        body: Vec<u8>,
+    ) -> Result<Response, NodeError> {
+        let unreachable = |error: &dyn std::fmt::Display| {
+            NodeError::Upstream(format!("node `{}` does not answer: {error}", peer.url))
+        };
+        let url = peer.url.join(path).map_err(|error| unreachable(&error))?;
+        let header = serde_json::to_vec(envelope).map_err(NodeError::internal("write an envelope"))?;
+        let request = self.http.request(method, url).header(ENVELOPE_HEADER, URL_SAFE_NO_PAD.encode(header));
+        request.body(body).send().await.map_err(|error| unreachable(&cause(&error)))
+    }
+
+    /// The same, for a call that must succeed.
     pub(super) async fn send(
         &self,
         peer: &Peer,
@@ -153,23 +182,54 @@ impl Peers {
         envelope: &SignedEnvelope,
         body: Vec<u8>,
     ) -> Result<Response, NodeError> {
-        let unreachable = |error: &dyn std::fmt::Display| NodeError::Upstream(format!("node `{}`: {error}", peer.url));
-        let url = peer.url.join(path).map_err(|error| unreachable(&error))?;
-        let header = serde_json::to_vec(envelope).map_err(NodeError::internal("write an envelope"))?;
-        let response = self
-            .http
-            .request(method, url)
-            .header(ENVELOPE_HEADER, URL_SAFE_NO_PAD.encode(header))
-            .header("content-type", "application/json")
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| unreachable(&error.without_url()))?;
+        let response = self.request(peer, method, path, envelope, body).await?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let problem = response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default();
-        if status == 404 { Err(NodeError::missing(problem)) } else { Err(unreachable(&format!("{status}: {problem}"))) }
+        match status.as_u16() {
+            404 => Err(NodeError::missing(format!("node `{}`: {problem}", peer.url))),
+            _ => Err(NodeError::Upstream(format!("node `{}` answered {status}: {problem}", peer.url))),
+        }
+    }
+}
+
+/// The innermost cause, which says what happened (`connection refused`); the outer ones repeat the URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// The lines of an answer as they come, without the empty ones that only keep it alive.
+pub(super) struct Lines {
+    response: Response,
+    buffer: Vec<u8>,
+    limit: u64,
+}
+
+impl Lines {
+    pub(super) fn new(response: Response, limit: u64) -> Self {
+        Lines { response, buffer: Vec::new(), limit }
+    }
+
+    /// The next one; `None` at the end, also at an untimely one. Cancelling it loses nothing.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, &'static str> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                if !line.trim_ascii().is_empty() {
+                    return Ok(Some(line));
+                }
+            }
+            let Ok(Some(chunk)) = self.response.chunk().await else { return Ok(None) };
+            self.buffer.extend_from_slice(&chunk);
+            if self.buffer.len() as u64 > self.limit {
+                return Err("sent more than an answer may have");
+            }
+        }
     }
 }

@@ -49,7 +49,7 @@ pub(in crate::node) struct ActiveRun {
     pub(super) secret: String,
     pub(super) consumer: String,
     pub(super) root: String,
-    depth: u32,
+    pub(super) depth: u32,
     /// The modules that it may call.
     pub(super) modules: Arc<DeploymentView>,
     /// Cancelled when the run ends, however it does: its children end with it.
@@ -77,8 +77,9 @@ impl ActiveRun {
 pub(super) enum Origin {
     /// A run of this node.
     Local(Arc<ActiveRun>),
-    /// A run of a peer: root and parent as that node calls them.
-    Forwarded { root: String, parent: String },
+    /// A run of a peer: root and parent as that node calls them, which archive it has deployed here, and how deep
+    /// calls are nested already.
+    Forwarded { root: String, parent: String, sha256: String, depth: u32 },
 }
 
 /// A run to be accepted.
@@ -133,9 +134,12 @@ impl Core {
             Some(Origin::Local(parent)) => Some(parent.clone()),
             _ => None,
         };
-        let modules = match &parent {
-            Some(parent) => parent.modules.clone(),
-            None => Arc::new(self.deployed(&new.module).await?),
+        let modules = match (&parent, &new.origin) {
+            (Some(parent), _) => parent.modules.clone(),
+            (None, Some(Origin::Forwarded { sha256, .. })) => {
+                Arc::new(self.deployed_as(&new.module, Some(sha256)).await?)
+            }
+            (None, _) => Arc::new(self.deployed(&new.module).await?),
         };
         let pin = modules.modules.iter().find(|pin| pin.id == new.module).ok_or_else(|| NodeError::NotFound {
             what: format!("`{}` is not part of the deployment `{}`", new.module, modules.name),
@@ -143,7 +147,11 @@ impl Core {
         })?;
         let version = pin.version.clone();
         let deployment = self.resolve_for_run(&new, &modules, parent.is_none()).await?;
-        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        let depth = match &new.origin {
+            Some(Origin::Local(parent)) => parent.depth + 1,
+            Some(Origin::Forwarded { depth, .. }) => *depth,
+            None => 0,
+        };
         if depth > MAX_DEPTH {
             return Err(NodeError::Invalid(format!("calls are nested more than {MAX_DEPTH} deep")));
         }
@@ -151,7 +159,7 @@ impl Core {
         let (root, parent_id) = match &new.origin {
             None => (id.clone(), None),
             Some(Origin::Local(parent)) => (parent.root.clone(), Some(parent.id.clone())),
-            Some(Origin::Forwarded { root, parent }) => (root.clone(), Some(parent.clone())),
+            Some(Origin::Forwarded { root, parent, .. }) => (root.clone(), Some(parent.clone())),
         };
         let view = RunView {
             id: id.clone(),
@@ -221,7 +229,13 @@ impl Core {
     }
 
     pub(super) async fn deployed(&self, id: &ModuleId) -> Result<DeploymentView, NodeError> {
-        let found = deployment_of(&*self.store, id).await.map_err(NodeError::internal("read its deployments"))?;
+        self.deployed_as(id, None).await
+    }
+
+    /// The same, of exactly this archive.
+    async fn deployed_as(&self, id: &ModuleId, sha256: Option<&str>) -> Result<DeploymentView, NodeError> {
+        let found =
+            deployment_of(&*self.store, id, sha256).await.map_err(NodeError::internal("read its deployments"))?;
         found.ok_or_else(|| NodeError::NotFound {
             what: format!("`{id}` is not deployed on this node"),
             hint: Some(format!("deploy it first: `napt deploy {id}`")),

@@ -4,10 +4,10 @@ use std::{convert::Infallible, time::Duration};
 
 use async_stream::stream;
 use axum::{
-    Json,
     body::{Body, Bytes},
-    extract::{FromRequest, Path, Request, State},
-    http::StatusCode,
+    extract::{FromRequest, OriginalUri, Path, Query, Request, State},
+    http::{StatusCode, header, request::Parts, uri::PathAndQuery},
+    middleware::Next,
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,16 +15,15 @@ use serde_json::json;
 
 use super::{
     Refusal,
-    request::{parse_json, read_body},
+    naptha::runnable,
+    request::{authenticate, authorization, parse_json, read_body},
 };
 use crate::{
-    module::ModuleType,
     node::{
         NodeError, Shared,
-        core::{Caller, ENVELOPE_HEADER},
+        core::{Caller, ENVELOPE_HEADER, ForwardQuery, Proof, Target},
     },
-    report::Silent,
-    wire::{DeployRequest, DeploymentView, Envelope, RunInput, SignedEnvelope},
+    wire::{DeployRequest, Envelope, RunInput, SignedEnvelope},
 };
 
 /// How often a caller is told that its run goes on.
@@ -33,8 +32,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A peer's call whose envelope holds.
 #[derive(Debug)]
 pub(super) struct Forwarded {
-    envelope: Envelope,
-    body: Bytes,
+    pub(super) envelope: Envelope,
+    pub(super) body: Bytes,
 }
 
 impl FromRequest<Shared> for Forwarded {
@@ -49,24 +48,52 @@ impl FromRequest<Shared> for Forwarded {
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .ok_or_else(|| NodeError::Unauthorised("a forwarded call needs an envelope".to_owned()))?;
         let body = read_body(body).await?;
-        let envelope = core.open_envelope(&signed, parts.uri.path(), &body).await?;
+        let envelope = core.open_envelope(&signed, full_target(&parts), &body).await?;
         Ok(Forwarded { envelope, body })
     }
+}
+
+/// Path and query as they were sent; a nested router sees only the rest.
+fn full_target(parts: &Parts) -> &str {
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    uri.path_and_query().map_or("/", PathAndQuery::as_str)
+}
+
+/// Brings a module's call to the node that its address means, if that is a peer: it is answered there, for the same
+/// consumer.
+pub(super) async fn to_peer(State(core): State<Shared>, request: Request, next: Next) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    if matches!(Proof::parse(authorization(&parts))?, Proof::Run(..))
+        && let Caller::Run { run, target: Target::Peer(short), .. } = authenticate(&core, &parts, b"").await?
+    {
+        let body = read_body(body).await?;
+        let answer =
+            core.forward_request((&run, &short), (parts.method.clone(), full_target(&parts)), body.to_vec()).await?;
+        let mut response = Response::builder().status(answer.status());
+        if let Some(kind) = answer.headers().get(header::CONTENT_TYPE) {
+            response = response.header(header::CONTENT_TYPE, kind);
+        }
+        let response = response.body(Body::from_stream(answer.bytes_stream()));
+        return Ok(response.map_err(NodeError::internal("pass on an answer"))?);
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Runs a module for a peer's run. One line when it is accepted, empty lines while it goes on, one when it has ended;
 /// a peer that hangs up cancels it.
 pub(super) async fn run(
     State(core): State<Shared>,
-    Path(module_type): Path<ModuleType>,
+    Path(module_type): Path<String>,
+    Query(query): Query<ForwardQuery>,
     call: Forwarded,
 ) -> Result<Response, Refusal> {
+    let module_type = runnable(&module_type)?;
     let input: RunInput = parse_json(&call.body)?;
     let consumer = call.envelope.consumer.clone();
-    let waiting = core.run_forwarded(call.envelope, module_type, input).await?;
+    let waiting = core.run_forwarded(call.envelope, module_type, query, input).await?;
     let lines = stream! {
-        yield line(&json!({ "accepted": waiting.run.id() }));
-        let ended = core.wait(&waiting.run);
+        yield line(&json!({ "accepted": waiting.run().id() }));
+        let ended = core.wait(waiting.run());
         tokio::pin!(ended);
         let ended = loop {
             match tokio::time::timeout(HEARTBEAT, &mut ended).await {
@@ -86,10 +113,20 @@ fn line(value: &serde_json::Value) -> Result<Bytes, Infallible> {
     Ok(Bytes::from(format!("{value}\n")))
 }
 
-/// Deploys a part of a peer's deployment.
-pub(super) async fn deploy(State(core): State<Shared>, call: Forwarded) -> Result<Json<DeploymentView>, Refusal> {
+/// Deploys a part of a peer's deployment. One line a step, empty lines between.
+pub(super) async fn deploy(State(core): State<Shared>, call: Forwarded) -> Result<Response, Refusal> {
     let request: DeployRequest = parse_json(&call.body)?;
-    Ok(Json(core.deploy(request, call.envelope.consumer, &Silent).await?))
+    let mut events = super::v1::start_deploy(core, request, call.envelope.consumer);
+    let lines = stream! {
+        loop {
+            match tokio::time::timeout(HEARTBEAT, events.recv()).await {
+                Ok(Some(event)) => yield line(&json!(event)),
+                Ok(None) => break,
+                Err(_) => yield Ok(Bytes::from_static(b"\n")),
+            }
+        }
+    };
+    Ok(Response::new(Body::from_stream(lines)))
 }
 
 /// Whether an archive is here.

@@ -9,15 +9,16 @@ mod v1;
 mod websocket;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::StatusCode,
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use self::answer::Refusal;
+use self::{answer::Refusal, request::FromPeer};
 use super::{NodeError, Shared};
 
 /// The largest request: an archive.
@@ -40,13 +41,8 @@ pub(super) fn router(core: Shared) -> Router {
         .route("/v1/forward/archives/{sha256}", get(forward::has_archive).put(forward::put_archive))
         .route("/user/check", post(naptha::check_user))
         .route("/user/register", post(naptha::register_user))
-        .route("/inference/models", get(naptha::models))
-        .route("/inference/chat/completions", post(naptha::chat))
-        .route("/storage/db/create/{table}", post(storage::create))
-        .route("/storage/db/read/{table}", get(storage::read))
-        .route("/storage/db/list/{table}", get(storage::list))
-        .route("/storage/db/update/{table}", put(storage::update))
-        .route("/storage/db/delete/{table}", axum::routing::delete(storage::delete))
+        .merge(providers().route_layer(middleware::from_fn_with_state(core.clone(), forward::to_peer)))
+        .nest("/v1/forward", providers().layer(Extension(FromPeer)))
         .route("/ws/user/check/{client}", get(websocket::check_user))
         .route("/ws/user/register/{client}", get(websocket::register_user))
         .route("/ws/{module_type}/run/{client}", get(websocket::run))
@@ -59,6 +55,18 @@ pub(super) fn router(core: Shared) -> Router {
             (StatusCode::INTERNAL_SERVER_ERROR, "the node has a defect and could not answer").into_response()
         }))
         .with_state(core)
+}
+
+/// What a module uses of the node that its address means: models and storage.
+fn providers() -> Router<Shared> {
+    Router::new()
+        .route("/inference/models", get(naptha::models))
+        .route("/inference/chat/completions", post(naptha::chat))
+        .route("/storage/db/create/{table}", post(storage::create))
+        .route("/storage/db/read/{table}", get(storage::read))
+        .route("/storage/db/list/{table}", get(storage::list))
+        .route("/storage/db/update/{table}", put(storage::update))
+        .route("/storage/db/delete/{table}", axum::routing::delete(storage::delete))
 }
 
 async fn missing(uri: axum::http::Uri) -> Refusal {

@@ -7,7 +7,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Refusal, request::Authenticated};
+use super::{
+    Refusal,
+    request::{Authenticated, reason},
+};
 use crate::{
     config::Deployment,
     identity::PublicKey,
@@ -51,7 +54,7 @@ pub(super) async fn run(
     let wrapper = format!("{module_type}_run_input");
     let input = body.remove(&wrapper).ok_or_else(|| NodeError::Invalid(format!("the request has no `{wrapper}`")))?;
     let input: RunInput = serde_json::from_value(input)
-        .map_err(|error| NodeError::Invalid(format!("the `{wrapper}` is not as expected: {error}")))?;
+        .map_err(|error| NodeError::Invalid(format!("the `{wrapper}` is not as expected: {}", reason(&error))))?;
     let run = core.run_naptha(&request.caller, module_type, input).await?;
     let stored = core.stored_run(run.id()).await?;
     Ok(Json(core.record_for(&request.caller, &stored)?))
@@ -72,7 +75,7 @@ pub(super) async fn check(
     let asked: CheckRequest = request.json()?;
     let id = asked.id.ok_or_else(|| NodeError::Invalid("the run record has no `id`".to_owned()))?;
     let stored = core.stored_run(&id).await?;
-    let theirs = request.caller == Caller::Open || stored.view.consumer == request.caller.consumer(None)?;
+    let theirs = core.may_see(&request.caller, &stored.view).await?;
     if !theirs || stored.view.module.module_type != module_type {
         return Err(NodeError::missing(format!("there is no {module_type} run `{id}`")).into());
     }
@@ -104,9 +107,14 @@ pub(super) async fn user_register(
     request: &UserRequest,
 ) -> Result<UserReply, NodeError> {
     let key = request.key()?;
+    let reply = UserReply { public_key: key.to_string(), id: Some(key.user_id()), is_registered: None };
+    // A module registers its delegate key, as older ones do: that is nobody, and its consumer is known already.
+    if matches!(caller, Caller::Run { .. }) {
+        return Ok(reply);
+    }
     caller.consumer(Some(&key.user_id()))?;
     core.store.put_user(&key.user_id()).await.map_err(NodeError::internal("register a user"))?;
-    Ok(UserReply { public_key: key.to_string(), id: Some(key.user_id()), is_registered: None })
+    Ok(reply)
 }
 
 /// Whether a user is known, over HTTP.

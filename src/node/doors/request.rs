@@ -7,16 +7,22 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{MAX_BODY, Refusal};
+use super::{MAX_BODY, Refusal, forward::Forwarded};
 use crate::node::{
     NodeError, Shared,
     core::{Caller, Proof},
 };
 
+/// Marks the routes that peers may use for their modules' users.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FromPeer;
+
 /// A request whose sender has been judged, with its body.
 #[derive(Debug)]
 pub(super) struct Authenticated {
     pub(super) caller: Caller,
+    /// Whether it is signed with the caller's key, and not only with a token.
+    pub(super) signed: bool,
     pub(super) body: Bytes,
 }
 
@@ -40,8 +46,22 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, NodeErro
     let deserializer = &mut serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        NodeError::Invalid(format!("the request is not as expected at `{path}`: {}", error.inner()))
+        NodeError::Invalid(format!("the request is not as expected at `{path}`: {}", reason(error.inner())))
     })
+}
+
+/// What is wrong with some JSON, without the values in it: they may be secrets, and errors are logged and passed on.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") {
+        return text;
+    }
+    let place = text.rfind(" at line ").map_or("", |at| &text[at..]);
+    match text.rfind("expected ").map(|at| &text[at..text.len() - place.len()]) {
+        // Values stand before it, in quotes.
+        Some(expected) if !expected.contains('"') => format!("{expected}{place}"),
+        _ => format!("the value is not valid{place}"),
+    }
 }
 
 pub(super) fn authorization(parts: &Parts) -> Option<&str> {
@@ -59,27 +79,48 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
 /// Judges the sender of a request without a body (a WebSocket's opening).
 pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> Result<Caller, NodeError> {
     let proof = Proof::parse(authorization(parts))?;
-    // A web page must not use an open node behind its visitor's back.
-    if matches!(proof, Proof::None) && parts.headers.contains_key(header::ORIGIN) {
-        return Err(NodeError::Forbidden("requests of web pages need a credential".to_owned()));
-    }
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // A web page must not use an open node behind its visitor's back, also not under a name that leads here.
+    if matches!(proof, Proof::None) && (parts.headers.contains_key(header::ORIGIN) || !is_loopback(host)) {
+        return Err(NodeError::Unauthorised(
+            "requests of web pages, and to other names than `localhost`, need a credential".to_owned(),
+        ));
+    }
+    if matches!(proof, Proof::None) && parts.uri.path().starts_with("/v1/") {
+        return Err(NodeError::Unauthorised(
+            "napt's own API needs a credential, on an open node too: sign the request, or send a token".to_owned(),
+        ));
+    }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     core.authenticate(proof, (parts.method.as_str(), host, target), body).await
+}
+
+/// Whether a `Host` header names this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl FromRequest<Shared> for Authenticated {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, core: &Shared) -> Result<Self, Refusal> {
+        if request.extensions().get::<FromPeer>().is_some() {
+            let Forwarded { envelope, body } = Forwarded::from_request(request, core).await?;
+            return Ok(Authenticated { caller: Caller::User(envelope.consumer), signed: false, body });
+        }
         let (parts, body) = request.into_parts();
         // Only a signature needs the body to be judged: everybody else is before anything large is read.
         if matches!(Proof::parse(authorization(&parts))?, Proof::Signature(_)) {
             let body = read_body(body).await?;
             let caller = authenticate(core, &parts, &body).await?;
-            return Ok(Authenticated { caller, body });
+            return Ok(Authenticated { caller, signed: true, body });
         }
         let caller = authenticate(core, &parts, b"").await?;
-        Ok(Authenticated { caller, body: read_body(body).await? })
+        Ok(Authenticated { caller, signed: false, body: read_body(body).await? })
     }
 }

@@ -7,7 +7,10 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Refusal, request::Authenticated};
+use super::{
+    Refusal,
+    request::{Authenticated, reason},
+};
 use crate::node::{
     NodeError, Shared,
     core::{DatabaseError, ReadOptions},
@@ -34,7 +37,8 @@ impl From<DatabaseError> for Refusal {
 fn form_data(body: &[u8]) -> Result<Map<String, Value>, NodeError> {
     let field = url::form_urlencoded::parse(body).find(|(name, _)| name == "data");
     let (_, text) = field.ok_or_else(|| NodeError::Invalid("the form has no field `data`".to_owned()))?;
-    serde_json::from_str(&text).map_err(|error| NodeError::Invalid(format!("the field `data` is not JSON: {error}")))
+    serde_json::from_str(&text)
+        .map_err(|error| NodeError::Invalid(format!("the field `data` is not as expected: {}", reason(&error))))
 }
 
 fn object(table: &str, data: Value) -> Json<Value> {
@@ -82,7 +86,7 @@ impl ReadQuery {
         match self.options.as_deref() {
             None | Some("") => Ok(ReadOptions::default()),
             Some(text) => serde_json::from_str(text)
-                .map_err(|error| NodeError::Invalid(format!("`options` are not as expected: {error}"))),
+                .map_err(|error| NodeError::Invalid(format!("`options` are not as expected: {}", reason(&error)))),
         }
     }
 }
@@ -119,7 +123,7 @@ impl ConditionQuery {
         match self.condition.as_deref() {
             None | Some("") => Ok(Map::new()),
             Some(text) => serde_json::from_str(text)
-                .map_err(|error| NodeError::Invalid(format!("`condition` is not as expected: {error}"))),
+                .map_err(|error| NodeError::Invalid(format!("`condition` is not as expected: {}", reason(&error)))),
         }
     }
 }

@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use url::Url;
 
 use super::{Refusal, request::Authenticated};
 use crate::{
@@ -38,8 +39,17 @@ pub(super) async fn node(State(core): State<Shared>) -> Json<NodeInfo> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         open: core.options.open,
         models: vec![ECHO.to_owned()],
-        registry: core.options.registry.to_string(),
+        registry: without_credentials(&core.options.registry),
     })
+}
+
+/// A URL that may be shown to everybody.
+fn without_credentials(url: &Url) -> String {
+    let mut url = url.clone();
+    // A URL that cannot have a user name has none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
 }
 
 /// Makes a token for clients that cannot sign requests.
@@ -47,15 +57,19 @@ pub(super) async fn new_token(
     State(core): State<Shared>,
     request: Authenticated,
 ) -> Result<(StatusCode, Json<TokenView>), Refusal> {
-    let Caller::User(user) = &request.caller else {
-        return Err(NodeError::Forbidden("only a user with a key can make a token".to_owned()).into());
-    };
+    let user = request.user()?;
+    // Else a token that leaked could outlive itself.
+    if !request.signed {
+        return Err(
+            NodeError::Forbidden("only a request signed with the user's key can make a token".to_owned()).into()
+        );
+    }
     let wanted: NewToken = request.json()?;
     let seconds = i64::try_from(wanted.expires_in.clamp(1, MAX_TOKEN_LIFE)).unwrap_or(i64::MAX);
     let expires = Timestamp::now() + SignedDuration::from_secs(seconds);
     let token = Token::generate();
     core.store
-        .put_token(&token.hash(), &wanted.name, user, expires)
+        .put_token(&token.hash(), &wanted.name, &user, expires)
         .await
         .map_err(NodeError::internal("keep a token"))?;
     Ok((StatusCode::CREATED, Json(TokenView { name: wanted.name, token: token.reveal().to_owned(), expires })))
@@ -101,7 +115,13 @@ pub(super) async fn deploy(
     request: Authenticated,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let owner = request.user()?;
-    let wanted: DeployRequest = request.json()?;
+    let events = start_deploy(core, request.json()?, owner);
+    let events = UnboundedReceiverStream::new(events).map(|event| Ok(as_event(None, &event)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+/// Deploys in a task of its own, which ends with `ready` or `failed` whoever listens.
+pub(super) fn start_deploy(core: Shared, wanted: DeployRequest, owner: String) -> mpsc::UnboundedReceiver<DeployEvent> {
     let (sender, events) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let progress = Progress(sender.clone());
@@ -112,8 +132,7 @@ pub(super) async fn deploy(
         // The client may have left.
         let _ = sender.send(last);
     });
-    let events = UnboundedReceiverStream::new(events).map(|event| Ok(as_event(None, &event)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    events
 }
 
 fn as_event(id: Option<u64>, value: &impl serde::Serialize) -> Event {
@@ -141,8 +160,13 @@ pub(super) async fn runs(
     let consumer = request.user()?;
     let read = NodeError::internal("read its runs");
     if let Some(root) = query.root {
-        visible(&core, &request.caller, &root).await?;
-        return Ok(Json(core.store.tree(&root).await.map_err(read)?));
+        // The root itself may be a run of another node.
+        let mut tree = core.store.tree(&root).await.map_err(read)?;
+        tree.retain(|run| run.consumer == consumer);
+        if tree.is_empty() {
+            return Err(NodeError::missing(format!("there is no run `{root}`")).into());
+        }
+        return Ok(Json(tree));
     }
     let filter = RunFilter { consumer: Some(consumer), roots: !query.all, limit: query.limit.unwrap_or(50).min(1000) };
     Ok(Json(core.store.runs(filter).await.map_err(read)?))
@@ -159,10 +183,10 @@ pub(super) async fn run(
     Ok((StatusCode::CREATED, Json(stored.view)))
 }
 
-/// Fails unless the caller may see the run: it is theirs, or they are of its tree.
+/// Fails unless the caller may see the run.
 async fn visible(core: &Shared, caller: &Caller, id: &str) -> Result<RunView, NodeError> {
     let view = core.stored_run(id).await?.view;
-    if view.consumer == caller.consumer(None)? || *caller == Caller::Open {
+    if core.may_see(caller, &view).await? {
         Ok(view)
     } else {
         // As if it were not there, so that ids cannot be tried out.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     frames::{read_frame, write_frame},
     python::{Child, Exit, Parent, ResultFrame, RunFrame},
+    redact::Redactor,
 };
 
 /// How long a process may take to go away once its result is there, and its output to end once it is gone.
@@ -92,7 +93,8 @@ pub(in crate::node) async fn execute(
     let deadline = Instant::now() + execution.caps.timeout;
     let killer = child.killer();
     let Child { mut channel, stdout, stderr, mut exit, .. } = child;
-    let output = Output { lines, secret: execution.secret.clone(), budget: execution.caps.output.into() };
+    let redactor = Redactor::new(&execution.secret);
+    let output = Output { lines, redactor: &redactor, budget: execution.caps.output.into() };
     let printing = async {
         tokio::try_join!(
             output.forward("stdout", BufReader::new(stdout)),
@@ -129,7 +131,10 @@ pub(in crate::node) async fn execute(
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
-    ended
+    match ended {
+        Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
+        ended => ended,
+    }
 }
 
 /// Sends the run, waits for the result and the exit.
@@ -167,13 +172,13 @@ async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Executi
 
 struct OverBudget;
 
-struct Output {
+struct Output<'a> {
     lines: mpsc::Sender<(&'static str, String)>,
-    secret: String,
+    redactor: &'a Redactor,
     budget: std::sync::atomic::AtomicU64,
 }
 
-impl Output {
+impl Output<'_> {
     fn spend(&self, bytes: u64) -> Result<(), OverBudget> {
         use std::sync::atomic::Ordering::Relaxed;
         self.budget.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).map(|_| ()).map_err(|_| OverBudget)
@@ -212,7 +217,7 @@ impl Output {
     }
 
     async fn send(&self, stream: &'static str, line: &[u8]) {
-        let text = String::from_utf8_lossy(line).trim_end_matches('\r').replace(&self.secret, "…");
+        let text = self.redactor.redact(String::from_utf8_lossy(line).trim_end_matches('\r'));
         // The receiver outlives the run; when it has gone, the node is stopping.
         let _ = self.lines.send((stream, text)).await;
     }

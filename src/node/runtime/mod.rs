@@ -4,6 +4,7 @@ mod environment;
 mod execute;
 mod frames;
 mod python;
+mod redact;
 
 pub(in crate::node) use environment::Environments;
 pub use execute::Caps;

@@ -86,13 +86,18 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError>;
 }
 
-/// The newest live deployment whose root is `id`, else the newest that holds it.
+/// The newest live deployment whose root is `id`, else the newest that holds it; given a digest, of that archive.
 pub(in crate::node) async fn deployment_of(
     store: &dyn Store,
     id: &ModuleId,
+    sha256: Option<&str>,
 ) -> Result<Option<DeploymentView>, StoreError> {
-    let all = store.deployments().await?;
+    let mut all = store.deployments().await?;
+    all.retain(|deployment| {
+        let mut pins = deployment.modules.iter();
+        pins.any(|pin| pin.id == *id && sha256.is_none_or(|sha256| pin.sha256 == sha256))
+    });
     let root = all.iter().find(|deployment| deployment.module == *id);
-    let member = || all.iter().find(|deployment| deployment.modules.iter().any(|pin| pin.id == *id));
+    let member = || all.first();
     Ok(root.or_else(member).cloned())
 }
