@@ -8,6 +8,8 @@ mod support;
 
 mod check;
 mod cli;
+mod docs;
+mod json;
 mod login;
 mod new;
 mod node;
