@@ -90,6 +90,12 @@ fn every_command_has_the_envelope() {
         seen.insert((server.to_owned(), true));
         serve(server);
     }
+    node.kill();
+    envelope(&node.sandbox, &["status"], 4);
+    node.restart();
+    envelope(&node.sandbox, &["status"], 0);
+    assert!(!node.log().contains("panicked"), "{}", node.log());
+
     for command in napt::cli::command().get_subcommands() {
         for ok in [true, false] {
             assert!(seen.contains(&(command.get_name().to_owned(), ok)), "{} with {ok}", command.get_name());
