@@ -15,9 +15,6 @@
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
-//! | [`module`] | noun: ids, manifests, projects, workspaces |
-//! | [`config`] | noun: Naptha's configuration files |
-//! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 //! | [`client`] | verb: a client of a node: deploy, run, follow |
@@ -25,6 +22,7 @@
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
 pub mod check;
@@ -41,5 +39,6 @@ pub mod registry;
 pub mod report;
 pub mod resolve;
 pub mod scaffold;
+pub mod secrets;
 pub mod shell;
 pub mod wire;

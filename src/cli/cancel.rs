@@ -7,7 +7,7 @@ use crate::{context::Context, report::Failure, shell::Output};
 ///
 /// Runs that it called for end with it. Asking again, or after its end, is fine.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   napt cancel 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f")]
 pub(super) struct Args {
     /// The run's id

@@ -7,7 +7,7 @@ use crate::{context::Context, publish, report::Failure, shell::Output};
 ///
 /// Ends the token that `napt login` got, and forgets it. The key stays.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   napt logout --registry https://registry.example")]
 pub(super) struct Args {
     /// The registry's URL

@@ -3,6 +3,7 @@
 mod cancel;
 mod check;
 mod deploy;
+mod help;
 mod login;
 mod logout;
 mod logs;
@@ -19,7 +20,8 @@ mod token;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
+pub use help::command;
 
 use crate::{
     client::NodeClient,
@@ -31,6 +33,12 @@ use crate::{
 /// Scaffold, check, package, publish, deploy and run multi-agent modules.
 #[derive(Debug, Parser)]
 #[command(name = "napt", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = "Examples:
+  napt new orchestrator debate
+  napt check debate
+  napt node                                # in another terminal
+  napt deploy debate
+  napt run orchestrator:debate -p \"prompt='Is a hot dog a sandwich?'\"")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -167,7 +175,8 @@ fn json_value<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(&arguments) {
+    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
@@ -184,14 +193,11 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let name = cli.command.name();
     let shell = Shell::new(cli.global.message_format, verbosity);
     let cwd = match &cli.global.directory {
-        Some(folder) => fs_err::canonicalize(folder),
-        None => std::env::current_dir(),
+        Some(folder) => fs_err::canonicalize(folder)
+            .map_err(|error| Failure::from(error).context(format!("cannot run in `{}`", folder.display()))),
+        None => std::env::current_dir().map_err(Failure::from),
     };
-    let context = match cwd {
-        Ok(cwd) => Context::new(cwd, Environment::of_process(), shell),
-        Err(error) => Err(Failure::from(error)),
-    };
-    let context = match context {
+    let context = match cwd.and_then(|cwd| Context::new(cwd, Environment::of_process(), shell)) {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };

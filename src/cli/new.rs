@@ -17,12 +17,12 @@ use crate::{
 /// base of their conversation. `agent` and `kb` make a project of one module. On a terminal it asks for what is not
 /// given; elsewhere, and with `--yes`, it takes the defaults.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES:
+#[command(after_help = "Examples:
   napt new orchestrator debate
   napt new orchestrator debate --yes --set rounds=3 --set model=ollama
   napt new agent summariser --set 'role=an editor' --set model=openai
 
-VARIABLES:
+Variables:
   all           description, author
   orchestrator  rounds, model (echo, openai or ollama)
   agent         role, model (echo, openai or ollama)")]

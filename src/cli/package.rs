@@ -12,8 +12,7 @@ use crate::{
 
 /// Make the archive of each module, as it would be published
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-EXAMPLE
+#[command(after_help = "Examples:
   napt package                  every module of the workspace, to target/package/
   napt package --module debate  one of them
   napt package --list           what would be in the archives")]

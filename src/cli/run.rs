@@ -1,6 +1,7 @@
 use clap::Args as ClapArgs;
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     client::NodeClient,
@@ -50,6 +51,8 @@ impl Args {
         let deployment = self.deployment.as_deref().map(|text| super::json_value("--deployment", text)).transpose()?;
         let request = RunRequest { module: self.module.clone(), inputs: Value::Object(inputs), deployment };
         context.block_on(async {
+            // From before the run is accepted, so that no Ctrl-C leaves one behind.
+            let mut interrupt = signal(SignalKind::interrupt())?;
             let run = node.run(&request).await?;
             if self.detach {
                 return Ok(Output::new(run.id.clone(), json!({ "run": run })));
@@ -57,8 +60,7 @@ impl Args {
             context.shell.note(&format!("run {} of {} on {}", run.id, run.module, node.url()));
             tokio::select! {
                 ended = follow(context, &node, &run.id) => ended?,
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted?;
+                _ = interrupt.recv() => {
                     node.cancel(&run.id).await?;
                     return Err(Failure::new(Kind::Interrupted, "interrupted; the node was asked to cancel the run")
                         .hinted(format!("`napt status {}` shows where it stands", run.id)));

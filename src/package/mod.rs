@@ -12,7 +12,7 @@
 //! | `write` | the archive's bytes |
 //! | `tar` | the strict reader of tar |
 //! | `paths` | which names an archive may hold |
-//! | `read` | [`inspect`] and [`unpack`] |
+//! | `read` | [`inspect`], [`content_digest`] and [`unpack`] |
 
 mod error;
 mod paths;
@@ -31,7 +31,7 @@ use std::{
 
 pub use error::ArchiveError;
 pub use paths::PathFault;
-pub use read::{Contents, inspect, unpack};
+pub use read::{Contents, content_digest, inspect, unpack};
 pub use secrets::Finding;
 use sha2::{Digest, Sha256};
 pub use write::{PackageError, Packed, destination, list, pack};
@@ -115,7 +115,7 @@ pub fn sha256_file(path: &Path) -> io::Result<(String, u64)> {
     digest(&mut fs_err::File::open(path)?)
 }
 
-fn digest(file: &mut impl Read) -> io::Result<(String, u64)> {
+fn digest(file: &mut (impl Read + ?Sized)) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
     let mut size = 0;
     let mut buffer = vec![0; 64 * 1024];

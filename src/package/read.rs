@@ -6,9 +6,10 @@ use std::{
 };
 
 use flate2::bufread::GzDecoder;
+use sha2::{Digest, Sha256};
 
 use super::{
-    ARCHIVED_MANIFEST, Limits, PackedFile, UNPACKED_MARKER, digest,
+    ARCHIVED_MANIFEST, ARCHIVED_VCS, Limits, PackedFile, UNPACKED_MARKER, digest,
     error::{ArchiveError, Exceeded, decoding, shown, target as occupied},
     parent, paths,
     paths::{Clash, Names},
@@ -42,6 +43,17 @@ pub fn inspect(archive: &Path, limits: &Limits) -> Result<Contents, ArchiveError
     let mut contents = walk(&mut file, limits, &mut Discard)?;
     contents.readme = readme(&mut file, limits, &contents)?;
     Ok(contents)
+}
+
+/// A digest of a module's own files, by path, mode and content: equal for archives that differ only in how they were
+/// packed, or in the commit that is recorded in them.
+pub fn content_digest(archive: &Path, limits: &Limits) -> Result<String, ArchiveError> {
+    let mut sums = Sums(Vec::new());
+    walk(&mut open(archive, limits)?, limits, &mut sums)?;
+    sums.0.sort_unstable();
+    let mut hasher = Sha256::new();
+    sums.0.iter().for_each(|sum| hasher.update(sum));
+    Ok(hex::encode(hasher.finalize()))
 }
 
 /// Unpacks an archive to the folder `target`, without the top folder. The digest is checked before anything is decoded;
@@ -113,6 +125,24 @@ impl Sink for Discard {
 
     fn file(&mut self, _path: &str, _executable: bool, content: &mut dyn Read) -> Result<(), ArchiveError> {
         io::copy(content, &mut io::sink()).map_err(decoding)?;
+        Ok(())
+    }
+}
+
+/// One digest a file.
+struct Sums(Vec<[u8; 32]>);
+
+impl Sink for Sums {
+    fn folder(&mut self, _path: &str) -> Result<(), ArchiveError> {
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, executable: bool, content: &mut dyn Read) -> Result<(), ArchiveError> {
+        let (sum, _) = digest(content).map_err(decoding)?;
+        if path != ARCHIVED_VCS {
+            // No path has a zero byte, so that what is hashed can be read in one way only.
+            self.0.push(Sha256::digest(format!("{path}\0{executable}\0{sum}")).into());
+        }
         Ok(())
     }
 }

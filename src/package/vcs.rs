@@ -1,11 +1,11 @@
-//! Which commit a project's files are.
+//! Which commit a project's files are from.
 
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
 };
 
-use git2::{Repository, Status, StatusOptions};
+use git2::{Commit, Oid, Repository, Status, StatusOptions};
 use serde::Serialize;
 
 use super::{relative, tree::Source};
@@ -20,6 +20,7 @@ pub(super) struct Vcs {
 
 #[derive(Debug, Serialize)]
 struct Git {
+    /// The newest one that changed something in the project's folder, so that it stays while the project does.
     commit: String,
     /// Whether the packaged files are not those of the commit.
     dirty: bool,
@@ -33,8 +34,8 @@ pub(super) fn state(root: &Path, sources: &[Source]) -> Result<Option<Vcs>, git2
         Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let commit = match repository.head().and_then(|head| head.peel_to_commit()) {
-        Ok(commit) => commit.id().to_string(),
+    let head = match repository.head().and_then(|head| head.peel_to_commit()) {
+        Ok(commit) => commit,
         Err(error) if matches!(error.code(), git2::ErrorCode::UnbornBranch | git2::ErrorCode::NotFound) => {
             return Ok(None);
         }
@@ -54,7 +55,37 @@ pub(super) fn state(root: &Path, sources: &[Source]) -> Result<Option<Vcs>, git2
         return Ok(None);
     }
     let dirty = tracked < packaged.len() || has_changes(&repository, &path, &packaged)?;
+    let commit = last_change(head, &path)?.to_string();
     Ok(Some(Vcs { git: Git { commit, dirty }, path }))
+}
+
+/// The newest commit whose folder `path` is another than its first parent's. A merge counts as one change.
+fn last_change(head: Commit<'_>, path: &str) -> Result<Oid, git2::Error> {
+    let mut commit = head;
+    let folder = folder_id(&commit, path)?;
+    // What is not committed yet has no history.
+    if folder.is_none() {
+        return Ok(commit.id());
+    }
+    loop {
+        let Ok(parent) = commit.parent(0) else { return Ok(commit.id()) };
+        if folder_id(&parent, path)? != folder {
+            return Ok(commit.id());
+        }
+        commit = parent;
+    }
+}
+
+/// The id of a folder's tree, which is that of all its content; nothing when the commit has no such folder.
+fn folder_id(commit: &Commit<'_>, path: &str) -> Result<Option<Oid>, git2::Error> {
+    if path.is_empty() {
+        return Ok(Some(commit.tree_id()));
+    }
+    match commit.tree()?.get_path(Path::new(path)) {
+        Ok(entry) => Ok(Some(entry.id())),
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a tracked file below `path` was removed, or one that is packaged was changed or added.

@@ -7,7 +7,7 @@ mod session;
 use std::time::Duration;
 
 pub use error::{Problem, PublishError};
-use napt_registry_client::{PublishStatus, RegistryClient};
+use napt_registry_client::{IndexEntry, PublishStatus, RegistryClient};
 use semver::Version;
 pub use session::{LoggedIn, SessionError, login, logout};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::{
     module::{ModuleId, Project, Workspace},
-    package::{self, Packed},
+    package::{self, Limits, PackageError, Packed},
     report::Reporter,
 };
 
@@ -61,7 +61,7 @@ pub struct Options<'a> {
 pub enum Outcome {
     /// It is new in the registry.
     Published,
-    /// The same bytes were there.
+    /// The same module was there.
     AlreadyPublished,
     /// It would have been published, but for `--dry-run`.
     WouldPublish,
@@ -91,8 +91,8 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     let folder = tempfile::tempdir()?;
     let mut modules = Vec::new();
     for member in members {
-        let packed = pack(member, folder.path(), reporter)?;
-        let outcome = known(options, &packed, &mut problems).await?;
+        let mut packed = pack(member, folder.path(), reporter)?;
+        let outcome = known(options, &mut packed, &mut problems).await?;
         modules.push((packed, outcome));
     }
     if modules.iter().any(|(_, outcome)| outcome.is_none()) && !signed_in(options).await? {
@@ -125,16 +125,21 @@ fn pack(member: &Project, folder: &std::path::Path, reporter: &dyn Reporter) -> 
         .map_err(|error| PublishError::Package { id: member.id().clone(), error: Box::new(error) })
 }
 
-/// What the index knows of the version already: nothing, these bytes, or (a problem) others.
+/// What the registry has of the version already: nothing, the same module, or (a problem) another one.
 async fn known(
     options: &Options<'_>,
-    packed: &Packed,
+    packed: &mut Packed,
     problems: &mut Vec<Problem>,
 ) -> Result<Option<Outcome>, PublishError> {
     let (id, version) = (&packed.manifest.id, &packed.manifest.version);
     let entries = options.client.index(id.module_type.as_str(), id.name.as_str()).await?.unwrap_or_default();
     let Some(entry) = entries.into_iter().find(|entry| entry.version == *version) else { return Ok(None) };
-    if entry.sha256 != packed.sha256 {
+    if entry.sha256 == packed.sha256 {
+        return Ok(Some(Outcome::AlreadyPublished));
+    }
+    if is_same_module(options, packed, &entry).await? {
+        (packed.sha256, packed.size) = (entry.sha256, entry.size);
+    } else {
         problems.push(Problem::Conflict {
             id: id.clone(),
             version: version.clone(),
@@ -144,6 +149,21 @@ async fn known(
         });
     }
     Ok(Some(Outcome::AlreadyPublished))
+}
+
+/// Whether the published archive holds the same files: another commit may be recorded in it, as when it was packed
+/// before the first one, or from a shallow clone.
+async fn is_same_module(options: &Options<'_>, packed: &Packed, entry: &IndexEntry) -> Result<bool, PublishError> {
+    let id = &packed.manifest.id;
+    let theirs = packed.path.with_extension("published");
+    let (module_type, name) = (id.module_type.as_str(), id.name.as_str());
+    options.client.download(module_type, name, &entry.version, &entry.sha256, &theirs).await?;
+    let limits = Limits::default();
+    let content = |path| package::content_digest(path, &limits);
+    let failed = |error| PublishError::Package { id: id.clone(), error: Box::new(PackageError::Refused(error)) };
+    let ours = content(&packed.path).map_err(failed)?;
+    // One that this version of napt cannot read is at any rate not the same.
+    Ok(content(&theirs).is_ok_and(|theirs| theirs == ours))
 }
 
 async fn signed_in(options: &Options<'_>) -> Result<bool, PublishError> {

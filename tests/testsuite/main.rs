@@ -9,6 +9,8 @@ mod support;
 mod check;
 mod cli;
 mod deploy;
+mod docs;
+mod json;
 mod login;
 mod new;
 mod node;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::{
     Sandbox,
     faults::{Faults, response},
+    git,
     modules::write as module,
     registry::TestRegistry,
 };
@@ -139,6 +140,56 @@ fn a_workspace_is_published_in_order_and_a_second_call_goes_on() {
     assert!(registry.index("persona:p").is_none());
     let ran = sandbox.napt(&["publish", "--workspace"]).expect(0);
     assert_eq!(ran.stdout.matches("already published").count(), 3, "{}", ran.stdout);
+}
+
+#[test]
+fn a_member_that_did_not_change_is_skipped_after_commits_to_others() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    let root = sandbox.work();
+    let published = || {
+        let ran = sandbox.napt(&["--message-format", "json", "publish", "--workspace"]).expect(0).json();
+        let modules = ran["data"]["modules"].as_array().expect("a list").clone();
+        modules.into_iter().map(|mut module| (module["outcome"].take(), module["sha256"].take())).collect::<Vec<_>>()
+    };
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"m/*\"]\n");
+    module(&sandbox, "m/a", "agent:a", "0.1.0", "");
+    module(&sandbox, "m/b", "agent:b", "0.1.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    git(&root, &["init", "-q"]);
+    git(&root, &["add", "."]);
+    git(&root, &["commit", "-q", "-m", "first"]);
+    let first = published();
+
+    module(&sandbox, "m/a", "agent:a", "0.2.0", "");
+    git(&root, &["commit", "-q", "-a", "-m", "agent:a 0.2.0"]);
+    let second = published();
+    assert_eq!((&second[0].0, &second[1].0), (&"published".into(), &"already_published".into()));
+    assert_eq!(second[1].1, first[1].1);
+
+    // The same bytes, not only the same content.
+    sandbox.napt(&["-C", "m/b", "package"]).expect(0);
+    let (sha256, _) = napt::package::sha256_file(&root.join("target/package/b-0.1.0.napt")).expect("an archive");
+    assert_eq!(first[1].1, sha256);
+}
+
+#[test]
+fn another_recorded_commit_is_no_conflict() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    let root = sandbox.work();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.napt(&["publish"]).expect(0);
+    let blobs = registry.blobs();
+    git(&root, &["init", "-q"]);
+    git(&root, &["add", "."]);
+    git(&root, &["commit", "-q", "-m", "first"]);
+    let ran = sandbox.napt(&["publish"]).expect(0);
+    assert_eq!(ran.stdout, "persona:ada@0.1.0: already published\n");
+    assert_eq!(registry.blobs(), blobs);
+    sandbox.write("more.json", "{}");
+    sandbox.napt(&["publish"]).expect(6);
 }
 
 #[test]

@@ -15,9 +15,9 @@ environment. Neither this message nor any other shows the secret.
 };
 
 fn run(document: &Document, findings: &mut Findings<'_>) {
-    for (span, what) in &document.source.secrets {
+    for found in &document.source.secrets {
         findings
-            .report(document.at(span), format!("this looks like {what}"))
+            .report(document.at(&found.range), format!("this looks like {}", found.kind))
             .note("whoever can read the package can read it")
             .help("remove it, revoke it where it was issued, and store the new one with `napt secret`");
     }

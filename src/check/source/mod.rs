@@ -16,6 +16,7 @@ pub(super) use python::{Entry, Parameter, ParameterKind, Python};
 pub(super) use tree::{Member, Node, Value};
 
 use super::diagnostic::Place;
+use crate::secrets::{self, Found};
 
 /// A file's text, with what is needed to show a part of it.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub struct SourceFile {
     /// Its text as excerpts show it: as many bytes, but `*` for those of secrets.
     pub shown: String,
     /// Where its secrets are, and what they look like.
-    pub(super) secrets: Vec<(Range<usize>, &'static str)>,
+    pub(super) secrets: Vec<Found>,
     /// Where a byte is that is not UTF-8; `text` has replacement characters from there on.
     not_utf8: Option<usize>,
 }
@@ -54,8 +55,8 @@ impl SourceFile {
                 (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(at))
             }
         };
-        let secrets = secret::find(&text);
-        let shown = secret::mask(&text, &secrets);
+        let secrets = secrets::find(&text);
+        let shown = secrets::mask(&text, &secrets);
         Ok(SourceFile { path: path.to_owned(), text, shown, secrets, not_utf8 })
     }
 
@@ -113,7 +114,7 @@ impl Document {
         errors.splice(0..0, source.utf8_error());
         if let Some(root) = &root {
             secret::find_by_key(root, &mut source.secrets);
-            source.shown = secret::mask(&source.text, &source.secrets);
+            source.shown = secrets::mask(&source.text, &source.secrets);
         }
         Document { source: Arc::new(source), root, errors }
     }

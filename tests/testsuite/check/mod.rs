@@ -375,7 +375,7 @@ error[config-shape]: `max_tokens` must be an integer
 2 |     {"config_name": "gpt", "client": "openai", "model": "napt/echo", "max_tokens": "****************************", "options": {"api_k...
   |                                                                                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this is a string
 
-error[secret-in-config]: this looks like an API key
+error[secret-in-config]: this looks like an OpenAI API key
  --> debate/configs/llm_configs.json:2:85
   |
 2 |     {"config_name": "gpt", "client": "openai", "model": "napt/echo", "max_tokens": "****************************", "options": {"api_k...

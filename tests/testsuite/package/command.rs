@@ -10,23 +10,10 @@ use napt::{
 use snapbox::{assert_data_eq, str};
 
 use super::{MODULE, pack, paths, tree, write};
-use crate::support::Sandbox;
+use crate::support::{Sandbox, git};
 
 const DEBATE: &str =
     "[module]\ntype = \"orchestrator\"\nname = \"debate\"\nversion = \"1.2.0\"\nruntime = \"python\"\n";
-
-fn git(folder: &Path, arguments: &[&str]) {
-    let output = std::process::Command::new("git")
-        .args(["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z")
-        .env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z")
-        .output()
-        .expect("git is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn workspace(sandbox: &Sandbox) {
     write(
@@ -315,9 +302,21 @@ fn the_commit_is_recorded() {
     assert_eq!(clean["git"]["dirty"], false);
     assert_eq!(clean["git"]["commit"].as_str().map(str::len), Some(40));
 
-    // Another member's change is not this one's.
+    // Another member's change is not this one's, committed or not.
     sandbox.write("modules/debate/debate/run.py", "changed");
-    assert_eq!(vcs().expect("recorded")["git"]["dirty"], false);
+    assert_eq!(vcs().expect("recorded"), clean);
+    git(&root, &["commit", "-q", "-a", "-m", "second"]);
+    assert_eq!(vcs().expect("recorded"), clean);
+    git(&root, &["checkout", "-q", "-b", "branch"]);
+    sandbox.write("modules/chat/chat/run.py", "once more");
+    git(&root, &["commit", "-q", "-a", "-m", "third"]);
+    let third = vcs().expect("recorded");
+    assert_ne!(third["git"]["commit"], clean["git"]["commit"]);
+    git(&root, &["checkout", "-q", "-"]);
+    git(&root, &["merge", "-q", "--no-ff", "-m", "merge", "branch"]);
+    let merged = vcs().expect("recorded");
+    assert_ne!(merged["git"]["commit"], third["git"]["commit"], "on the main line, the merge is the change");
+    assert_eq!(merged["git"]["dirty"], false);
     sandbox.write("modules/chat/chat/new.py", "untracked");
     assert_eq!(vcs().expect("recorded")["git"]["dirty"], true);
     std::fs::remove_file(root.join("modules/chat/chat/new.py")).expect("a file");

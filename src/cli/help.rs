@@ -1,0 +1,43 @@
+//! `napt --help`: the commands in groups, in the order of a module's life.
+
+use std::fmt::Write;
+
+use clap::{Command, CommandFactory, builder::Styles};
+
+use super::Cli;
+
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Write", &["new", "check", "package"]),
+    ("Share", &["publish", "login", "logout"]),
+    ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Serve", &["registry", "node"]),
+];
+
+/// The whole command line. A command that is in no group is listed under `More`.
+pub fn command() -> Command {
+    let command = Cli::command();
+    let mut groups: Vec<(&str, Vec<&Command>)> = GROUPS
+        .iter()
+        .map(|(heading, names)| (*heading, names.iter().filter_map(|name| command.find_subcommand(name)).collect()))
+        .collect();
+    let is_grouped = |command: &&Command| GROUPS.iter().any(|(_, names)| names.contains(&command.get_name()));
+    groups.push(("More", command.get_subcommands().filter(|command| !is_grouped(command)).collect()));
+
+    let styles = Styles::default();
+    let (header, literal) = (styles.get_header(), styles.get_literal());
+    let width = command.get_subcommands().map(|command| command.get_name().len()).max().unwrap_or_default();
+    let mut list = String::new();
+    for (heading, commands) in groups.iter().filter(|(_, commands)| !commands.is_empty()) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(list, "{header}{heading}:{header:#}");
+        for command in commands {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(list, "  {literal}{:<width$}{literal:#}  {about}", command.get_name());
+        }
+        list.push('\n');
+    }
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{list}{header}Options:{header:#}\n{{options}}{{after-help}}"
+    );
+    command.help_template(template)
+}

@@ -1,0 +1,95 @@
+//! The book is true: what it lists is what there is, and what it says to type works.
+
+use std::{collections::BTreeSet, path::Path};
+
+use napt::report::Kind;
+use snapbox::{Data, assert_data_eq};
+
+use crate::support::Sandbox;
+
+/// The text of a file of the repository.
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A page with what is made by the tests in it; `SNAPSHOTS=overwrite` writes it.
+fn page(path: &str) -> Data {
+    Data::read_from(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path), None)
+}
+
+/// The cells of the tables of a page, without their first lines.
+fn table(page: &str) -> Vec<Vec<String>> {
+    let lines: Vec<&str> = page.lines().collect();
+    let rows = lines.iter().enumerate().filter(|(at, line)| {
+        line.starts_with('|')
+            && !line.starts_with("| ---")
+            && !lines.get(at + 1).is_some_and(|next| next.starts_with("| ---"))
+    });
+    rows.map(|(_, row)| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+#[test]
+fn every_command_has_help_with_examples_and_is_in_the_book() {
+    let sandbox = Sandbox::new();
+    let command = napt::cli::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let mut text = String::from(
+        "# Commands\n\nWhat `--help` says. This page is made from it: `SNAPSHOTS=overwrite cargo test docs::`\n",
+    );
+    let help = |arguments: &[&str]| {
+        let ran = sandbox.napt(arguments).expect(0);
+        assert!(ran.stdout.contains("\nExamples:\n  "), "{arguments:?} has no examples\n{}", ran.stdout);
+        assert_eq!(ran.stderr, "");
+        let lines: Vec<&str> = ran.stdout.lines().map(str::trim_end).collect();
+        format!("\n```text\n{}\n```\n", lines.join("\n"))
+    };
+    text.push_str("\n## napt\n");
+    let main = help(&["--help"]);
+    assert!(!main.contains("More:"), "a command is in no group of src/cli/help.rs\n{main}");
+    text.push_str(&main);
+    for name in names {
+        text.push_str(&format!("\n## napt {name}\n"));
+        text.push_str(&help(&[name, "--help"]));
+    }
+    assert_data_eq!(text, page("docs/commands.md").raw());
+}
+
+#[test]
+fn the_book_has_every_exit_code() {
+    let kinds = [
+        Kind::Failed,
+        Kind::Usage,
+        Kind::Check,
+        Kind::Network,
+        Kind::Auth,
+        Kind::Conflict,
+        Kind::Bug,
+        Kind::Interrupted,
+    ];
+    let mut expected = vec![("0".to_owned(), "-".to_owned())];
+    expected.extend(kinds.map(|kind| {
+        let name = serde_json::to_value(kind).expect("JSON");
+        (kind.exit_code().to_string(), format!("`{}`", name.as_str().expect("a name")))
+    }));
+    let listed: Vec<(String, String)> =
+        table(&file("docs/exit-codes.md")).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn the_book_has_every_environment_variable() {
+    let source = file("src/context/environment.rs");
+    // Names are the only texts of capital letters in that file.
+    let is_name = |text: &&str| {
+        text.len() > 1
+            && text.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+            && text.starts_with(char::is_alphabetic)
+    };
+    let read: BTreeSet<&str> = source.split('"').skip(1).step_by(2).filter(is_name).collect();
+    let page = file("docs/environment.md");
+    let rows = table(&page);
+    let listed: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`').trim_end_matches('*')).collect();
+    assert!(read.contains("NAPT_HOME") && read.contains("UV_"), "{read:?}");
+    assert_eq!(listed, read);
+}

@@ -1,0 +1,122 @@
+//! The envelope of `docs/json.md`, on every command.
+
+use std::{collections::BTreeSet, io::Read, process::Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, node::TestNode, registry::TestRegistry};
+
+/// Runs a command, and looks at its envelope.
+fn envelope(sandbox: &Sandbox, arguments: &[&str], code: i32) -> Value {
+    let all = [arguments, &["--message-format", "json", "--quiet"]].concat();
+    let ran = sandbox.napt(&all).expect(code);
+    assert_eq!(ran.stdout.lines().count(), 1, "one line: {}", ran.stdout);
+    assert_eq!(ran.stderr, "");
+    let json = ran.json();
+    check(&json, arguments[0], code == 0);
+    json
+}
+
+/// Its form, and on success the keys of its data, which are those of the book.
+fn check(json: &Value, command: &str, ok: bool) {
+    assert_eq!((&json["format"], &json["command"], &json["ok"]), (&1.into(), &command.into(), &ok.into()), "{json}");
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    if ok {
+        assert!(json.get("error").is_none(), "{json}");
+        let found: Vec<String> = keys(&json["data"]).into_iter().collect();
+        let page = include_str!("../../docs/json.md");
+        let row =
+            page.lines().find(|line| line.starts_with(&format!("| `{command}` |"))).expect("a row in docs/json.md");
+        let documented = row.splitn(3, '|').nth(2).expect("keys").split(';').any(|part| {
+            let part = part.rsplit(':').next().expect("a part");
+            let mut names: Vec<&str> = part.split('`').skip(1).step_by(2).collect();
+            names.sort_unstable();
+            names == found
+        });
+        assert!(documented, "{command} has {found:?}; the book: {row}");
+    } else {
+        assert_eq!(keys(&json["error"]), ["causes", "hints", "kind", "message"].map(str::to_owned).into());
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        let are_texts = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(is_text));
+        let error = &json["error"];
+        assert!(is_text(&error["message"]) && are_texts(&error["causes"]) && are_texts(&error["hints"]), "{json}");
+    }
+}
+
+#[test]
+fn every_command_has_the_envelope() {
+    let registry = TestRegistry::start();
+    let mut node = TestNode::start(&["--registry", registry.url.as_str()]);
+    node.sandbox.set("NAPT_REGISTRY", registry.url.as_str());
+    let sandbox = &node.sandbox;
+    let mut seen = BTreeSet::new();
+    let mut call = |arguments: &[&str], code: i32| {
+        seen.insert((arguments[0].to_owned(), code == 0));
+        envelope(sandbox, arguments, code)
+    };
+
+    call(&["new", "orchestrator", "debate", "--yes"], 0);
+    call(&["new", "orchestrator", "debate", "--yes"], 6);
+    call(&["check", "debate"], 0);
+    call(&["check", "nowhere"], 1);
+    call(&["package"], 1);
+    call(&["package", "--list", "-C", "debate"], 0);
+    call(&["package", "-C", "debate"], 0);
+    call(&["publish", "--workspace", "-C", "debate"], 5);
+    call(&["login"], 0);
+    call(&["login", "--registry", "nonsense"], 2);
+    call(&["publish", "--workspace", "-C", "debate"], 0);
+    call(&["deploy", "nowhere"], 1);
+    call(&["deploy", "debate"], 0);
+    call(&["run", "orchestrator:nothing"], 1);
+    let run = call(&["run", "orchestrator:debate", "-p", "prompt=really"], 0);
+    let id = run["data"]["run"]["id"].as_str().expect("an id");
+    call(&["runs"], 0);
+    call(&["status"], 0);
+    call(&["status", id], 0);
+    call(&["status", "none"], 1);
+    call(&["logs", id], 0);
+    call(&["logs", "none"], 1);
+    call(&["cancel", id], 0);
+    call(&["cancel", "none"], 1);
+    call(&["logout"], 0);
+    call(&["logout", "--registry", "nonsense"], 2);
+    call(&["runs", "--node", "http://127.0.0.1:1"], 4);
+
+    // Servers have an error here, and their success below.
+    call(&["registry", "--listen", registry.url.authority()], 4);
+    call(&["node", "--registry", "nonsense"], 2);
+    for server in ["registry", "node"] {
+        seen.insert((server.to_owned(), true));
+        serve(server);
+    }
+    node.kill();
+    envelope(&node.sandbox, &["status"], 4);
+    node.restart();
+    envelope(&node.sandbox, &["status"], 0);
+    assert!(!node.log().contains("panicked"), "{}", node.log());
+
+    for command in napt::cli::command().get_subcommands() {
+        for ok in [true, false] {
+            assert!(seen.contains(&(command.get_name().to_owned(), ok)), "{} with {ok}", command.get_name());
+        }
+    }
+}
+
+/// A server's first line, its last one, and nothing else.
+fn serve(command: &str) {
+    let sandbox = Sandbox::new();
+    let mut server = sandbox.command(&[command, "--listen", "127.0.0.1:0", "--message-format", "json", "--quiet"]);
+    let mut process = server.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("napt starts");
+    let mut stdout = std::io::BufReader::new(process.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
+    let event: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&event["format"], &event["event"]), (&1.into(), &"listening".into()));
+    let id = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is there");
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("text");
+    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    check(&serde_json::from_str(&rest).expect("one line"), command, true);
+}
