@@ -71,8 +71,7 @@ impl Core {
             .ok_or_else(|| NodeError::Invalid(format!("`{}` is not among the modules to deploy", request.root)))?
             .clone();
         let name = request.name.clone().unwrap_or_else(|| request.root.name.to_string());
-        let live = self.live(&name).await?;
-        if live.as_ref().is_some_and(|live| live.owner != owner) {
+        if self.live(&name).await?.is_some_and(|live| live.owner != owner) {
             return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
         }
         let modules = self.install_all(&request.modules, reporter).await?;
@@ -99,12 +98,6 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        if let Some(live) = live {
-            let same = live.modules == view.modules && live.deployment == view.deployment && live.module == view.module;
-            if same {
-                return Ok(live);
-            }
-        }
         self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
     }
 
