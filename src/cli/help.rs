@@ -7,10 +7,11 @@ use clap::{Command, CommandFactory, builder::Styles};
 use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
+    ("Start", &["quickstart"]),
     ("Write", &["new", "check", "package"]),
     ("Share", &["publish", "login", "logout"]),
     ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
-    ("Serve", &["registry", "node"]),
+    ("Serve", &["registry", "node", "token"]),
 ];
 
 /// The whole command line. A command that is in no group is listed under `More`.

@@ -10,6 +10,8 @@ use crate::{
 
 /// Make tokens for a node's clients that cannot sign their requests
 #[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt token new --name notebook")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

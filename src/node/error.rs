@@ -43,6 +43,14 @@ pub enum NodeError {
         /// Why.
         reason: String,
     },
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        reason: std::io::Error,
+    },
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
@@ -77,7 +85,7 @@ impl NodeError {
             NodeError::Conflict(_) => 409,
             NodeError::TooLarge(_) => 413,
             NodeError::Invalid(_) | NodeError::Config(_) => 422,
-            NodeError::Install { .. } | NodeError::Internal { .. } => 500,
+            NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
             NodeError::Upstream(_) => 502,
         }
     }
@@ -107,7 +115,7 @@ impl Fault for NodeError {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
             NodeError::Conflict(_) => Kind::Conflict,
-            NodeError::Upstream(_) => Kind::Network,
+            NodeError::Upstream(_) | NodeError::Listen { .. } => Kind::Network,
             NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
             _ => Kind::Failed,
         }
@@ -117,6 +125,9 @@ impl Fault for NodeError {
         match self {
             NodeError::NotFound { hint, .. } => hint.clone(),
             NodeError::Config(error) => error.hint(),
+            NodeError::Listen { .. } => {
+                Some("name another address with `--listen`; port 0 takes a free one".to_owned())
+            }
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,
         }

@@ -72,7 +72,7 @@ pub async fn serve(options: Options) -> Result<Running, NodeError> {
     hide_from_other_processes();
     let listener = TcpListener::bind(options.listen)
         .await
-        .map_err(|error| NodeError::Conflict(format!("cannot listen on {}: {error}", options.listen)))?;
+        .map_err(|reason| NodeError::Listen { address: options.listen, reason })?;
     let address = listener.local_addr().map_err(NodeError::internal("learn its own address"))?;
     let core = Core::open(options, address).await?;
     let dispatcher = core.dispatch();

@@ -1,6 +1,7 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
 pub mod archives;
+pub mod console;
 pub mod faults;
 pub mod http;
 pub mod modules;

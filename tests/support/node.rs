@@ -97,7 +97,7 @@ impl TestNode {
 
     /// The node's own key.
     pub fn node_key(&self) -> SecretKey {
-        CredentialStore::new(&self.data()).key_or_create().expect("the key that the node has made")
+        CredentialStore::new(self.data()).key_or_create().expect("the key that the node has made")
     }
 
     /// Where the node keeps everything.

@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, path::Path};
 use napt::report::Kind;
 use snapbox::{Data, assert_data_eq};
 
-use crate::support::Sandbox;
+use crate::support::{
+    Sandbox,
+    console::{self, Step},
+    node::{self, TestNode},
+    registry::TestRegistry,
+};
 
 /// The text of a file of the repository.
 fn file(path: &str) -> String {
@@ -92,4 +97,52 @@ fn the_book_has_every_environment_variable() {
     let listed: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`').trim_end_matches('*')).collect();
     assert!(read.contains("NAPT_HOME") && read.contains("UV_"), "{read:?}");
     assert_eq!(listed, read);
+}
+
+#[test]
+fn commands_are_read_from_a_page_with_their_output() {
+    let page = "```console\nnot typed\n$ napt check\nall [..]\n\nis well\n$ napt run \\\n  x\n```\n$ napt no\n\
+                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n```\n";
+    let step = |line, command: &str, output: &str| Step { line, command: command.into(), output: output.into() };
+    assert_eq!(
+        console::steps(page),
+        [step(3, "napt check", "all [..]\n\nis well\n"), step(7, "napt run \\\n  x", ""), step(19, "cd a", "")]
+    );
+}
+
+#[test]
+fn the_tutorial_can_be_followed() {
+    follow("docs/tutorial.md");
+}
+
+/// Follows a page with a registry and a node that nobody has used.
+fn follow(page: &str) {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
+    console::follow(&node.sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
+}
+
+#[test]
+fn every_page_is_in_the_table_of_contents_and_no_link_is_dead() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let pages: BTreeSet<String> = std::fs::read_dir(&folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    let links = |page: &str| {
+        let text = file(&format!("docs/{page}"));
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let targets = targets.filter_map(|target| target.split('#').next()).filter(|target| !target.contains("://"));
+        targets.filter(|target| !target.is_empty()).map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    for page in &pages {
+        for target in links(page) {
+            assert!(folder.join(&target).exists(), "docs/{page} has a link to `{target}`");
+        }
+    }
+    let listed: BTreeSet<String> = links("README.md").into_iter().chain(["README.md".to_owned()]).collect();
+    assert_eq!(listed, pages);
 }

@@ -82,6 +82,11 @@ fn every_command_has_the_envelope() {
     call(&["logout"], 0);
     call(&["logout", "--registry", "nonsense"], 2);
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);
+    call(&["token", "new"], 0);
+    call(&["token", "new", "--node", "http://127.0.0.1:1"], 4);
+    sandbox.write("file", "");
+    call(&["quickstart", "file"], 1);
+    call(&["quickstart", "tour"], 0);
 
     // Servers have an error here, and their success below.
     call(&["registry", "--listen", registry.url.authority()], 4);

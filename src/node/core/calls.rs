@@ -294,7 +294,7 @@ impl Core {
         let mut lines = Lines::new(response, self.options.caps.result.saturating_mul(4));
         loop {
             let line = tokio::select! {
-                line = lines.next() => line.map_err(|what| lost(what))?,
+                line = lines.next() => line.map_err(lost)?,
                 () = parent.cancel.cancelled() => return Err(lost("was told that the calling run has ended")),
             };
             let Some(line) = line else { return Err(lost("went away before the run ended")) };
@@ -351,7 +351,7 @@ impl Core {
         let response = self.peers.send(peer, Method::POST, path, &envelope, body).await?;
         let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
         let mut lines = Lines::new(response, MAX_DEPLOY_LINE);
-        while let Some(line) = lines.next().await.map_err(|what| lost(what))? {
+        while let Some(line) = lines.next().await.map_err(lost)? {
             match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
                 DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
                 DeployEvent::Ready { .. } => return Ok(()),
