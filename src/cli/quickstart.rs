@@ -93,7 +93,7 @@ impl Tour<'_> {
         } else {
             self.run(&root, &["new", "orchestrator", NAME, "--yes"])?;
         }
-        self.show(&format!("cd {}", workspace.display()));
+        self.show(&format!("cd {}", quoted(&workspace.to_string_lossy())));
         self.run(&workspace, &["check"])?;
         self.run(&workspace, &["package"])?;
         self.say(&format!("A registry listens on {} (`napt registry`).", self.registry));
@@ -133,7 +133,7 @@ impl Tour<'_> {
         self.show(&typed);
         let command = parse(words).map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
         let context = self.context.in_folder(folder)?;
-        let output = command.exec(&context).map_err(|failure| failure.hinted(format!("`{typed}` failed")))?;
+        let output = command.exec(&context)?;
         context.shell.human(&output)?;
         self.steps.push(json!({ "command": typed, "data": output.data }));
         Ok(())
@@ -150,26 +150,21 @@ fn quoted(word: &str) -> String {
 }
 
 fn farewell(root: &Path, registry_data: &Path) -> String {
-    let (workspace, node_data) = (root.join(NAME), root.join("node"));
+    let shown = |path: &Path| quoted(&path.to_string_lossy());
+    let (workspace, registry, node) = (shown(&root.join(NAME)), shown(registry_data), shown(&root.join("node")));
     format!(
         "
 No server is left running. What there is now:
-  {}  the workspace: the agents' words are in modules/{NAME}_agent
-  {}  the registry's records and archives
-  {}  the node's modules and runs
+  {workspace}  the workspace: the agents' words are in modules/{NAME}_agent
+  {registry}  the registry's records and archives
+  {node}  the node's modules and runs
 
 To go on, start both again, each in a terminal of its own:
-  napt registry --data {}
-  napt node --data {}
+  napt registry --data {registry}
+  napt node --data {node}
 then change something, and:
-  cd {}
+  cd {workspace}
   napt deploy
-  napt run orchestrator:{NAME} -p \"{PROMPT}\"",
-        workspace.display(),
-        registry_data.display(),
-        node_data.display(),
-        registry_data.display(),
-        node_data.display(),
-        workspace.display(),
+  napt run orchestrator:{NAME} -p \"{PROMPT}\""
     )
 }

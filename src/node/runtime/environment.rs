@@ -28,7 +28,7 @@ pub(in crate::node) enum EnvironmentError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// There is no usable interpreter.
-    #[error("no Python 3.10, 3.11 or 3.12 was found in `PATH`")]
+    #[error("no Python 3.10, 3.11 or 3.12 was found in the node's `PATH`; install one of them and deploy again")]
     NoPython,
     /// A program failed; its last lines are kept.
     #[error("{what} failed\n{output}")]
