@@ -4,6 +4,7 @@ pub mod archives;
 pub mod faults;
 pub mod modules;
 pub mod node;
+pub mod processes;
 pub mod python;
 pub mod registry;
 
