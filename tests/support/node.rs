@@ -84,7 +84,7 @@ impl TestNode {
     /// Its operator as a client.
     pub fn user(&self) -> User {
         let runtime = Runtime::new().expect("a runtime");
-        let key = CredentialStore::new(&self.sandbox.home().join("napt").join("config")).key_or_create().expect("a key");
+        let key = CredentialStore::new(self.sandbox.home().join("napt").join("config")).key_or_create().expect("a key");
         let http = reqwest::Client::new();
         User { runtime, client: NodeClient::new(self.url.parse().expect("a URL"), http, key) }
     }
@@ -97,11 +97,6 @@ impl TestNode {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.id()
-    }
-
-    /// What the node has logged.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.sandbox.home().join("node.log")).expect("a log")
     }
 
     /// `kill -9`.

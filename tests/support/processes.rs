@@ -12,7 +12,9 @@ fn all() -> impl Iterator<Item = u32> {
 
 /// Those that work in a folder or below it.
 pub fn working_in(folder: &Path) -> BTreeSet<u32> {
-    all().filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))).collect()
+    all()
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+        .collect()
 }
 
 /// Those with this text among their arguments.

@@ -39,7 +39,7 @@ fn calling(code: &str) -> String {
 }
 
 fn gate(node: &TestNode) -> String {
-    node.sandbox.work().join("gate").to_string_lossy().into_owned()
+    node.sandbox.work().join("open-sesame").to_string_lossy().into_owned()
 }
 
 fn open(gate: &str) {
@@ -85,10 +85,12 @@ fn inputs_arrive_unchanged() {
     let result = ran.json()["data"]["run"]["result"].as_str().expect("a result").to_owned();
     assert_eq!(serde_json::from_str::<Value>(&result).expect("JSON"), odd);
 
-    let large = json!({ "text": "é\"\n".repeat((10 << 20) / 4) });
-    let run = user.run("agent:echo", large.clone());
-    assert_eq!(run.error, None);
-    assert_eq!(serde_json::from_str::<Value>(&run.result.expect("a result")).expect("JSON"), large);
+    let digest = "import hashlib\n\ndef run(module_run):\n    \
+                  return hashlib.sha256(module_run['inputs']['text'].encode()).hexdigest()\n";
+    node.deploy(&Python::new("agent:digest", digest));
+    let text = "é\"\n".repeat((10 << 20) / 4);
+    let run = user.run("agent:digest", json!({ "text": text }));
+    assert_eq!((run.result, run.error), (Some(napt::identity::body_digest(text.as_bytes())), None));
 }
 
 #[test]
@@ -232,7 +234,7 @@ fn a_caller_that_goes_away_cancels_its_run() {
     let (node, user) = gates(&[]);
     let token = NewToken { name: "test".to_owned(), expires_in: 600 };
     let token = user.runtime.block_on(user.client.new_token(&token)).expect("a token").token;
-    let key = napt::identity::CredentialStore::new(&node.sandbox.home().join("napt").join("config"))
+    let key = napt::identity::CredentialStore::new(node.sandbox.home().join("napt").join("config"))
         .key_or_create()
         .expect("a key");
     let consumer = key.public().user_id();
@@ -286,7 +288,13 @@ fn events_are_numbered_and_can_be_read_from_anywhere() {
     assert_eq!(user.line(&run.id, "waiting"), "");
     let logs = node.napt(&["logs", &run.id]).expect(0);
     assert_eq!(logs.stdout, "waiting\n");
-    let mut follow = node.sandbox.command(&["logs", "-f", &run.id]).stdout(Stdio::piped()).spawn().expect("napt");
+    let mut follow = node
+        .sandbox
+        .command(&["logs", "-f", &run.id])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("napt");
     let mut lines = BufReader::new(follow.stdout.take().expect("a pipe")).lines();
     assert_eq!(lines.next().expect("a line").expect("text"), "waiting");
     open(&gate(&node));
@@ -403,7 +411,8 @@ def run(module_run):
     return {"seen": seen, "own": own}
 "#;
     node.deploy(&Python::new("agent:state", run));
-    let own = ["HOME", "TMPDIR", "PRIVATE_KEY", "PRIVATE_KEY_FULL_PATH", "NAPT_RUN_ID", "NAPT_RUN_TOKEN", "NAPT_NODE_URL"];
+    let own =
+        ["HOME", "TMPDIR", "PRIVATE_KEY", "PRIVATE_KEY_FULL_PATH", "NAPT_RUN_ID", "NAPT_RUN_TOKEN", "NAPT_NODE_URL"];
     let runs: Vec<Value> = (0..4)
         .map(|_| {
             let run = user.run("agent:state", json!({ "own": own }));
@@ -427,4 +436,19 @@ def run(module_run):
     for (name, values) in values {
         assert_eq!(values.len(), runs.len(), "`{name}` is the same in two runs");
     }
+}
+
+#[test]
+fn a_waiting_run_keeps_the_revision_that_it_was_accepted_for() {
+    let (mut node, user) = gates(&["--max-runs", "1"]);
+    let version = |text: &str| format!("def run(module_run):\n    return '{text}'\n");
+    node.deploy(&Python::new("agent:revised", &version("first")));
+    let running = user.start("agent:gate", json!({ "gate": gate(&node) }));
+    user.line(&running.id, "waiting");
+    let waiting = user.start("agent:revised", json!({}));
+    node.deploy(&Python::new("agent:revised", &version("second")));
+    node.kill();
+    node.restart();
+    assert_eq!(user.ended(&waiting.id).result.as_deref(), Some("first"));
+    assert_eq!(user.run("agent:revised", json!({})).result.as_deref(), Some("second"));
 }

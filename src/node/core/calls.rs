@@ -6,13 +6,12 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
-use tokio_util::sync::DropGuard;
 
 use super::{
     Core, NodeError, Target,
     access::Caller,
     peers::Peer,
-    runs::{ActiveRun, NewRun, Origin},
+    runs::{ActiveRun, NewRun, Origin, Waiting},
 };
 use crate::{
     config::Deployment,
@@ -22,13 +21,6 @@ use crate::{
         SignedEnvelope,
     },
 };
-
-/// Cancels a run whose caller has gone before its end.
-#[derive(Debug)]
-pub(in crate::node) struct Waiting {
-    pub(in crate::node) run: Arc<ActiveRun>,
-    _guard: DropGuard,
-}
 
 /// Which module a run input is for.
 fn module_of(module_type: ModuleType, deployment: &Deployment) -> Result<ModuleId, NodeError> {
@@ -61,15 +53,17 @@ impl Core {
             origin,
         })
         .await
+        .map(Waiting::detach)
     }
 
-    /// A run asked for by one of Naptha's doors on this very node.
-    pub(in crate::node) async fn run_naptha(
+    /// A run asked for by one of Naptha's doors on this very node, held until its end: it is cancelled when the caller
+    /// drops it.
+    async fn call_local(
         self: &Arc<Self>,
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
-    ) -> Result<Arc<ActiveRun>, NodeError> {
+    ) -> Result<Waiting, NodeError> {
         let origin = self.origin(caller)?;
         let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
         if origin.is_none() {
@@ -88,15 +82,14 @@ impl Core {
         .await
     }
 
-    /// The same, held until its end: the run is cancelled when the caller drops it.
-    pub(in crate::node) async fn call_local(
+    /// The same for a caller that does not wait.
+    pub(in crate::node) async fn run_naptha(
         self: &Arc<Self>,
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
-    ) -> Result<Waiting, NodeError> {
-        let run = self.run_naptha(caller, module_type, input).await?;
-        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+    ) -> Result<Arc<ActiveRun>, NodeError> {
+        self.call_local(caller, module_type, input).await.map(Waiting::detach)
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.
@@ -226,17 +219,15 @@ impl Core {
         input: RunInput,
     ) -> Result<Waiting, NodeError> {
         self.remember(&envelope.consumer).await?;
-        let run = self
-            .submit(NewRun {
-                module: module_of(module_type, &input.deployment)?,
-                inputs: input.inputs,
-                consumer: envelope.consumer,
-                signature: input.signature.unwrap_or_default(),
-                given: Some(input.deployment),
-                origin: Some(Origin::Forwarded { root: envelope.root, parent: envelope.parent }),
-            })
-            .await?;
-        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+        self.submit(NewRun {
+            module: module_of(module_type, &input.deployment)?,
+            inputs: input.inputs,
+            consumer: envelope.consumer,
+            signature: input.signature.unwrap_or_default(),
+            given: Some(input.deployment),
+            origin: Some(Origin::Forwarded { root: envelope.root, parent: envelope.parent }),
+        })
+        .await
     }
 
     async fn forward_run(

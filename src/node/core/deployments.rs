@@ -95,10 +95,8 @@ impl Core {
             deployment,
         };
         let live = self.live(&view.name).await?;
-        if let Some(live) = live {
-            if live.owner != owner {
-                return Err(NodeError::Forbidden(format!("the deployment `{}` is another user's", view.name)));
-            }
+        if live.is_some_and(|live| live.owner != owner) {
+            return Err(NodeError::Forbidden(format!("the deployment `{}` is another user's", view.name)));
         }
         self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
     }

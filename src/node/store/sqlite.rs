@@ -177,6 +177,15 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn revision(&self, name: &str, number: u64) -> Result<Option<DeploymentView>, StoreError> {
+        let row = sqlx::query("SELECT view FROM revisions WHERE name = $1 AND revision = $2")
+            .bind(name)
+            .bind(i64::try_from(number)?)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).transpose()
+    }
+
     async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError> {
         let rows = sqlx::query("SELECT view, max(revision) FROM revisions GROUP BY name ORDER BY max(created) DESC")
             .fetch_all(&self.readers)
@@ -192,7 +201,8 @@ impl Store for SqliteStore {
                 Box::pin(async move {
                     sqlx::query(
                         "INSERT INTO runs (id, parent, root, module, version, consumer, status, created, inputs, \
-                         deployment, signature) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                         deployment, signature, revision_of, revision) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                     )
                     .bind(run.view.id)
                     .bind(run.view.parent)
@@ -205,6 +215,8 @@ impl Store for SqliteStore {
                     .bind(inputs)
                     .bind(deployment)
                     .bind(run.signature)
+                    .bind(run.revision.0)
+                    .bind(i64::try_from(run.revision.1)?)
                     .execute(db)
                     .await?;
                     Ok(())
@@ -271,7 +283,8 @@ impl Store for SqliteStore {
         view.inputs = serde_json::from_str(&row.get::<String, _>("inputs"))?;
         view.result = row.get("result");
         let deployment = serde_json::from_str(&row.get::<String, _>("deployment"))?;
-        Ok(Some(StoredRun { view, deployment, signature: row.get("signature") }))
+        let revision = (row.get("revision_of"), u64::try_from(row.get::<i64, _>("revision"))?);
+        Ok(Some(StoredRun { view, deployment, revision, signature: row.get("signature") }))
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, StoreError> {
