@@ -56,22 +56,24 @@ async fn insert_events(
     run: &str,
     events: Vec<(Timestamp, EventPayload)>,
 ) -> Result<u64, StoreError> {
-    let mut seq: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
+    let last: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
         .bind(run)
         .fetch_one(&mut *db)
         .await?
         .get(0);
-    for (time, payload) in events {
-        seq += 1;
-        sqlx::query("INSERT INTO events (run, seq, time, payload) VALUES ($1, $2, $3, $4)")
-            .bind(run)
-            .bind(seq)
-            .bind(time.as_microsecond())
-            .bind(serde_json::to_string(&payload)?)
-            .execute(&mut *db)
-            .await?;
-    }
-    Ok(u64::try_from(seq)?)
+    let rows: Result<Vec<(i64, String)>, serde_json::Error> =
+        events.iter().map(|(time, payload)| Ok((time.as_microsecond(), serde_json::to_string(payload)?))).collect();
+    // One statement for all: a module may print very many lines.
+    let inserted = sqlx::query(
+        "INSERT INTO events (run, seq, time, payload) \
+         SELECT $1, $2 + key + 1, value ->> 0, value ->> 1 FROM json_each($3)",
+    )
+    .bind(run)
+    .bind(last)
+    .bind(serde_json::to_string(&rows?)?)
+    .execute(db)
+    .await?;
+    Ok(u64::try_from(last)? + inserted.rows_affected())
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
