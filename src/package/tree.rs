@@ -32,6 +32,8 @@ const LEFT_OUT_FOLDERS: &[&str] = &[
 /// Files that are never source. `.git` is a file in a linked work tree.
 const LEFT_OUT_FILES: &[&str] = &[".git", ".DS_Store", "Thumbs.db", "napt.lock"];
 const LEFT_OUT_SUFFIXES: &[&str] = &[".pyc", ".pyo", ARCHIVE_SUFFIX];
+/// A lock file that another napt is writing.
+const LEFT_OUT_PREFIX: &str = ".napt.lock.";
 /// How tools mark a folder that they can make again (<https://bford.info/cachedir/>).
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// Without these a module cannot be read or built, so no pattern leaves them out.
@@ -122,7 +124,9 @@ impl Walk {
 
 fn is_left_out_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    LEFT_OUT_FILES.contains(&name) || LEFT_OUT_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+    LEFT_OUT_FILES.contains(&name)
+        || LEFT_OUT_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+        || name.starts_with(LEFT_OUT_PREFIX)
 }
 
 /// Whether git would not see the file: the nearest rule decides.

@@ -6,6 +6,7 @@ pub mod faults;
 pub mod http;
 pub mod modules;
 pub mod node;
+pub mod processes;
 pub mod python;
 pub mod registry;
 

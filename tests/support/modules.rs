@@ -56,3 +56,71 @@ pub fn archive(folder: &Path, id: &str, version: &str, content: &str) -> (PathBu
     std::fs::copy(&packed.path, &path).expect("a copy");
     (path, packed.sha256)
 }
+
+/// Takes all inputs as they are.
+pub const ANY_INPUTS: &str = "\
+class InputSchema:
+    def __init__(self, **inputs):
+        self.inputs = inputs
+
+    def model_dump(self):
+        return self.inputs
+";
+
+/// For a module without the SDK: `call(module, inputs)` runs another one and gives its record.
+pub const CALL: &str = r#"
+import base64, json, os, urllib.request
+
+URL = "http://127.0.0.1:" + os.environ["NAPT_NODE_URL"].rpartition(":")[2]
+CREDENTIAL = "Basic " + base64.b64encode(os.environ["NAPT_RUN_TOKEN"].encode()).decode()
+
+def ask(path, body=None):
+    headers = {"Authorization": CREDENTIAL, "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(URL + path, data, headers)) as answer:
+        return answer.read()
+
+def call(module, inputs):
+    run = json.loads(ask("/v1/runs", {"module": module, "inputs": inputs}))["id"]
+    ask(f"/v1/runs/{run}/events?follow=true")
+    return json.loads(ask(f"/v1/runs/{run}"))
+"#;
+
+/// A Python module that needs nothing.
+pub struct Python<'a> {
+    pub id: &'a str,
+    pub version: &'a str,
+    /// `run.py`.
+    pub run: &'a str,
+    /// `schemas.py`.
+    pub schemas: &'a str,
+    /// More of `napt.toml`, after `[module]`.
+    pub more: &'a str,
+    /// Requirements in `pyproject.toml`.
+    pub requirements: &'a [&'a str],
+}
+
+impl<'a> Python<'a> {
+    pub fn new(id: &'a str, run: &'a str) -> Self {
+        Python { id, version: "0.1.0", run, schemas: ANY_INPUTS, more: "", requirements: &[] }
+    }
+
+    /// Writes it to a folder below the work folder, named as the module.
+    pub fn write(&self, sandbox: &Sandbox) {
+        let (module_type, name) = self.id.split_once(':').expect("type:name");
+        let manifest = format!(
+            "[module]\ntype = \"{module_type}\"\nname = \"{name}\"\nversion = \"{}\"\n\
+             description = \"A module for tests\"\n{}",
+            self.version, self.more
+        );
+        let pyproject = format!(
+            "[project]\nname = \"{name}\"\nversion = \"{}\"\nrequires-python = \">=3.10\"\ndependencies = {:?}\n",
+            self.version, self.requirements
+        );
+        sandbox.write(format!("{name}/napt.toml"), manifest);
+        sandbox.write(format!("{name}/pyproject.toml"), pyproject);
+        sandbox.write(format!("{name}/{name}/__init__.py"), "");
+        sandbox.write(format!("{name}/{name}/run.py"), self.run);
+        sandbox.write(format!("{name}/{name}/schemas.py"), self.schemas);
+    }
+}

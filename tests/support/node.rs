@@ -2,18 +2,20 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
+use futures_util::StreamExt;
 use napt::{
-    client::NodeClient,
+    client::{ClientError, NodeClient},
     identity::{CredentialStore, SecretKey},
-    wire::NewToken,
+    wire::{EventPayload, NewToken, RunEvent, RunRequest, RunView},
 };
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::{Ran, Sandbox};
+use super::{Ran, Sandbox, modules::Python};
 
 /// A node of its own sandbox. It is killed when dropped.
 pub struct TestNode {
@@ -79,7 +81,7 @@ impl TestNode {
         second.set("NAPT_CACHE_DIR", &cache());
         let later = free_address();
         let first = Self::start_in(first, &["--peer", &format!("http://{later}")]);
-        let flags = ["--peer", &first.url, "--user", &first.user()];
+        let flags = ["--peer", &first.url, "--user", &first.operator()];
         let second = Self::start_at(second, &later, &flags);
         (first, second)
     }
@@ -91,7 +93,7 @@ impl TestNode {
     }
 
     /// The operator: `user:` and a public key.
-    pub fn user(&self) -> String {
+    pub fn operator(&self) -> String {
         self.key().public().user_id()
     }
 
@@ -100,18 +102,16 @@ impl TestNode {
         CredentialStore::new(self.data()).key_or_create().expect("the key that the node has made")
     }
 
-    /// Where the node keeps everything.
-    pub fn data(&self) -> std::path::PathBuf {
-        self.sandbox.home().join("napt").join("data").join("node")
-    }
-
     /// A token of the operator's.
     pub fn token(&self, seconds: u64) -> String {
-        let url = self.url.parse().expect("a URL");
-        let client = NodeClient::new(url, reqwest::Client::new(), self.key());
         let wanted = NewToken { name: "test".to_owned(), expires_in: seconds };
-        let made = Runtime::new().expect("a runtime").block_on(client.new_token(&wanted));
-        made.expect("a token").token
+        let user = self.user();
+        user.runtime.block_on(user.client.new_token(&wanted)).expect("a token").token
+    }
+
+    /// What the node has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.sandbox.home().join("node.log")).expect("a log")
     }
 
     /// `127.0.0.1:PORT`.
@@ -124,9 +124,28 @@ impl TestNode {
         self.sandbox.napt(arguments)
     }
 
-    /// What the node has logged.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.sandbox.home().join("node.log")).expect("a log")
+    /// Writes a module and deploys it.
+    #[track_caller]
+    pub fn deploy(&self, module: &Python<'_>) -> Ran {
+        module.write(&self.sandbox);
+        let (_, name) = module.id.split_once(':').expect("type:name");
+        self.napt(&["deploy", name]).expect(0)
+    }
+
+    /// Its operator as a client.
+    pub fn user(&self) -> User {
+        let client = NodeClient::new(self.url.parse().expect("a URL"), reqwest::Client::new(), self.key());
+        User { runtime: Runtime::new().expect("a runtime"), client }
+    }
+
+    /// Where it keeps everything.
+    pub fn data(&self) -> PathBuf {
+        self.sandbox.home().join("napt").join("data").join("node")
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// `kill -9`.
@@ -148,5 +167,88 @@ impl Drop for TestNode {
         // It may have been killed by the test.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A client of a node whose calls wait.
+pub struct User {
+    pub runtime: Runtime,
+    pub client: NodeClient,
+}
+
+impl User {
+    /// Starts a run.
+    #[track_caller]
+    pub fn start(&self, module: &str, inputs: Value) -> RunView {
+        self.try_start(module, inputs).expect("accepted")
+    }
+
+    pub fn try_start(&self, module: &str, inputs: Value) -> Result<RunView, ClientError> {
+        let request = RunRequest { module: module.parse().expect("an id"), inputs, deployment: None };
+        self.runtime.block_on(self.client.run(&request))
+    }
+
+    /// Waits for a run's end.
+    #[track_caller]
+    pub fn ended(&self, id: &str) -> RunView {
+        self.events(id, 0, true);
+        self.view(id)
+    }
+
+    #[track_caller]
+    pub fn view(&self, id: &str) -> RunView {
+        self.runtime.block_on(self.client.run_view(id)).expect("a run")
+    }
+
+    /// Runs a module to its end.
+    #[track_caller]
+    pub fn run(&self, module: &str, inputs: Value) -> RunView {
+        let run = self.start(module, inputs);
+        self.ended(&run.id)
+    }
+
+    #[track_caller]
+    pub fn tree(&self, root: &str) -> Vec<RunView> {
+        self.runtime.block_on(self.client.tree(root)).expect("a tree")
+    }
+
+    #[track_caller]
+    pub fn cancel(&self, id: &str) {
+        self.runtime.block_on(self.client.cancel(id)).expect("asked");
+    }
+
+    /// A run's events after a number.
+    #[track_caller]
+    pub fn events(&self, id: &str, after: u64, follow: bool) -> Vec<RunEvent> {
+        self.runtime.block_on(async {
+            let events = self.client.events(id, after, follow).await.expect("events");
+            events.map(|event| event.expect("an event")).collect().await
+        })
+    }
+
+    /// Waits for the first line that starts with a word, and gives the rest of it.
+    #[track_caller]
+    pub fn line(&self, id: &str, word: &str) -> String {
+        self.runtime.block_on(async {
+            let mut events = Box::pin(self.client.events(id, 0, true).await.expect("events"));
+            while let Some(event) = events.next().await {
+                if let EventPayload::Line { text, .. } = event.expect("an event").payload
+                    && let Some(rest) = text.strip_prefix(word)
+                {
+                    return rest.trim().to_owned();
+                }
+            }
+            panic!("the run ended without the line `{word}`")
+        })
+    }
+
+    /// All that a run has printed.
+    #[track_caller]
+    pub fn log(&self, id: &str) -> String {
+        let lines = self.events(id, 0, false).into_iter().filter_map(|event| match event.payload {
+            EventPayload::Line { text, .. } => Some(text),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }

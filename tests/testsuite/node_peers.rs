@@ -126,7 +126,7 @@ fn a_scaffolded_orchestrator_spans_two_nodes() {
     assert_eq!((count(&there, "agent:debate_agent"), count(&there, "kb:debate_kb"), there.len()), (5, 12, 17));
     for run in here.iter().filter(|run| run["id"] != root["id"]).chain(&there) {
         assert_eq!((&run["parent"], &run["root"]), (&root["id"], &root["id"]), "{run}");
-        assert_eq!((&run["consumer"], &run["status"]), (&json!(first.user()), &json!("completed")), "{run}");
+        assert_eq!((&run["consumer"], &run["status"]), (&json!(first.operator()), &json!("completed")), "{run}");
     }
     // The caller's own log names every call, whichever node it went to.
     let log = first.napt(&["logs", root["id"].as_str().expect("an id")]).expect(0);
@@ -230,7 +230,7 @@ fn an_envelope_is_good_once_for_one_call_of_a_peer() {
     let path = format!("/v1/forward/archives/{}", "0".repeat(64));
     let own = second.node_key().public().node_id();
     let now = jiff::Timestamp::now().as_second();
-    let user = first.user();
+    let user = first.operator();
     let sign = |key: &SecretKey, to: &str, path: &str, body: &str, now: i64| {
         Envelope::sign(key, to, path, body.as_bytes(), &user, "", "", now)
     };
@@ -239,7 +239,7 @@ fn an_envelope_is_good_once_for_one_call_of_a_peer() {
     assert_eq!(ask(&second, &good, &path, "").status, 404);
     assert_eq!(ask(&second, &good, &path, "").status, 401, "sent before");
     let mut altered = sign(&key, &own, &path, "", now);
-    altered.claims = altered.claims.replace(&user, &second.user());
+    altered.claims = altered.claims.replace(&user, &second.operator());
     for (what, envelope, status) in [
         ("altered", altered, 401),
         ("expired", sign(&key, &own, &path, "", now - 100), 401),

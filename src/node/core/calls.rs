@@ -5,13 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
-use tokio_util::sync::DropGuard;
 
 use super::{
     Core, NodeError, Target,
     access::Caller,
     peers::{Lines, Peer},
-    runs::{ActiveRun, NewRun, Origin},
+    runs::{ActiveRun, NewRun, Origin, Waiting},
 };
 use crate::{
     config::Deployment,
@@ -24,20 +23,6 @@ use crate::{
 
 /// The longest line of a peer that deploys: a whole deployment.
 const MAX_DEPLOY_LINE: u64 = 16 << 20;
-
-/// Cancels a run whose caller has gone before its end.
-#[derive(Debug)]
-pub(in crate::node) struct Waiting {
-    run: Arc<ActiveRun>,
-    _guard: DropGuard,
-}
-
-impl Waiting {
-    /// By method only: a closure that named the field would capture it alone, and drop the guard at once.
-    pub(in crate::node) fn run(&self) -> &ActiveRun {
-        &self.run
-    }
-}
 
 /// What a node says about a call beside its inputs; signed, as a part of the path.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -79,15 +64,17 @@ impl Core {
             origin,
         })
         .await
+        .map(Waiting::detach)
     }
 
-    /// A run asked for by one of Naptha's doors on this very node.
-    pub(in crate::node) async fn run_naptha(
+    /// A run asked for by one of Naptha's doors on this very node, held until its end: it is cancelled when the caller
+    /// drops it.
+    async fn call_local(
         self: &Arc<Self>,
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
-    ) -> Result<Arc<ActiveRun>, NodeError> {
+    ) -> Result<Waiting, NodeError> {
         let origin = self.origin(caller)?;
         let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
         if origin.is_none() {
@@ -106,15 +93,14 @@ impl Core {
         .await
     }
 
-    /// The same, held until its end: the run is cancelled when the caller drops it.
-    pub(in crate::node) async fn call_local(
+    /// The same for a caller that does not wait.
+    pub(in crate::node) async fn run_naptha(
         self: &Arc<Self>,
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
-    ) -> Result<Waiting, NodeError> {
-        let run = self.run_naptha(caller, module_type, input).await?;
-        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+    ) -> Result<Arc<ActiveRun>, NodeError> {
+        self.call_local(caller, module_type, input).await.map(Waiting::detach)
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.
@@ -248,22 +234,20 @@ impl Core {
         input: RunInput,
     ) -> Result<Waiting, NodeError> {
         self.remember(&envelope.consumer).await?;
-        let run = self
-            .submit(NewRun {
-                module: module_of(module_type, &input.deployment)?,
-                inputs: input.inputs,
-                consumer: envelope.consumer,
-                signature: input.signature.unwrap_or_default(),
-                given: Some(input.deployment),
-                origin: Some(Origin::Forwarded {
-                    root: envelope.root,
-                    parent: envelope.parent,
-                    sha256: query.sha256,
-                    depth: query.depth,
-                }),
-            })
-            .await?;
-        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+        self.submit(NewRun {
+            module: module_of(module_type, &input.deployment)?,
+            inputs: input.inputs,
+            consumer: envelope.consumer,
+            signature: input.signature.unwrap_or_default(),
+            given: Some(input.deployment),
+            origin: Some(Origin::Forwarded {
+                root: envelope.root,
+                parent: envelope.parent,
+                sha256: query.sha256,
+                depth: query.depth,
+            }),
+        })
+        .await
     }
 
     async fn forward_run(

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, Stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::{
@@ -72,6 +72,26 @@ impl ActiveRun {
     }
 }
 
+/// A run that is cancelled when whoever waits for it goes away before its end.
+#[derive(Debug)]
+pub(in crate::node) struct Waiting {
+    run: Arc<ActiveRun>,
+    guard: DropGuard,
+}
+
+impl Waiting {
+    /// By method only: a closure that named the field would capture it alone, and drop the guard at once.
+    pub(in crate::node) fn run(&self) -> &ActiveRun {
+        &self.run
+    }
+
+    /// Lets the run go on by itself.
+    pub(super) fn detach(self) -> Arc<ActiveRun> {
+        self.guard.disarm();
+        self.run
+    }
+}
+
 /// Where a run comes from, other than from a user.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
@@ -126,7 +146,7 @@ impl Core {
     }
 
     /// Accepts a run: once this returns, it is durable. Roots wait for their turn, children start at once.
-    pub(super) async fn submit(self: &Arc<Self>, new: NewRun) -> Result<Arc<ActiveRun>, NodeError> {
+    pub(super) async fn submit(self: &Arc<Self>, new: NewRun) -> Result<Waiting, NodeError> {
         if !(new.inputs.is_object() || new.inputs.is_null()) {
             return Err(NodeError::Invalid("`inputs` must be a JSON object".to_owned()));
         }
@@ -177,7 +197,10 @@ impl Core {
             finished: None,
         };
         let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
-        let stored = StoredRun { view, deployment, signature: new.signature };
+        let revision = (modules.name.clone(), modules.revision);
+        let stored = StoredRun { view, deployment, revision, signature: new.signature };
+        let cancel = parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token());
+        let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
             id,
             secret: random_hex(16),
@@ -185,7 +208,7 @@ impl Core {
             root,
             depth,
             modules,
-            cancel: parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token()),
+            cancel,
             claimed: AtomicBool::new(false),
             progress: watch::Sender::new((0, false)),
         };
@@ -193,7 +216,8 @@ impl Core {
         let core = self.clone();
         // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
         let accepted = tokio::spawn(async move { core.accept(stored, run, parent, queued).await });
-        accepted.await.map_err(NodeError::internal("accept the run"))?
+        let run = accepted.await.map_err(NodeError::internal("accept the run"))??;
+        Ok(Waiting { run, guard })
     }
 
     async fn accept(
@@ -319,7 +343,10 @@ impl Core {
             return Ok(Ended::Cancelled);
         }
         let stored = self.stored_run(&run.id).await?;
-        let modules = self.modules_of(&run.modules).await?;
+        let modules = tokio::select! {
+            modules = self.modules_of(&run.modules) => modules?,
+            () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
+        };
         let installed = modules
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
@@ -482,7 +509,11 @@ impl Core {
         for (id, status, parent) in unfinished {
             let stored = self.stored_run(&id).await?;
             let waits = status == RunStatus::Pending && parent.is_none();
-            let modules = if waits { self.deployed(&stored.view.module).await.ok() } else { None };
+            let (name, revision) = &stored.revision;
+            let modules = match waits {
+                true => self.store.revision(name, *revision).await.map_err(NodeError::internal("read a deployment"))?,
+                false => None,
+            };
             let run = ActiveRun {
                 id: id.clone(),
                 secret: random_hex(16),

@@ -1,10 +1,11 @@
 //! What a request carries: who sends it, and its body.
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes},
     extract::{FromRequest, Request},
     http::{header, request::Parts},
 };
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::{MAX_BODY, Refusal, forward::Forwarded};
@@ -16,6 +17,9 @@ use crate::node::{
 /// Marks the routes that peers may use for their modules' users.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FromPeer;
+
+/// How much of a request that is too large is read before its client is cut off.
+const MAX_IGNORED: usize = 4 * MAX_BODY;
 
 /// A request whose sender has been judged, with its body.
 #[derive(Debug)]
@@ -69,11 +73,28 @@ pub(super) fn authorization(parts: &Parts) -> Option<&str> {
     parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""))
 }
 
-/// Reads a body up to the limit.
+/// Reads a body up to the limit. What is beyond is read and thrown away, since a client that cannot send its request to
+/// the end does not see the answer.
 pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
-    to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|_| NodeError::TooLarge(format!("the request is incomplete, or larger than {} MiB", MAX_BODY >> 20)))
+    let mut kept = Vec::new();
+    let mut size = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| NodeError::Invalid("the request is incomplete".to_owned()))?;
+        size += chunk.len();
+        if size <= MAX_BODY {
+            kept.extend_from_slice(&chunk);
+        } else {
+            kept = Vec::new();
+        }
+        if size > MAX_IGNORED {
+            break;
+        }
+    }
+    if size > MAX_BODY {
+        return Err(NodeError::TooLarge(format!("the request is larger than {} MiB", MAX_BODY >> 20)));
+    }
+    Ok(kept.into())
 }
 
 /// Judges the sender of a request without a body (a WebSocket's opening).

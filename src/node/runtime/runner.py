@@ -36,12 +36,15 @@ MAX_FRAME = 256 * 1024 * 1024
 # Characters of a message that says why a run failed.
 MAX_MESSAGE = 8192
 
+# Characters of a traceback in its log.
+MAX_TRACEBACK = 64 * 1024
+
 # Bytes that are kept for the end of a run that runs out of memory.
 RESERVE = 1 << 20
 
 
 def send(sock, message):
-    body = json.dumps(message).encode()
+    body = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
     sock.sendall(struct.pack(">I", len(body)) + body)
 
 
@@ -414,7 +417,10 @@ def outcome(run):
 def log_exception():
     """The traceback into the run's log, whatever the module has done to `sys.stderr`."""
     try:
-        os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        text = traceback.format_exc()
+        if len(text) > MAX_TRACEBACK:
+            text = text[:MAX_TRACEBACK] + "…\n"
+        os.write(2, text.encode("utf-8", "backslashreplace"))
     except (OSError, MemoryError):
         pass
 
@@ -462,7 +468,7 @@ def execute(run):
             return result
         return json.dumps(result, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise Refused("result", f"the module returned what is not JSON: {error}") from error
+        raise Refused("result", f"the module returned what is neither text nor JSON: {error}") from error
 
 
 def validated(schemas, inputs):

@@ -22,6 +22,8 @@ pub(in crate::node) struct StoredRun {
     pub view: RunView,
     /// The resolved deployment, nodes by target, without credentials.
     pub deployment: Value,
+    /// The revision that it was accepted for: name and number.
+    pub revision: (String, u64),
     /// The consumer's signature as it came, for Naptha's clients.
     pub signature: String,
 }
@@ -55,6 +57,8 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
 
     /// Makes this the deployment's live revision and numbers it. A live one that is the same stays, and is given back.
     async fn put_revision(&self, deployment: DeploymentView) -> Result<DeploymentView, StoreError>;
+    /// One revision, live or not.
+    async fn revision(&self, name: &str, number: u64) -> Result<Option<DeploymentView>, StoreError>;
     /// The live revisions of all deployments, newest first.
     async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError>;
 

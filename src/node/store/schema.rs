@@ -11,7 +11,8 @@ CREATE TABLE revisions (
 CREATE TABLE runs (
     id TEXT PRIMARY KEY, parent TEXT, root TEXT NOT NULL, module TEXT NOT NULL, version TEXT,
     consumer TEXT NOT NULL, status TEXT NOT NULL, created INTEGER NOT NULL, started INTEGER, finished INTEGER,
-    error TEXT, inputs TEXT NOT NULL, result TEXT, deployment TEXT NOT NULL, signature TEXT NOT NULL
+    error TEXT, inputs TEXT NOT NULL, result TEXT, deployment TEXT NOT NULL, signature TEXT NOT NULL,
+    revision_of TEXT NOT NULL, revision INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX runs_by_consumer ON runs (consumer, id);
 CREATE INDEX runs_by_root ON runs (root, id);

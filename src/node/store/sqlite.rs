@@ -56,22 +56,24 @@ async fn insert_events(
     run: &str,
     events: Vec<(Timestamp, EventPayload)>,
 ) -> Result<u64, StoreError> {
-    let mut seq: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
+    let last: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
         .bind(run)
         .fetch_one(&mut *db)
         .await?
         .get(0);
-    for (time, payload) in events {
-        seq += 1;
-        sqlx::query("INSERT INTO events (run, seq, time, payload) VALUES ($1, $2, $3, $4)")
-            .bind(run)
-            .bind(seq)
-            .bind(time.as_microsecond())
-            .bind(serde_json::to_string(&payload)?)
-            .execute(&mut *db)
-            .await?;
-    }
-    Ok(u64::try_from(seq)?)
+    let rows: Result<Vec<(i64, String)>, serde_json::Error> =
+        events.iter().map(|(time, payload)| Ok((time.as_microsecond(), serde_json::to_string(payload)?))).collect();
+    // One statement for all: a module may print very many lines.
+    let inserted = sqlx::query(
+        "INSERT INTO events (run, seq, time, payload) \
+         SELECT $1, $2 + key + 1, value ->> 0, value ->> 1 FROM json_each($3)",
+    )
+    .bind(run)
+    .bind(last)
+    .bind(serde_json::to_string(&rows?)?)
+    .execute(db)
+    .await?;
+    Ok(u64::try_from(last)? + inserted.rows_affected())
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
@@ -177,6 +179,15 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn revision(&self, name: &str, number: u64) -> Result<Option<DeploymentView>, StoreError> {
+        let row = sqlx::query("SELECT view FROM revisions WHERE name = $1 AND revision = $2")
+            .bind(name)
+            .bind(i64::try_from(number)?)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).transpose()
+    }
+
     async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError> {
         let rows = sqlx::query("SELECT view, max(revision) FROM revisions GROUP BY name ORDER BY max(created) DESC")
             .fetch_all(&self.readers)
@@ -192,7 +203,8 @@ impl Store for SqliteStore {
                 Box::pin(async move {
                     sqlx::query(
                         "INSERT INTO runs (id, parent, root, module, version, consumer, status, created, inputs, \
-                         deployment, signature) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                         deployment, signature, revision_of, revision) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                     )
                     .bind(run.view.id)
                     .bind(run.view.parent)
@@ -205,6 +217,8 @@ impl Store for SqliteStore {
                     .bind(inputs)
                     .bind(deployment)
                     .bind(run.signature)
+                    .bind(run.revision.0)
+                    .bind(i64::try_from(run.revision.1)?)
                     .execute(db)
                     .await?;
                     Ok(())
@@ -271,7 +285,8 @@ impl Store for SqliteStore {
         view.inputs = serde_json::from_str(&row.get::<String, _>("inputs"))?;
         view.result = row.get("result");
         let deployment = serde_json::from_str(&row.get::<String, _>("deployment"))?;
-        Ok(Some(StoredRun { view, deployment, signature: row.get("signature") }))
+        let revision = (row.get("revision_of"), u64::try_from(row.get::<i64, _>("revision"))?);
+        Ok(Some(StoredRun { view, deployment, revision, signature: row.get("signature") }))
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, StoreError> {
