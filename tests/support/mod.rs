@@ -5,6 +5,7 @@ pub mod faults;
 pub mod http;
 pub mod modules;
 pub mod node;
+pub mod provider;
 pub mod python;
 pub mod registry;
 

@@ -11,6 +11,7 @@ mod cli;
 mod login;
 mod new;
 mod node;
+mod node_boundary;
 mod node_doors;
 mod node_peers;
 mod package;
