@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import urllib.request
 
 import websockets
 
@@ -20,6 +21,12 @@ async def ask(message, kind="agent/run"):
     async with websockets.connect(f"{url}/ws/{kind}/1", max_size=None) as socket:
         await socket.send(message if isinstance(message, str) else json.dumps(message))
         return json.loads(await socket.recv())
+
+
+def is_processing():
+    token, host = sys.argv[1].removeprefix("http://").split(":x@")
+    request = urllib.request.Request(f"http://{host}/v1/runs", headers={"Authorization": f"Bearer {token}"})
+    return json.load(urllib.request.urlopen(request))[0]["status"] == "processing"
 
 
 async def main():
@@ -53,10 +60,13 @@ async def main():
     found["check"] = await ask({"public_key": consumer.removeprefix("user:")}, "user/check")
     found["register"] = await ask({"public_key": consumer.removeprefix("user:")}, "user/register")
 
-    # A caller that leaves.
-    async with websockets.connect(f"{url}/ws/agent/run/1") as socket:
-        await socket.send(json.dumps(call({"seconds": 600})))
-        await (await socket.ping())
+    # Callers that leave, at whatever moment; the last one while its run goes on.
+    for last in [False] * 20 + [True]:
+        async with websockets.connect(f"{url}/ws/agent/run/1") as socket:
+            await socket.send(json.dumps(call({"seconds": 600})))
+            await (await socket.ping())
+            while last and not await asyncio.to_thread(is_processing):
+                await asyncio.sleep(0.05)
 
 
 asyncio.run(main())

@@ -29,10 +29,16 @@ const MAX_DEPLOY_LINE: u64 = 16 << 20;
 #[derive(Debug)]
 pub(in crate::node) struct Waiting {
     run: Arc<ActiveRun>,
-    _guard: DropGuard,
+    guard: DropGuard,
 }
 
 impl Waiting {
+    /// The run goes on by itself.
+    fn release(self) -> Arc<ActiveRun> {
+        self.guard.disarm();
+        self.run
+    }
+
     /// By method only: a closure that named the field would capture it alone, and drop the guard at once.
     pub(in crate::node) fn run(&self) -> &ActiveRun {
         &self.run
@@ -70,15 +76,25 @@ impl Core {
         let origin = self.origin(caller)?;
         let consumer = caller.consumer(None)?;
         self.remember(&consumer).await?;
-        self.submit(NewRun {
+        let new = NewRun {
             module: request.module,
             inputs: request.inputs,
             consumer,
             signature: String::new(),
             given: request.deployment,
             origin,
-        })
-        .await
+        };
+        Ok(self.accept(new).await?.release())
+    }
+
+    /// Accepts a run in a task of its own: a caller who leaves meanwhile cancels it, but does not leave it half made.
+    async fn accept(self: &Arc<Self>, new: NewRun) -> Result<Waiting, NodeError> {
+        let core = self.clone();
+        let accepted = tokio::spawn(async move {
+            let run = core.submit(new).await?;
+            Ok(Waiting { guard: run.cancel.clone().drop_guard(), run })
+        });
+        accepted.await.map_err(NodeError::internal("accept a run"))?
     }
 
     /// A run asked for by one of Naptha's doors on this very node.
@@ -88,6 +104,16 @@ impl Core {
         module_type: ModuleType,
         input: RunInput,
     ) -> Result<Arc<ActiveRun>, NodeError> {
+        Ok(self.call_local(caller, module_type, input).await?.release())
+    }
+
+    /// The same, held until its end: the run is cancelled when the caller drops it.
+    async fn call_local(
+        self: &Arc<Self>,
+        caller: &Caller,
+        module_type: ModuleType,
+        input: RunInput,
+    ) -> Result<Waiting, NodeError> {
         let origin = self.origin(caller)?;
         let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
         if origin.is_none() {
@@ -95,7 +121,7 @@ impl Core {
             self.check_consumer_signature(&consumer, input.signature.as_deref())?;
         }
         self.remember(&consumer).await?;
-        self.submit(NewRun {
+        self.accept(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
             consumer,
@@ -104,17 +130,6 @@ impl Core {
             origin,
         })
         .await
-    }
-
-    /// The same, held until its end: the run is cancelled when the caller drops it.
-    pub(in crate::node) async fn call_local(
-        self: &Arc<Self>,
-        caller: &Caller,
-        module_type: ModuleType,
-        input: RunInput,
-    ) -> Result<Waiting, NodeError> {
-        let run = self.run_naptha(caller, module_type, input).await?;
-        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.
@@ -248,22 +263,20 @@ impl Core {
         input: RunInput,
     ) -> Result<Waiting, NodeError> {
         self.remember(&envelope.consumer).await?;
-        let run = self
-            .submit(NewRun {
-                module: module_of(module_type, &input.deployment)?,
-                inputs: input.inputs,
-                consumer: envelope.consumer,
-                signature: input.signature.unwrap_or_default(),
-                given: Some(input.deployment),
-                origin: Some(Origin::Forwarded {
-                    root: envelope.root,
-                    parent: envelope.parent,
-                    sha256: query.sha256,
-                    depth: query.depth,
-                }),
-            })
-            .await?;
-        Ok(Waiting { _guard: run.cancel.clone().drop_guard(), run })
+        self.accept(NewRun {
+            module: module_of(module_type, &input.deployment)?,
+            inputs: input.inputs,
+            consumer: envelope.consumer,
+            signature: input.signature.unwrap_or_default(),
+            given: Some(input.deployment),
+            origin: Some(Origin::Forwarded {
+                root: envelope.root,
+                parent: envelope.parent,
+                sha256: query.sha256,
+                depth: query.depth,
+            }),
+        })
+        .await
     }
 
     async fn forward_run(
@@ -294,7 +307,7 @@ impl Core {
         let mut lines = Lines::new(response, self.options.caps.result.saturating_mul(4));
         loop {
             let line = tokio::select! {
-                line = lines.next() => line.map_err(|what| lost(what))?,
+                line = lines.next() => line.map_err(lost)?,
                 () = parent.cancel.cancelled() => return Err(lost("was told that the calling run has ended")),
             };
             let Some(line) = line else { return Err(lost("went away before the run ended")) };
@@ -351,7 +364,7 @@ impl Core {
         let response = self.peers.send(peer, Method::POST, path, &envelope, body).await?;
         let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
         let mut lines = Lines::new(response, MAX_DEPLOY_LINE);
-        while let Some(line) = lines.next().await.map_err(|what| lost(what))? {
+        while let Some(line) = lines.next().await.map_err(lost)? {
             match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
                 DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
                 DeployEvent::Ready { .. } => return Ok(()),
