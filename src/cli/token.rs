@@ -56,7 +56,7 @@ impl Args {
         context.shell.note(&format!("It is good until {}, and is not shown again.", made.expires));
         context.shell.note("Naptha's clients take it as NODE_URL=http://TOKEN@host:port");
         let data = json!({ "token": made.token, "name": made.name, "expires": made.expires, "url": url });
-        Ok(Output::new(made.token, data))
+        Ok(Output::new(made.token, data).revealed())
     }
 }
 

@@ -46,12 +46,19 @@ pub struct Output {
     pub human: String,
     /// The `data` of the JSON envelope.
     pub data: Value,
+    /// Whether it is a secret that was asked for, and so is shown as it is.
+    revealed: bool,
 }
 
 impl Output {
     /// An output for people and its data.
     pub fn new(human: impl Into<String>, data: Value) -> Self {
-        Output { human: human.into(), data }
+        Output { human: human.into(), data, revealed: false }
+    }
+
+    /// The same, shown as it is: for a new secret, which is told this once.
+    pub fn revealed(self) -> Self {
+        Output { revealed: true, ..self }
     }
 }
 
@@ -104,11 +111,12 @@ impl Shell {
 
     /// Writes a command's result.
     pub fn output(&self, command: &str, output: &Output) -> std::io::Result<()> {
-        match self.format {
-            MessageFormat::Json => self.line(&envelope(command, true, "data", output.data.clone()).to_string()),
-            MessageFormat::Human | MessageFormat::Github if output.human.is_empty() => Ok(()),
-            MessageFormat::Human | MessageFormat::Github => self.line(&output.human),
-        }
+        let text = match self.format {
+            MessageFormat::Json => envelope(command, true, "data", output.data.clone()).to_string(),
+            MessageFormat::Human | MessageFormat::Github if output.human.is_empty() => return Ok(()),
+            MessageFormat::Human | MessageFormat::Github => output.human.clone(),
+        };
+        if output.revealed { writeln!(anstream::stdout().lock(), "{text}") } else { self.line(&text) }
     }
 
     /// Writes the result of a command within a command: people see it, programs get it in the outer one's envelope.

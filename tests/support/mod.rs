@@ -7,6 +7,7 @@ pub mod http;
 pub mod modules;
 pub mod node;
 pub mod processes;
+pub mod provider;
 pub mod python;
 pub mod registry;
 

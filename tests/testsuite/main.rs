@@ -15,6 +15,8 @@ mod login;
 mod new;
 mod node;
 mod node_archives;
+mod node_boundary;
+mod node_doors;
 mod node_faults;
 mod node_peers;
 mod node_runs;

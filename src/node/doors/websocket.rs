@@ -1,5 +1,7 @@
 //! Naptha's WebSocket door: one connection a call, one message each way. Modules call each other by it.
 
+use std::time::Duration;
+
 use axum::{
     extract::{
         FromRequestParts, Path, Request, State, WebSocketUpgrade,
@@ -29,8 +31,15 @@ async fn open(core: &Shared, request: Request) -> Result<(Caller, WebSocketUpgra
     Ok((caller, upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE)))
 }
 
-/// The client's one message; `None` when it left.
+/// How long a client may take to send its message.
+const FIRST_MESSAGE: Duration = Duration::from_secs(60);
+
+/// The client's one message; `None` when it left, or says nothing.
 async fn receive(socket: &mut WebSocket) -> Option<Result<Vec<u8>, NodeError>> {
+    tokio::time::timeout(FIRST_MESSAGE, message(socket)).await.ok()?
+}
+
+async fn message(socket: &mut WebSocket) -> Option<Result<Vec<u8>, NodeError>> {
     loop {
         return match socket.recv().await? {
             Ok(Message::Text(text)) => Some(Ok(text.as_bytes().to_vec())),
