@@ -1,6 +1,6 @@
 //! Why the registry refuses a call: each reason with its status, its words and what to do about it.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use jiff::Timestamp;
 use napt_registry_client::{IndexEntry, Problem, Verb};
@@ -67,6 +67,8 @@ pub(super) enum Refusal {
     NoRoute(String),
     #[error("`{0}` does not take this method")]
     Method(String),
+    #[error("the registry's disk is full")]
+    Full,
     #[error("the registry failed; its log says why")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -81,13 +83,19 @@ fn verb_phrase(verb: Verb) -> &'static str {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Refusal::Internal(error.into())
+        match error {
+            StoreError::Full => Refusal::Full,
+            error => Refusal::Internal(error.into()),
+        }
     }
 }
 
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
-        Refusal::Internal(error.into())
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Refusal::Full,
+            _ => Refusal::Internal(error.into()),
+        }
     }
 }
 
@@ -116,6 +124,7 @@ impl Refusal {
                 (404, "not-found", "Not found")
             }
             Refusal::Method(_) => (405, "method", "Method not allowed"),
+            Refusal::Full => (507, "full", "No room"),
             Refusal::Internal(_) => (500, "internal", "Internal error"),
         }
     }
@@ -129,6 +138,7 @@ impl Refusal {
             Refusal::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Refusal::Challenge | Refusal::Proof(_) => "ask for a new challenge".to_owned(),
             Refusal::Conflict { .. } => "raise the version and publish again".to_owned(),
+            Refusal::Full => "tell the registry's operator, and try again later".to_owned(),
             Refusal::Id(error) => return error.hint(),
             Refusal::Archive(error) => return error.hint(),
             _ => return None,

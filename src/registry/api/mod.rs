@@ -65,6 +65,9 @@ impl IntoResponse for Refusal {
             let causes = causes.map(|cause| format!(": {cause}")).collect::<String>();
             tracing::error!("{error}{causes}");
         }
+        if matches!(self, Refusal::Full) {
+            tracing::error!("{self}");
+        }
         let problem = self.problem();
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(problem)).into_response();

@@ -8,7 +8,7 @@ use napt_registry_client::{INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSummar
 use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, Row, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -16,6 +16,7 @@ use sqlx::{
 use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked};
 use crate::module::{ModuleId, ModuleType};
 
+const CONNECTIONS: u32 = 8;
 const PAGE_SIZE: u32 = 20;
 
 /// Modules of type ?1 whose texts hold all words of the JSON list ?2.
@@ -42,7 +43,13 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(30));
-        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        // After an error such as a full disk SQLite has rolled back by itself; sqlx then takes the connection to be in a
+        // transaction for ever.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await?;
         let start = include_str!("migrations/0001_start.sql").into_sql_str();
         let migrations = vec![Migration::new(1, "start".into(), MigrationType::Simple, start, false)];
         Migrator::with_migrations(migrations).run(&pool).await?;
@@ -423,4 +430,36 @@ fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, St
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_survived() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("x.db")).await.expect("a store");
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(store.pool.acquire().await.expect("a connection"));
+        }
+        for connection in &mut connections {
+            // No more pages than there are.
+            sqlx::query("PRAGMA max_page_count = 1").execute(&mut **connection).await.expect("a pragma");
+        }
+        drop(connections);
+        let now = Timestamp::UNIX_EPOCH;
+        let mut full = 0;
+        for number in 0..1000 {
+            match store.add_challenge(&format!("{number:0100}"), Timestamp::MAX, now).await {
+                Ok(()) => {}
+                Err(StoreError::Full) => full += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        // A connection that was closed comes back without the limit, as if the disk had room again.
+        assert!((1..=CONNECTIONS).contains(&full), "{full}");
+        assert!(store.ensure_user("user:x", now).await.expect("room again"));
+    }
 }
