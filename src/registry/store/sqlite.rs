@@ -19,6 +19,13 @@ use crate::module::{ModuleId, ModuleType};
 const CONNECTIONS: u32 = 8;
 const PAGE_SIZE: u32 = 20;
 
+/// What [`entry`] reads; not the manifest and the README, which may be large, and of which there are many.
+macro_rules! entry_columns {
+    () => {
+        "type, name, version, deps, sha256, size, yanked, runtime, published"
+    };
+}
+
 /// Modules of type ?1 whose texts hold all words of the JSON list ?2.
 macro_rules! found {
     () => {
@@ -226,8 +233,7 @@ impl Store for SqliteStore {
 
     async fn index(&self, id: &ModuleId) -> Result<Option<Vec<IndexEntry>>, StoreError> {
         // A module's row is made with its first version, in one transaction.
-        let sql = "SELECT type, name, version, deps, sha256, size, yanked, runtime, published FROM entries \
-                   WHERE type = ? AND name = ? ORDER BY id";
+        let sql = concat!("SELECT ", entry_columns!(), " FROM entries WHERE type = ? AND name = ? ORDER BY id");
         let rows = sqlx::query(sql).bind(id.module_type.as_str()).bind(id.name.as_str()).fetch_all(&self.pool).await?;
         let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         Ok((!entries.is_empty()).then_some(entries))
@@ -251,15 +257,15 @@ impl Store for SqliteStore {
         let module: i64 = row.try_get("id")?;
         let summary = summary(&row)?;
         let owners = owners(&mut transaction, module).await?;
-        let rows = sqlx::query("SELECT * FROM entries WHERE module_id = ? ORDER BY id DESC")
+        let sql = concat!("SELECT ", entry_columns!(), ", yank_reason, publisher FROM entries WHERE module_id = ?");
+        let rows = sqlx::query(sql).bind(module).fetch_all(&mut *transaction).await?;
+        let newest = sqlx::query("SELECT manifest, readme FROM versions WHERE module_id = ? AND version = ?")
             .bind(module)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let newest = rows
-            .iter()
-            .find(|row| row.try_get("version").is_ok_and(|text: String| text == summary.version.to_string()))
+            .bind(summary.version.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?
             .ok_or_else(|| StoreError::Corrupt(format!("`{id}` has no version {}", summary.version)))?;
-        let manifest = from_json(newest, "manifest")?;
+        let manifest = from_json(&newest, "manifest")?;
         let readme = newest.try_get("readme")?;
         let version = |row: &SqliteRow| -> Result<ModuleVersion, StoreError> {
             let (yank_reason, publisher) = (row.try_get("yank_reason")?, row.try_get("publisher")?);
@@ -276,8 +282,9 @@ impl Store for SqliteStore {
         module_type: Option<ModuleType>,
         page: u32,
     ) -> Result<Page<ModuleSummary>, StoreError> {
-        // The same statement for any number of words: no text of a caller's ever becomes SQL.
-        let words: Vec<String> = words.iter().map(|word| word.to_lowercase().replace('-', "_")).collect();
+        // The same statement for any number of words: no text of a caller's ever becomes SQL. SQLite's `lower` knows
+        // ASCII only.
+        let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase().replace('-', "_")).collect();
         let words = to_json(&words)?;
         let module_type = module_type.map(ModuleType::as_str);
         let mut transaction = self.pool.begin().await?;
@@ -313,7 +320,8 @@ async fn version_row(
     id: &ModuleId,
     version: &Version,
 ) -> Result<Option<IndexEntry>, StoreError> {
-    let row = sqlx::query("SELECT * FROM entries WHERE type = ? AND name = ? AND version = ?")
+    let sql = concat!("SELECT ", entry_columns!(), " FROM entries WHERE type = ? AND name = ? AND version = ?");
+    let row = sqlx::query(sql)
         .bind(id.module_type.as_str())
         .bind(id.name.as_str())
         .bind(version.to_string())
@@ -330,20 +338,22 @@ async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<St
 
 /// Copies to the module what search shows: the highest version, those that are not yanked and stable ones first.
 async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
-    let rows = sqlx::query("SELECT version, yanked, manifest, published FROM versions WHERE module_id = ?")
+    let rows = sqlx::query("SELECT version, yanked FROM versions WHERE module_id = ?")
         .bind(module)
         .fetch_all(&mut *connection)
         .await?;
-    let mut best: Option<((bool, bool, Version), &SqliteRow)> = None;
-    for row in &rows {
+    let rank = |row| -> Result<(bool, bool, Version), StoreError> {
         let version: Version = parse(row, "version")?;
-        let rank = (!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version);
-        if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
-            best = Some((rank, row));
-        }
-    }
-    let Some(((_, _, version), row)) = best else { return Ok(()) };
-    let manifest: crate::module::Manifest = from_json(row, "manifest")?;
+        Ok((!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version))
+    };
+    let ranks = rows.iter().map(rank).collect::<Result<Vec<_>, _>>()?;
+    let Some((_, _, version)) = ranks.into_iter().max() else { return Ok(()) };
+    let row = sqlx::query("SELECT manifest, published FROM versions WHERE module_id = ? AND version = ?")
+        .bind(module)
+        .bind(version.to_string())
+        .fetch_one(&mut *connection)
+        .await?;
+    let manifest: crate::module::Manifest = from_json(&row, "manifest")?;
     sqlx::query("UPDATE modules SET version = ?, description = ?, keywords = ?, published = ? WHERE id = ?")
         .bind(version.to_string())
         .bind(manifest.description)
