@@ -147,6 +147,7 @@ impl Fault for PackageError {
                 ArchiveError::Path { .. } | ArchiveError::Collision { .. } => {
                     "rename it, or leave it out by `exclude`".to_owned()
                 }
+                ArchiveError::Manifest { .. } => format!("change it in `{MANIFEST_FILE}`"),
                 error => return error.hint(),
             },
             PackageError::SelfCheck => "please report it".to_owned(),
