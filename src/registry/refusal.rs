@@ -45,8 +45,8 @@ pub(super) enum Refusal {
     Request(String),
     #[error("the archive broke off after {0} bytes")]
     Truncated(u64),
-    #[error("the archive came too slowly, after {0} bytes the registry stopped waiting")]
-    Slow(u64),
+    #[error("the body came too slowly, and the registry stopped waiting")]
+    Slow,
     #[error("the archive is larger than {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("the sha256 of the bytes that came is {found}, the request says {given}")]
@@ -114,7 +114,7 @@ impl Refusal {
             Refusal::TooMany(_) => (429, "too-many", "Too many attempts"),
             Refusal::Id(_) | Refusal::Version(..) | Refusal::Request(_) => (400, "bad-request", "Bad request"),
             Refusal::Truncated(_) => (400, "truncated", "The body broke off"),
-            Refusal::Slow(_) => (408, "slow", "The body came too slowly"),
+            Refusal::Slow => (408, "slow", "The body came too slowly"),
             Refusal::TooLarge { .. } => (413, "too-large", "Too large"),
             Refusal::WrongDigest { .. } => (422, "wrong-digest", "The digest does not match"),
             Refusal::Archive(_) => (422, "archive", "Not a good archive"),
