@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use napt::identity::SecretKey;
+use napt_registry_client::{TokenRequest, Verb};
+
 use crate::support::{
     Sandbox,
     faults::{Faults, response},
@@ -163,6 +167,36 @@ fn a_foreign_module_is_refused_with_a_way_out() {
         let ran = sandbox.napt(&["publish"]).expect(code);
         assert_eq!(ran.stderr.contains("`persona:ada` belongs to another user"), code == 5, "{}", ran.stderr);
     }
+}
+
+#[test]
+fn nothing_is_sent_when_one_of_several_would_be_refused() {
+    let registry = TestRegistry::start();
+    let other = registry.sandbox();
+    module(&other, ".", "persona:bob", "0.1.0", "");
+    other.napt(&["login"]).expect(0);
+    other.napt(&["publish"]).expect(0);
+    let mut sandbox = registry.sandbox();
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"*\"]\n");
+    module(&sandbox, "ada", "persona:ada", "0.1.0", "");
+    module(&sandbox, "bob", "persona:bob", "0.2.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    for arguments in [&["publish", "--workspace"][..], &["publish", "--workspace", "--dry-run"]] {
+        let ran = sandbox.napt(arguments).expect(5);
+        assert!(ran.stderr.contains("`persona:bob` belongs to another user"), "{}", ran.stderr);
+        assert!(registry.index("persona:ada").is_none(), "nothing is sent");
+    }
+    let session = registry.sign_up(&SecretKey::generate()).token;
+    let wanted = TokenRequest {
+        name: String::new(),
+        verbs: vec![Verb::Publish],
+        modules: "persona:b*".to_owned(),
+        expires: registry.now() + SignedDuration::from_hours(1),
+    };
+    let narrow = registry.block_on(registry.client(Some(&session)).create_token(&wanted)).expect("a token").token;
+    sandbox.set("NAPT_TOKEN", &narrow);
+    let ran = sandbox.napt(&["publish", "--workspace"]).expect(5);
+    assert!(ran.stderr.contains("does not allow to publish `persona:ada`"), "{}", ran.stderr);
 }
 
 #[test]
