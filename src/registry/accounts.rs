@@ -9,7 +9,7 @@ use napt_registry_client::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Registry, refusal::Refusal, store::TokenRecord};
+use super::{Registry, rate, refusal::Refusal, store::TokenRecord};
 use crate::{
     identity::{PublicKey, Token, random_hex},
     module::ModuleId,
@@ -59,7 +59,7 @@ impl Registry {
     /// A challenge for whoever asks.
     pub(super) async fn challenge(&self, address: IpAddr) -> Result<Challenge, Refusal> {
         let now = self.now();
-        self.challenges.take(address, now).map_err(Refusal::TooMany)?;
+        self.challenges.take(rate::client(address), now).map_err(Refusal::TooMany)?;
         let challenge = random_hex(32);
         let expires = after(now, CHALLENGE_LIFE);
         self.store.add_challenge(&hash(&challenge), expires, now).await?;
@@ -69,6 +69,7 @@ impl Registry {
     /// Makes the account of a proven key, or logs in to it.
     pub(super) async fn sign_up(&self, address: IpAddr, proof: &SignUp) -> Result<SignedUp, Refusal> {
         let now = self.now();
+        let address = rate::client(address);
         self.failed_logins.check(&address, now).map_err(Refusal::TooMany)?;
         let user = match self.proven(proof, now).await {
             Ok(user) => user,
