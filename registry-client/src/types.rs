@@ -185,6 +185,30 @@ pub struct TokenInfo {
     pub expires: Timestamp,
 }
 
+impl TokenInfo {
+    /// Whether the token is for this module (`type:name`) too.
+    pub fn covers(&self, module: &str) -> bool {
+        matches(&self.modules, module)
+    }
+}
+
+/// Whether `text` matches `pattern`, in which each `*` stands for anything.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return text.ends_with(part);
+        }
+        match text.find(part) {
+            Some(at) => text = &text[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
 /// A token that was just made: the only time that it is shown.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NewToken {
@@ -257,4 +281,28 @@ pub struct ModuleVersion {
     pub yank_reason: Option<String>,
     /// Who published it.
     pub publisher: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("*", "agent:chat", true),
+            ("agent:*", "agent:chat", true),
+            ("agent:*", "tool:chat", false),
+            ("agent:chat", "agent:chat", true),
+            ("agent:chat", "agent:chatter", false),
+            ("agent:chat_*", "agent:chat_two", true),
+            ("*:chat", "kb:chat", true),
+            ("*:chat", "kb:chat_x", false),
+            ("a*t:c*t", "agent:chat", true),
+            ("a*t:c*t", "agent:cha", false),
+            ("agent:ab*ba", "agent:aba", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
 }

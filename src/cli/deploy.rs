@@ -76,7 +76,7 @@ impl Args {
             registry: &registry,
             registry_url: &registry_url,
         };
-        let view = context.block_on(deploy(&node, options, &context.shell))?;
+        let view = context.interruptible(deploy(&node, options, &context.shell))?;
         let human = format!(
             "Deployed {} {} as `{}`, revision {}, on {}",
             view.module,

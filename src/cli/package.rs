@@ -30,7 +30,7 @@ impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let workspace = Workspace::discover(&context.cwd)?;
         let projects = self.projects(&workspace)?;
-        if self.list { list(&projects) } else { pack(&workspace, &projects, context) }
+        if self.list { list(&projects) } else { context.interruptible(async { pack(&workspace, &projects, context) }) }
     }
 
     /// The modules named; else the one that the command was called in; else all.

@@ -44,7 +44,7 @@ impl Args {
             client: &client,
             registry: &registry,
         };
-        let modules = context.block_on(publish::publish(&options, &context.shell))?;
+        let modules = context.interruptible(publish::publish(&options, &context.shell))?;
         let lines = modules.iter().map(|module| {
             let outcome = match module.outcome {
                 Outcome::Published => "published",

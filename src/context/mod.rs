@@ -3,16 +3,17 @@
 mod environment;
 mod settings;
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 pub use environment::{Dirs, Environment};
 use napt_registry_client::RegistryClient;
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Setting, Settings, SettingsError, Source};
+use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::{
     identity::{CredentialStore, Token},
-    report::Failure,
+    report::{Failure, Kind},
     shell::Shell,
 };
 
@@ -81,6 +82,24 @@ impl Context {
             .read_timeout(Duration::from_secs(60))
             .build()
             .expect("a client without custom certificates can be built")
+    }
+
+    /// Runs a future to its end, or until the user interrupts: then it is dropped, and with it its temporary files.
+    pub fn interruptible<T, E: Into<Failure>>(&self, future: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+        let told = self.shell.interrupted();
+        self.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            // A task of its own, since the future may compute for long without a pause.
+            let interrupted = tokio::spawn(async move {
+                interrupt.recv().await;
+                told.store(true, Ordering::Relaxed);
+            });
+            tokio::select! {
+                result = future => result.map_err(Into::into),
+                _ = interrupted => Err(Failure::new(Kind::Interrupted, "interrupted")
+                    .hinted("run the same command again: it goes on where it was")),
+            }
+        })
     }
 
     /// Runs a future to its end. Commands that need no network never start the runtime.

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::{
     key::{KeyError, SecretKey},
@@ -55,14 +56,19 @@ impl Fault for StoreError {
 
 /// Writes a file that only its owner may read: a temporary file, synced, then renamed.
 pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    private(path, bytes)?.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// A synced file beside `path` that is to become it.
+fn private(path: &Path, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
     // `tempfile` creates with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    Ok(file)
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -96,15 +102,16 @@ impl CredentialStore {
     /// The user's key, made when there is none yet.
     pub fn key_or_create(&self) -> Result<SecretKey, StoreError> {
         let path = self.key_path();
-        match fs_err::read_to_string(&path) {
-            Ok(text) => text.parse().map_err(|error| StoreError::Key { path, error }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let key = SecretKey::generate();
-                write_private(&path, key.to_hex().as_bytes())?;
-                Ok(key)
+        if !path.try_exists()? {
+            let file = private(&path, SecretKey::generate().to_hex().as_bytes())?;
+            match file.persist_noclobber(&path) {
+                Ok(_) => {}
+                // Another process was first; a key that may be in use is never replaced.
+                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        fs_err::read_to_string(&path)?.parse().map_err(|error| StoreError::Key { path, error })
     }
 
     fn credentials_path(&self) -> PathBuf {
@@ -115,7 +122,7 @@ impl CredentialStore {
         let path = self.credentials_path();
         match fs_err::read_to_string(&path) {
             Ok(text) => toml::from_str(&text).map_err(|_| StoreError::Credentials(path)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(CredentialsFile::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(CredentialsFile::default()),
             Err(error) => Err(error.into()),
         }
     }
@@ -132,6 +139,10 @@ impl CredentialStore {
 
     /// Keeps the token of a registry's URL, or forgets it.
     pub fn set_registry_token(&self, url: &str, token: Option<&Token>) -> Result<(), StoreError> {
+        fs_err::create_dir_all(&self.folder)?;
+        // Another process may keep another registry's token meanwhile.
+        let lock = fs_err::File::create(self.folder.join("credentials.lock"))?;
+        lock.file().lock()?;
         let mut file = self.read()?;
         match token {
             Some(token) => {
@@ -143,5 +154,31 @@ impl CredentialStore {
         }
         let text = toml::to_string(&file).map_err(std::io::Error::other)?;
         Ok(write_private(&self.credentials_path(), text.as_bytes())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn many_at_once_get_one_key_and_lose_no_token() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = CredentialStore::new(folder.path().join("config"));
+        let work = &|number: usize| {
+            let key = store.key_or_create().expect("a key").to_hex();
+            store.set_registry_token(&format!("http://r{number}"), Some(&Token::generate())).expect("kept");
+            key
+        };
+        let keys: Vec<String> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || work(number))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        for number in 0..16 {
+            assert!(store.registry_token(&format!("http://r{number}")).expect("readable").is_some(), "{number}");
+        }
     }
 }

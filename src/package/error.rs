@@ -134,7 +134,6 @@ pub enum ArchiveError {
         /// The entry.
         path: String,
         /// What is wrong with it.
-        #[source]
         fault: PathFault,
     },
     /// The same path twice.

@@ -153,6 +153,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// How many files and folders there are.
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     /// Adds a path, and the folders that it is in.
     pub(super) fn add(&mut self, path: &str, folder: bool) -> Result<(), Clash> {
         for (at, _) in path.match_indices('/') {

@@ -23,6 +23,11 @@ use crate::module::{MANIFEST_FILE, Manifest, ManifestFile};
 const DEFAULT_README: &str = "README.md";
 /// Bytes of a readme that are shown.
 const MAX_README: u64 = 1024 * 1024;
+/// Characters of a description, and of all keywords: both stand in lists of many modules.
+const MAX_DESCRIPTION: usize = 1000;
+const MAX_KEYWORDS: usize = 500;
+/// Every version's dependencies stand in its module's index, which is read as a whole.
+const MAX_DEPENDENCIES: usize = 500;
 
 /// What an archive holds.
 #[derive(Debug, Clone)]
@@ -265,21 +270,16 @@ struct Rules<'a> {
     names: Names,
     top: Option<String>,
     top_entry: bool,
-    entries: usize,
     unpacked: u64,
 }
 
 impl<'a> Rules<'a> {
     fn new(limits: &'a Limits) -> Self {
-        Rules { limits, names: Names::default(), top: None, top_entry: false, entries: 0, unpacked: 0 }
+        Rules { limits, names: Names::default(), top: None, top_entry: false, unpacked: 0 }
     }
 
     /// The entry's path below the top folder, or nothing when it is the top folder itself.
     fn admit<'e>(&mut self, entry: &'e Entry) -> Result<Option<&'e str>, ArchiveError> {
-        self.entries += 1;
-        if self.entries > self.limits.files {
-            return Err(ArchiveError::TooMany { limit: self.limits.files });
-        }
         let path = || shown(&entry.path);
         paths::check_form(&entry.path).map_err(|fault| ArchiveError::Path { path: path(), fault })?;
         let (top, below) = match entry.path.split_once('/') {
@@ -306,6 +306,10 @@ impl<'a> Rules<'a> {
             Clash::Fold(first) => ArchiveError::Collision { first: shown(&first), second: shown(below) },
             Clash::FileAndFolder => ArchiveError::FileAndFolder { path: path() },
         })?;
+        // Also the folders that have no entry of their own: unpacking makes them all the same.
+        if self.names.len() > self.limits.files {
+            return Err(ArchiveError::TooMany { limit: self.limits.files });
+        }
         if below == UNPACKED_MARKER {
             return Err(ArchiveError::Reserved);
         }
@@ -359,6 +363,16 @@ fn parse_manifest(text: &[u8]) -> Result<Manifest, ArchiveError> {
     }
     paths::check(&manifest.entrypoint, &Limits::default())
         .map_err(|fault| invalid(format!("the entrypoint `{}` {fault}", shown(&manifest.entrypoint))))?;
+    let keywords = manifest.keywords.iter().map(|keyword| keyword.chars().count()).sum();
+    for (what, found, limit) in [
+        ("characters in its description", manifest.description.chars().count(), MAX_DESCRIPTION),
+        ("characters in its keywords", keywords, MAX_KEYWORDS),
+        ("dependencies", manifest.dependencies.len(), MAX_DEPENDENCIES),
+    ] {
+        if found > limit {
+            return Err(invalid(format!("it has {found} {what}, more than {limit}")));
+        }
+    }
     match manifest.dependencies.iter().find(|(_, dependency)| dependency.path.is_some()) {
         Some((id, _)) => Err(invalid(format!("the dependency `{id}` is a folder"))),
         None => Ok(manifest),

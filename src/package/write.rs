@@ -90,6 +90,9 @@ pub enum PackageError {
     /// A file changed while it was read.
     #[error("`{0}` changed while it was packaged")]
     Changed(String),
+    /// The user does not want it any more.
+    #[error("interrupted")]
+    Interrupted,
     /// The archive would be refused.
     #[error(transparent)]
     Refused(#[from] ArchiveError),
@@ -116,13 +119,14 @@ impl Fault for PackageError {
             | PackageError::Dependency { .. }
             | PackageError::Refused(_) => Kind::Check,
             PackageError::SelfCheck => Kind::Bug,
+            PackageError::Interrupted => Kind::Interrupted,
             PackageError::Io(_) | PackageError::Changed(_) => Kind::Failed,
         }
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            PackageError::Io(_) => return None,
+            PackageError::Io(_) | PackageError::Interrupted => return None,
             PackageError::NotUtf8(_) => "rename it".to_owned(),
             PackageError::NotFiles(_) => {
                 "put copies in their place, or leave them out with `exclude` in `[module]`".to_owned()
@@ -147,6 +151,7 @@ impl Fault for PackageError {
                 ArchiveError::Path { .. } | ArchiveError::Collision { .. } => {
                     "rename it, or leave it out by `exclude`".to_owned()
                 }
+                ArchiveError::Manifest { .. } => format!("change it in `{MANIFEST_FILE}`"),
                 error => return error.hint(),
             },
             PackageError::SelfCheck => "please report it".to_owned(),
@@ -187,7 +192,7 @@ pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<P
     platform::archive_file(&mut builder);
     let mut file = builder.tempfile_in(into)?;
 
-    let mut writer = Writer::new(file.as_file_mut(), top);
+    let mut writer = Writer::new(file.as_file_mut(), top, reporter);
     for item in &plan.items {
         reporter.detail(item.path());
         match item {
@@ -311,14 +316,15 @@ struct Writer<'a> {
     buffer: Vec<u8>,
     files: Vec<PackedFile>,
     findings: Vec<Finding>,
+    reporter: &'a dyn Reporter,
 }
 
 impl<'a> Writer<'a> {
-    fn new(file: &'a mut std::fs::File, top: String) -> Self {
+    fn new(file: &'a mut std::fs::File, top: String, reporter: &'a dyn Reporter) -> Self {
         let hashing = Hashing { file, hasher: Sha256::new(), size: 0 };
         let output =
             GzBuilder::new().mtime(0).operating_system(GZIP_OS_UNKNOWN).write(hashing, Compression::new(LEVEL));
-        Writer { output, top, buffer: vec![0; 64 * 1024], files: Vec::new(), findings: Vec::new() }
+        Writer { output, top, buffer: vec![0; 64 * 1024], files: Vec::new(), findings: Vec::new(), reporter }
     }
 
     fn source(&mut self, source: &Source) -> Result<(), PackageError> {
@@ -331,6 +337,9 @@ impl<'a> Writer<'a> {
         let mut scanner = Scanner::new(path);
         let mut left = size;
         while left > 0 {
+            if self.reporter.is_interrupted() {
+                return Err(PackageError::Interrupted);
+            }
             // Always whole chunks, so that the encoder's output cannot depend on how the disk answers.
             let wanted = usize::try_from(left).map_or(self.buffer.len(), |left| left.min(self.buffer.len()));
             let chunk = &mut self.buffer[..wanted];
@@ -436,7 +445,7 @@ mod tests {
     fn content_that_is_not_as_long_as_its_header_says_is_refused() {
         for (content, written) in [("four", true), ("six...", false), ("two", false)] {
             let mut file = tempfile::tempfile().expect("a temporary file");
-            let mut writer = Writer::new(&mut file, "agent-x-1.0.0".to_owned());
+            let mut writer = Writer::new(&mut file, "agent-x-1.0.0".to_owned(), &crate::report::Silent);
             let result = writer.file("a.txt", &mut content.as_bytes(), 4, false);
             assert_eq!(result.is_ok(), written, "{content}");
             if let Err(error) = result {

@@ -57,6 +57,12 @@ pub enum Problem {
     /// There is no token for the registry.
     #[error("not signed in to the registry at `{0}`")]
     NotSignedIn(String),
+    /// The token cannot publish it.
+    #[error("the token for the registry does not allow to publish `{0}`")]
+    Scope(ModuleId),
+    /// The module has other owners.
+    #[error("`{0}` belongs to another user")]
+    NotOwner(ModuleId),
     /// The manifest forbids it.
     #[error("`{0}` says `publish = false`")]
     Forbidden(ModuleId),
@@ -126,7 +132,7 @@ pub enum Problem {
 impl Problem {
     fn kind(&self) -> Kind {
         match self {
-            Problem::NotSignedIn(_) => Kind::Auth,
+            Problem::NotSignedIn(_) | Problem::Scope(_) | Problem::NotOwner(_) => Kind::Auth,
             Problem::Conflict { .. } => Kind::Conflict,
             _ => Kind::Failed,
         }
@@ -135,6 +141,8 @@ impl Problem {
     fn hint(&self) -> String {
         match self {
             Problem::NotSignedIn(_) => "run `napt login`, or set `NAPT_TOKEN`".to_owned(),
+            Problem::Scope(_) => "use a token with more rights".to_owned(),
+            Problem::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Problem::Forbidden(_) | Problem::OtherRegistry { .. } => "change `publish` in `napt.toml`".to_owned(),
             Problem::Cycle(_) => "take one of the dependencies out".to_owned(),
             Problem::Requirement { on, .. } => format!("change the requirement of `{on}`, or its version"),

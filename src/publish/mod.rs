@@ -7,14 +7,14 @@ mod session;
 use std::time::Duration;
 
 pub use error::{Problem, PublishError};
-use napt_registry_client::{IndexEntry, PublishStatus, RegistryClient};
+use napt_registry_client::{ClientError, IndexEntry, PublishStatus, RegistryClient, Verb};
 use semver::Version;
 pub use session::{LoggedIn, SessionError, login, logout};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::{
-    module::{ModuleId, Project, Workspace},
+    module::{Manifest, ModuleId, Project, Workspace},
     package::{self, Limits, PackageError, Packed},
     report::Reporter,
 };
@@ -95,8 +95,10 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
         let outcome = known(options, &mut packed, &mut problems).await?;
         modules.push((packed, outcome));
     }
-    if modules.iter().any(|(_, outcome)| outcome.is_none()) && !signed_in(options).await? {
-        problems.push(Problem::NotSignedIn(options.registry.to_string()));
+    let new: Vec<&ModuleId> =
+        modules.iter().filter(|(_, known)| known.is_none()).map(|(packed, _)| &packed.manifest.id).collect();
+    if !new.is_empty() {
+        check_rights(options, &new, &mut problems).await?;
     }
     if !problems.is_empty() {
         return Err(PublishError::Problems(problems));
@@ -104,14 +106,15 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     let mut done = Vec::new();
     for (packed, outcome) in modules {
         let outcome = match outcome {
-            Some(outcome) => outcome,
+            Some(outcome) => {
+                let Manifest { id, version, .. } = &packed.manifest;
+                reporter.step("Skipping", &format!("{id}@{version}: already published"));
+                outcome
+            }
             None if options.mode == Mode::DryRun => Outcome::WouldPublish,
             None => upload(options, &packed, reporter).await?,
         };
         let Packed { sha256, size, manifest, .. } = packed;
-        if outcome == Outcome::AlreadyPublished {
-            reporter.step("Skipping", &format!("{}@{}: already published", manifest.id, manifest.version));
-        }
         done.push(PublishedModule { id: manifest.id, version: manifest.version, sha256, size, outcome });
     }
     Ok(done)
@@ -166,12 +169,31 @@ async fn is_same_module(options: &Options<'_>, packed: &Packed, entry: &IndexEnt
     Ok(content(&theirs).is_ok_and(|theirs| theirs == ours))
 }
 
-async fn signed_in(options: &Options<'_>) -> Result<bool, PublishError> {
-    match options.client.me().await {
-        Ok(_) => Ok(true),
-        Err(napt_registry_client::ClientError::Status { status: 401, .. }) => Ok(false),
-        Err(error) => Err(error.into()),
+/// Whether the registry would let the user publish these modules: what it would refuse only after others are published.
+async fn check_rights(
+    options: &Options<'_>,
+    modules: &[&ModuleId],
+    problems: &mut Vec<Problem>,
+) -> Result<(), PublishError> {
+    let me = match options.client.me().await {
+        Ok(me) => me,
+        Err(ClientError::Status { status: 401, .. }) => {
+            problems.push(Problem::NotSignedIn(options.registry.to_string()));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for id in modules {
+        if !me.token.verbs.contains(&Verb::Publish) || !me.token.covers(&id.to_string()) {
+            problems.push(Problem::Scope((*id).clone()));
+            continue;
+        }
+        let known = options.client.module(id.module_type.as_str(), id.name.as_str()).await?;
+        if known.is_some_and(|known| !known.owners.contains(&me.user)) {
+            problems.push(Problem::NotOwner((*id).clone()));
+        }
     }
+    Ok(())
 }
 
 async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter) -> Result<Outcome, PublishError> {

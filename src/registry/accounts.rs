@@ -9,7 +9,7 @@ use napt_registry_client::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Registry, refusal::Refusal, store::TokenRecord};
+use super::{Registry, rate, refusal::Refusal, store::TokenRecord};
 use crate::{
     identity::{PublicKey, Token, random_hex},
     module::ModuleId,
@@ -39,29 +39,12 @@ impl Caller {
     /// Fails unless the token has this verb for this module.
     pub(super) fn may_for(&self, verb: Verb, id: &ModuleId) -> Result<(), Refusal> {
         self.may(verb)?;
-        if matches(&self.token.modules, &id.to_string()) {
+        if self.token.covers(&id.to_string()) {
             Ok(())
         } else {
             Err(Refusal::OtherModule { id: id.clone(), pattern: self.token.modules.clone() })
         }
     }
-}
-
-/// Whether `text` matches `pattern`, in which each `*` stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return text.ends_with(part);
-        }
-        match text.find(part) {
-            Some(at) => text = &text[at + part.len()..],
-            None => return false,
-        }
-    }
-    true
 }
 
 fn hash(text: &str) -> String {
@@ -76,7 +59,7 @@ impl Registry {
     /// A challenge for whoever asks.
     pub(super) async fn challenge(&self, address: IpAddr) -> Result<Challenge, Refusal> {
         let now = self.now();
-        self.challenges.take(address, now).map_err(Refusal::TooMany)?;
+        self.challenges.take(rate::client(address), now).map_err(Refusal::TooMany)?;
         let challenge = random_hex(32);
         let expires = after(now, CHALLENGE_LIFE);
         self.store.add_challenge(&hash(&challenge), expires, now).await?;
@@ -86,6 +69,7 @@ impl Registry {
     /// Makes the account of a proven key, or logs in to it.
     pub(super) async fn sign_up(&self, address: IpAddr, proof: &SignUp) -> Result<SignedUp, Refusal> {
         let now = self.now();
+        let address = rate::client(address);
         self.failed_logins.check(&address, now).map_err(Refusal::TooMany)?;
         let user = match self.proven(proof, now).await {
             Ok(user) => user,
@@ -173,29 +157,5 @@ impl Registry {
             return Err(Refusal::ExpiredToken(record.info.expires));
         }
         Ok(Caller { user: record.user, token: record.info })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        for (pattern, text, expected) in [
-            ("*", "agent:chat", true),
-            ("agent:*", "agent:chat", true),
-            ("agent:*", "tool:chat", false),
-            ("agent:chat", "agent:chat", true),
-            ("agent:chat", "agent:chatter", false),
-            ("agent:chat_*", "agent:chat_two", true),
-            ("*:chat", "kb:chat", true),
-            ("*:chat", "kb:chat_x", false),
-            ("a*t:c*t", "agent:chat", true),
-            ("a*t:c*t", "agent:cha", false),
-            ("agent:ab*ba", "agent:aba", false),
-        ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
-        }
     }
 }

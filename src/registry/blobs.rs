@@ -20,6 +20,7 @@ impl Blobs {
         for entry in fs_err::read_dir(&blobs.staging)? {
             fs_err::remove_file(entry?.path())?;
         }
+        sync_folder(&data.join("blobs"))?;
         sync_folder(data)?;
         Ok(blobs)
     }

@@ -69,7 +69,8 @@ pub enum Step {
 pub struct Limits {
     /// Of an archive.
     pub package: package::Limits,
-    /// An upload that moves less than `body_rate` bytes a second over this long is refused.
+    /// An upload that moves less than `body_rate` bytes a second over this long is refused, and so is any other body that
+    /// has not come by then.
     pub body_window: Duration,
     /// See `body_window`.
     pub body_rate: u64,

@@ -111,7 +111,7 @@ impl Registry {
         let mut watch = Watch::new(self.limits.body_window, self.limits.body_rate);
         loop {
             let Ok(next) = tokio::time::timeout_at(watch.deadline, body.next()).await else {
-                return Err(Refusal::Slow(size));
+                return Err(Refusal::Slow);
             };
             let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|_| Refusal::Truncated(size))?;
@@ -120,7 +120,7 @@ impl Registry {
                 return Err(Refusal::TooLarge { limit });
             }
             if !watch.moved(chunk.len() as u64) {
-                return Err(Refusal::Slow(size));
+                return Err(Refusal::Slow);
             }
             digest.update(&chunk);
             file.write_all(&chunk).await?;

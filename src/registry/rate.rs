@@ -1,6 +1,12 @@
 //! Token buckets by address: a burst, then a steady rate.
 
-use std::{collections::HashMap, hash::Hash, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    sync::Mutex,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -14,6 +20,14 @@ pub struct Rate {
     pub burst: u32,
     /// How long one more takes to come back.
     pub refill: Duration,
+}
+
+/// What counts as one client: an address, or the network of an IPv6 address, since a client has all of that.
+pub(super) fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
 }
 
 /// One bucket a key.
@@ -57,6 +71,15 @@ impl<K: Hash + Eq> Buckets<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let of = |text: &str| client(text.parse().expect("an address")).to_string();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
 
     #[test]
     fn a_burst_then_a_steady_rate() {

@@ -1,6 +1,6 @@
 //! Why the registry refuses a call: each reason with its status, its words and what to do about it.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use jiff::Timestamp;
 use napt_registry_client::{IndexEntry, Problem, Verb};
@@ -45,8 +45,8 @@ pub(super) enum Refusal {
     Request(String),
     #[error("the archive broke off after {0} bytes")]
     Truncated(u64),
-    #[error("the archive came too slowly, after {0} bytes the registry stopped waiting")]
-    Slow(u64),
+    #[error("the body came too slowly, and the registry stopped waiting")]
+    Slow,
     #[error("the archive is larger than {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("the sha256 of the bytes that came is {found}, the request says {given}")]
@@ -67,6 +67,8 @@ pub(super) enum Refusal {
     NoRoute(String),
     #[error("`{0}` does not take this method")]
     Method(String),
+    #[error("the registry's disk is full")]
+    Full,
     #[error("the registry failed; its log says why")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -81,13 +83,19 @@ fn verb_phrase(verb: Verb) -> &'static str {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Refusal::Internal(error.into())
+        match error {
+            StoreError::Full => Refusal::Full,
+            error => Refusal::Internal(error.into()),
+        }
     }
 }
 
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
-        Refusal::Internal(error.into())
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Refusal::Full,
+            _ => Refusal::Internal(error.into()),
+        }
     }
 }
 
@@ -106,7 +114,7 @@ impl Refusal {
             Refusal::TooMany(_) => (429, "too-many", "Too many attempts"),
             Refusal::Id(_) | Refusal::Version(..) | Refusal::Request(_) => (400, "bad-request", "Bad request"),
             Refusal::Truncated(_) => (400, "truncated", "The body broke off"),
-            Refusal::Slow(_) => (408, "slow", "The body came too slowly"),
+            Refusal::Slow => (408, "slow", "The body came too slowly"),
             Refusal::TooLarge { .. } => (413, "too-large", "Too large"),
             Refusal::WrongDigest { .. } => (422, "wrong-digest", "The digest does not match"),
             Refusal::Archive(_) => (422, "archive", "Not a good archive"),
@@ -116,6 +124,7 @@ impl Refusal {
                 (404, "not-found", "Not found")
             }
             Refusal::Method(_) => (405, "method", "Method not allowed"),
+            Refusal::Full => (507, "full", "No room"),
             Refusal::Internal(_) => (500, "internal", "Internal error"),
         }
     }
@@ -129,6 +138,7 @@ impl Refusal {
             Refusal::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Refusal::Challenge | Refusal::Proof(_) => "ask for a new challenge".to_owned(),
             Refusal::Conflict { .. } => "raise the version and publish again".to_owned(),
+            Refusal::Full => "tell the registry's operator, and try again later".to_owned(),
             Refusal::Id(error) => return error.hint(),
             Refusal::Archive(error) => return error.hint(),
             _ => return None,

@@ -135,6 +135,10 @@ pub trait Reporter: Send + Sync {
     fn warn(&self, message: &str);
     /// A line of detail, shown only with `-v`.
     fn detail(&self, message: &str);
+    /// Whether the user has interrupted: what computes for long asks now and then, and ends.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// A reporter that says nothing.

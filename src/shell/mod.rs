@@ -5,7 +5,10 @@ mod redact;
 
 use std::{
     io::{IsTerminal, Write},
-    sync::Mutex,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anstyle::{AnsiColor, Style};
@@ -69,6 +72,7 @@ pub struct Shell {
     pub format: MessageFormat,
     verbosity: Verbosity,
     bar: Mutex<Option<ProgressBar>>,
+    interrupted: Arc<AtomicBool>,
 }
 
 const STEP: Style = AnsiColor::Green.on_default().bold();
@@ -79,12 +83,17 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 impl Shell {
     /// A shell on the process's own stdout and stderr. Colour follows `anstream`'s global choice.
     pub fn new(format: MessageFormat, verbosity: Verbosity) -> Self {
-        Shell { format, verbosity, bar: Mutex::new(None) }
+        Shell { format, verbosity, bar: Mutex::new(None), interrupted: Arc::default() }
     }
 
     /// Another shell like this one, for a command within a command.
     pub fn again(&self) -> Self {
-        Shell::new(self.format, self.verbosity)
+        Shell { interrupted: Arc::clone(&self.interrupted), ..Shell::new(self.format, self.verbosity) }
+    }
+
+    /// Where it is written down that the user has interrupted.
+    pub fn interrupted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupted)
     }
 
     /// Whether a person can be asked: stdin and stderr are terminals and results are for people.
@@ -232,5 +241,9 @@ impl Reporter for Shell {
         if self.verbosity >= Verbosity::Verbose {
             self.talk(&format!("{message:>14}"));
         }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 }

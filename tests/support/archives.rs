@@ -371,12 +371,18 @@ fn sizes() -> Vec<Case> {
     for number in 0..20_000 {
         many = many.entry(&Header { name: format!("{TOP}/f/{number}").into_bytes(), ..empty.clone() }, b"");
     }
+    let mut folders = Tar::complete();
+    for number in 0..1000 {
+        let path = format!("{TOP}/{number}/{}x", "a/".repeat(25));
+        folders = folders.entry(&Header { name: path.into_bytes(), ..empty.clone() }, b"");
+    }
     let bomb = Tar::complete().entry(&Header::file("zeros", 200 * MIB), &vec![0; 101 * MIB]);
     vec![
         ("bomb-by-ratio", gzip(&bomb.0), "times its size"),
         ("bomb-after-the-end", gzip(&Tar::complete().raw(&vec![0; 101 * MIB]).0), "times its size"),
         ("file-too-large", Tar::complete().entry(&Header::file("x", 251 * MIB), b"").gzip(), "more than 250.0 MiB"),
         ("too-many-files", many.gzip(), "more than 20000 files"),
+        ("too-many-folders-without-entries", folders.gzip(), "more than 20000 files and folders"),
     ]
 }
 
@@ -389,6 +395,10 @@ fn manifests() -> Vec<Case> {
     };
     let folder =
         manifest_json(&format!("{MANIFEST}[dependencies]\n\"kb:x\" = {{ path = \"../x\", version = \"1\" }}\n"));
+    let wordy = MANIFEST.to_owned() + &format!("description = \"{}\"\n", "é".repeat(1001));
+    let needy = (0..501).map(|number| format!("\"kb:x{number}\" = \"1\"\n")).collect::<String>();
+    let needy = format!("{MANIFEST}[dependencies]\n{needy}");
+    let searched = MANIFEST.to_owned() + &format!("keywords = [\"{}\", \"b\"]\n", "a".repeat(500));
     let renamed = |top: &str| {
         Tar::default()
             .entry(&Header::new(format!("{top}/.napt/manifest.json"), b'0', manifest_json(MANIFEST).len()), &{
@@ -397,6 +407,9 @@ fn manifests() -> Vec<Case> {
             .gzip()
     };
     vec![
+        ("long-description", json(&manifest_json(&wordy)), "it has 1001 characters in its description"),
+        ("many-keywords", json(&manifest_json(&searched)), "it has 501 characters in its keywords"),
+        ("many-dependencies", json(&manifest_json(&needy)), "it has 501 dependencies"),
         (
             "manifests-that-disagree",
             {

@@ -137,7 +137,7 @@ fn a_module_sees_its_node_its_run_and_a_key_of_its_own() {
         let token = env["NAPT_RUN_TOKEN"].as_str().expect("text");
         let own = env["NAPT_RUN_ID"].as_str().expect("text");
         assert!(run.is_none_or(|run| run == own));
-        assert_eq!((&seen["run"]["id"], &seen["run"]["consumer_id"]), (&json!(own), &json!(node.user())));
+        assert_eq!((&seen["run"]["id"], &seen["run"]["consumer_id"]), (&json!(own), &json!(node.operator())));
         assert!(token.starts_with(&format!("{own}.local:")), "{token}");
         assert_eq!(env["NAPT_NODE_URL"], format!("http://{token}@127.0.0.1:{port}"));
         let mut found = Vec::new();
@@ -219,7 +219,7 @@ fn the_sdk_works_with_a_token_in_the_nodes_url() {
     with_worker(&node);
     let url = node.url.replacen("http://", &format!("http://{}@", node.token(600)), 1);
     let found = found(include_str!("sdk_client.py"), &[&url, &node.key().to_hex()]);
-    expect_client(&found, &node.user());
+    expect_client(&found, &node.operator());
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn the_websocket_door() {
     with_worker(&node);
     // Python's `websockets` takes no user name without a password; any will do.
     let url = node.url.replacen("http://", &format!("http://{}:x@", node.token(600)), 1);
-    let user = node.user();
+    let user = node.operator();
     let found = found(include_str!("websocket_client.py"), &[&url, &user, &node.key().sign_consumer(&user)]);
     assert_eq!(found["long"], json!([true, "success", "completed", ["got None"]]));
     assert_eq!(found["large"], json!(["success", true]));
@@ -330,7 +330,7 @@ fn storage_takes_no_orders_from_names_and_values() {
         assert_eq!(rows, json!([{ "id": id, "text": kept }]));
     }
     let theirs = ask(&node, "GET", "read/notes", None).json();
-    assert_eq!(theirs, json!([{ "id": 1, "text": format!("of {}", node.user()) }]), "users' tables are apart");
+    assert_eq!(theirs, json!([{ "id": 1, "text": format!("of {}", node.operator()) }]), "users' tables are apart");
 }
 
 #[test]

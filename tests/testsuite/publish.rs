@@ -1,10 +1,14 @@
 //! From a project to a registry.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
+
+use jiff::SignedDuration;
+use napt::identity::SecretKey;
+use napt_registry_client::{TokenRequest, Verb};
 
 use crate::support::{
     Sandbox,
-    faults::{Faults, response},
+    faults::{Faults, Reply, response},
     git,
     modules::write as module,
     registry::TestRegistry,
@@ -214,6 +218,68 @@ fn a_foreign_module_is_refused_with_a_way_out() {
         let ran = sandbox.napt(&["publish"]).expect(code);
         assert_eq!(ran.stderr.contains("`persona:ada` belongs to another user"), code == 5, "{}", ran.stderr);
     }
+}
+
+#[test]
+fn nothing_is_sent_when_one_of_several_would_be_refused() {
+    let registry = TestRegistry::start();
+    let other = registry.sandbox();
+    module(&other, ".", "persona:bob", "0.1.0", "");
+    other.napt(&["login"]).expect(0);
+    other.napt(&["publish"]).expect(0);
+    let mut sandbox = registry.sandbox();
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"*\"]\n");
+    module(&sandbox, "ada", "persona:ada", "0.1.0", "");
+    module(&sandbox, "bob", "persona:bob", "0.2.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    for arguments in [&["publish", "--workspace"][..], &["publish", "--workspace", "--dry-run"]] {
+        let ran = sandbox.napt(arguments).expect(5);
+        assert!(ran.stderr.contains("`persona:bob` belongs to another user"), "{}", ran.stderr);
+        assert!(registry.index("persona:ada").is_none(), "nothing is sent");
+    }
+    let session = registry.sign_up(&SecretKey::generate()).token;
+    let wanted = TokenRequest {
+        name: String::new(),
+        verbs: vec![Verb::Publish],
+        modules: "persona:b*".to_owned(),
+        expires: registry.now() + SignedDuration::from_hours(1),
+    };
+    let narrow = registry.block_on(registry.client(Some(&session)).create_token(&wanted)).expect("a token").token;
+    sandbox.set("NAPT_TOKEN", &narrow);
+    let ran = sandbox.napt(&["publish", "--workspace"]).expect(5);
+    assert!(ran.stderr.contains("does not allow to publish `persona:ada`"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_interrupted_upload_leaves_nothing() {
+    let (sent, uploads) = std::sync::mpsc::channel();
+    let index = r#"{"type":"urn:napt:registry:not-found","title":"Not found","status":404,"detail":"no module"}"#;
+    let me = r#"{"user":"user:x","token":{"id":"1","name":"","verbs":["publish"],"modules":"*",
+                 "created":"2026-01-01T00:00:00Z","expires":"2999-01-01T00:00:00Z"}}"#;
+    let registry = Faults::start(move |_, head| match head {
+        head if head.starts_with("PUT") => {
+            let _ = sent.send(());
+            Reply::Hang
+        }
+        head if head.starts_with("GET /api/v1/me") => response("200 OK", "Content-Type: application/json\r\n", me),
+        _ => response("404 Not Found", "Content-Type: application/problem+json\r\n", index),
+    });
+    let mut sandbox = Sandbox::new();
+    sandbox.set("NAPT_REGISTRY", registry.url.as_str());
+    sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
+    let temporary = sandbox.work().join("temporary");
+    std::fs::create_dir(&temporary).expect("a folder");
+    sandbox.set("TMPDIR", temporary.to_str().expect("UTF-8"));
+    module(&sandbox, ".", "persona:ada", "0.1.0", "exclude = [\"temporary\"]\n");
+    let napt = sandbox.command(&["publish"]).stderr(Stdio::piped()).spawn().expect("napt starts");
+    uploads.recv_timeout(Duration::from_secs(60)).expect("an upload");
+    assert_ne!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "the archive is there");
+    let pid = rustix::process::Pid::from_child(&napt);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    let output = napt.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("run the same command again"), "{output:?}");
+    assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "nothing is left");
 }
 
 #[test]

@@ -378,6 +378,8 @@ fn yanking_hides_nothing_and_can_be_taken_back() {
     assert_eq!(shown().summary.version, newest);
     assert_eq!(shown().versions[0].yank_reason, None);
     assert_eq!(scene.mine("PUT", "api/v1/modules/agent/a/7.0.0/yank", None).0, 404);
+    let (status, problem) = scene.mine("PUT", "api/v1/modules/agent/a/7.0.0/yank", Some(vec![b' '; 3 << 20]));
+    assert_eq!((status, problem["title"].as_str()), (400, Some("Bad request")));
 }
 
 /// Sends raw bytes and reads whatever comes back.
@@ -427,6 +429,8 @@ fn bodies_that_break_off_lie_trickle_or_never_end_leave_nothing() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{header}: {answer}");
     }
     assert!(scene.registry.blobs().is_empty() && scene.registry.index("agent:a").is_none());
+    let answer = raw(&scene, "POST /api/v1/tokens HTTP/1.1\r\nContent-Length: 10\r\n", b"{", false);
+    assert!(answer.starts_with("HTTP/1.1 408"), "a small body that never ends: {answer}");
     let answer = raw(&scene, &length, &bytes, false);
     assert!(answer.starts_with("HTTP/1.1 201"), "the same publish without a fault: {answer}");
 }
@@ -462,6 +466,8 @@ fn every_refusal_is_a_problem_with_a_detail() {
         ("GET", "index/agent/a", 404),
         ("GET", "index/nonsense/a", 400),
         ("GET", "index/agent/%2e%2e%2fa", 400),
+        ("GET", "index/agent/%ff", 400),
+        ("GET", "api/v1/modules/agent/a/%ff/download", 400),
         ("GET", "api/v1/modules/agent/a", 404),
         ("GET", "api/v1/modules/agent/a/x/download", 400),
         ("GET", "api/v1/me", 401),

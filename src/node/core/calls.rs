@@ -82,7 +82,7 @@ impl Core {
             self.check_consumer_signature(&consumer, input.signature.as_deref())?;
         }
         self.remember(&consumer).await?;
-        self.accept(NewRun {
+        self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
             consumer,

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use axum::{
     Json,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, State},
     http::StatusCode,
 };
 use napt_registry_client::{Challenge, Me, NewToken, SignUp, SignedUp, TokenInfo, TokenRequest, Verb};
 use serde_json::{Value, json};
 
-use super::{Body, Shared};
+use super::{Body, Path, Shared};
 use crate::registry::{accounts::Caller, refusal::Refusal};
 
 pub(super) async fn challenge(

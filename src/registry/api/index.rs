@@ -5,7 +5,7 @@ use std::io::SeekFrom;
 use axum::{
     Json,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-use super::{Shared, module_id, version};
+use super::{Path, Shared, module_id, version};
 use crate::registry::refusal::Refusal;
 
 pub(super) async fn config() -> Json<IndexConfig> {

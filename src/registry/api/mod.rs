@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{FromRequestParts, OriginalUri, Request},
+    body::Bytes,
+    extract::{self, FromRequest, FromRequestParts, OriginalUri, Request},
     http::{HeaderValue, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use semver::Version;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 
@@ -65,6 +67,9 @@ impl IntoResponse for Refusal {
             let causes = causes.map(|cause| format!(": {cause}")).collect::<String>();
             tracing::error!("{error}{causes}");
         }
+        if matches!(self, Refusal::Full) {
+            tracing::error!("{self}");
+        }
         let problem = self.problem();
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(problem)).into_response();
@@ -106,16 +111,29 @@ fn version(text: &str) -> Result<Version, Refusal> {
     if version.build.is_empty() { Ok(version) } else { Err(bad("build metadata is not part of a module's version")) }
 }
 
-/// A JSON body, or what is wrong with it as a problem.
-struct Body<T>(T);
+/// What a path holds, or what is wrong with it as a problem.
+struct Path<T>(T);
 
-impl<T: serde::de::DeserializeOwned, S: Send + Sync> axum::extract::FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Path<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Body(value)),
-            Err(rejection) => Err(Refusal::Request(rejection.body_text())),
-        }
+    async fn from_request_parts(parts: &mut Parts, registry: &Shared) -> Result<Self, Refusal> {
+        let path = extract::Path::from_request_parts(parts, registry).await;
+        path.map(|extract::Path(value)| Path(value)).map_err(|rejection| Refusal::Request(rejection.body_text()))
+    }
+}
+
+/// A JSON body that comes in time, or what is wrong with it as a problem.
+struct Body<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, registry: &Shared) -> Result<Self, Refusal> {
+        let body = tokio::time::timeout(registry.limits.body_window, Bytes::from_request(request, registry));
+        let body = body.await.map_err(|_| Refusal::Slow)?;
+        let body = body.map_err(|rejection| Refusal::Request(rejection.body_text()))?;
+        let text = if body.is_empty() { b"null" } else { &*body };
+        serde_json::from_slice(text).map(Body).map_err(|error| Refusal::Request(error.to_string()))
     }
 }

@@ -2,14 +2,13 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
 };
 use napt_registry_client::{ModuleDetails, ModuleSummary, Page, Verb, YankRequest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Shared, module_id, version};
+use super::{Body, Path, Shared, module_id, version};
 use crate::registry::{accounts::Caller, refusal::Refusal, store::Yanked};
 
 /// The longest reason of a yank, in characters.
@@ -46,17 +45,13 @@ pub(super) async fn yank(
     state: State<Shared>,
     caller: Caller,
     path: Path<(String, String, String)>,
-    body: Bytes,
+    Body(request): Body<Option<YankRequest>>,
 ) -> Result<Json<Value>, Refusal> {
-    let request: YankRequest = if body.is_empty() {
-        YankRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| Refusal::Request(error.to_string()))?
-    };
-    if request.reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
+    let reason = request.and_then(|request| request.reason);
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
         return Err(Refusal::Request(format!("`reason` must be at most {MAX_REASON} characters")));
     }
-    set_yanked(state, caller, path, true, request.reason).await
+    set_yanked(state, caller, path, true, reason).await
 }
 
 pub(super) async fn unyank(

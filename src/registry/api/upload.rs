@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     body::{Body, BodyDataStream},
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use napt_registry_client::{PublishStatus, Published};
 use semver::Version;
 
-use super::{Shared, module_id, version};
+use super::{Path, Shared, module_id, version};
 use crate::{
     module::ModuleId,
     registry::{accounts::Caller, refusal::Refusal},

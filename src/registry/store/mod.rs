@@ -15,13 +15,26 @@ use crate::module::{Manifest, ModuleId, ModuleType};
 pub enum StoreError {
     /// The database fails.
     #[error("the registry's database fails")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+    /// There is no room for the change.
+    #[error("the disk with the registry's database is full")]
+    Full,
     /// The database cannot be brought to this version's shape.
     #[error("the registry's database cannot be brought up to date")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// A record cannot be understood.
     #[error("the registry's database holds something that this version cannot read: {0}")]
     Corrupt(String),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_FULL
+        match error.as_database_error().and_then(|error| error.code()) {
+            Some(code) if code == "13" => StoreError::Full,
+            _ => StoreError::Database(error),
+        }
+    }
 }
 
 /// A version that is about to become visible.

@@ -8,7 +8,7 @@ use napt_registry_client::{INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSummar
 use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, Row, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -16,7 +16,15 @@ use sqlx::{
 use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked};
 use crate::module::{ModuleId, ModuleType};
 
+const CONNECTIONS: u32 = 8;
 const PAGE_SIZE: u32 = 20;
+
+/// What [`entry`] reads; not the manifest and the README, which may be large, and of which there are many.
+macro_rules! entry_columns {
+    () => {
+        "type, name, version, deps, sha256, size, yanked, runtime, published"
+    };
+}
 
 /// Modules of type ?1 whose texts hold all words of the JSON list ?2.
 macro_rules! found {
@@ -42,7 +50,13 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(30));
-        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
+        // After an error such as a full disk SQLite has rolled back by itself; sqlx then takes the connection to be in a
+        // transaction for ever.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options)
+            .await?;
         let start = include_str!("migrations/0001_start.sql").into_sql_str();
         let migrations = vec![Migration::new(1, "start".into(), MigrationType::Simple, start, false)];
         Migrator::with_migrations(migrations).run(&pool).await?;
@@ -219,8 +233,7 @@ impl Store for SqliteStore {
 
     async fn index(&self, id: &ModuleId) -> Result<Option<Vec<IndexEntry>>, StoreError> {
         // A module's row is made with its first version, in one transaction.
-        let sql = "SELECT type, name, version, deps, sha256, size, yanked, runtime, published FROM entries \
-                   WHERE type = ? AND name = ? ORDER BY id";
+        let sql = concat!("SELECT ", entry_columns!(), " FROM entries WHERE type = ? AND name = ? ORDER BY id");
         let rows = sqlx::query(sql).bind(id.module_type.as_str()).bind(id.name.as_str()).fetch_all(&self.pool).await?;
         let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         Ok((!entries.is_empty()).then_some(entries))
@@ -244,15 +257,15 @@ impl Store for SqliteStore {
         let module: i64 = row.try_get("id")?;
         let summary = summary(&row)?;
         let owners = owners(&mut transaction, module).await?;
-        let rows = sqlx::query("SELECT * FROM entries WHERE module_id = ? ORDER BY id DESC")
+        let sql = concat!("SELECT ", entry_columns!(), ", yank_reason, publisher FROM entries WHERE module_id = ?");
+        let rows = sqlx::query(sql).bind(module).fetch_all(&mut *transaction).await?;
+        let newest = sqlx::query("SELECT manifest, readme FROM versions WHERE module_id = ? AND version = ?")
             .bind(module)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let newest = rows
-            .iter()
-            .find(|row| row.try_get("version").is_ok_and(|text: String| text == summary.version.to_string()))
+            .bind(summary.version.to_string())
+            .fetch_optional(&mut *transaction)
+            .await?
             .ok_or_else(|| StoreError::Corrupt(format!("`{id}` has no version {}", summary.version)))?;
-        let manifest = from_json(newest, "manifest")?;
+        let manifest = from_json(&newest, "manifest")?;
         let readme = newest.try_get("readme")?;
         let version = |row: &SqliteRow| -> Result<ModuleVersion, StoreError> {
             let (yank_reason, publisher) = (row.try_get("yank_reason")?, row.try_get("publisher")?);
@@ -269,8 +282,9 @@ impl Store for SqliteStore {
         module_type: Option<ModuleType>,
         page: u32,
     ) -> Result<Page<ModuleSummary>, StoreError> {
-        // The same statement for any number of words: no text of a caller's ever becomes SQL.
-        let words: Vec<String> = words.iter().map(|word| word.to_lowercase().replace('-', "_")).collect();
+        // The same statement for any number of words: no text of a caller's ever becomes SQL. SQLite's `lower` knows
+        // ASCII only.
+        let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase().replace('-', "_")).collect();
         let words = to_json(&words)?;
         let module_type = module_type.map(ModuleType::as_str);
         let mut transaction = self.pool.begin().await?;
@@ -306,7 +320,8 @@ async fn version_row(
     id: &ModuleId,
     version: &Version,
 ) -> Result<Option<IndexEntry>, StoreError> {
-    let row = sqlx::query("SELECT * FROM entries WHERE type = ? AND name = ? AND version = ?")
+    let sql = concat!("SELECT ", entry_columns!(), " FROM entries WHERE type = ? AND name = ? AND version = ?");
+    let row = sqlx::query(sql)
         .bind(id.module_type.as_str())
         .bind(id.name.as_str())
         .bind(version.to_string())
@@ -323,20 +338,22 @@ async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<St
 
 /// Copies to the module what search shows: the highest version, those that are not yanked and stable ones first.
 async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
-    let rows = sqlx::query("SELECT version, yanked, manifest, published FROM versions WHERE module_id = ?")
+    let rows = sqlx::query("SELECT version, yanked FROM versions WHERE module_id = ?")
         .bind(module)
         .fetch_all(&mut *connection)
         .await?;
-    let mut best: Option<((bool, bool, Version), &SqliteRow)> = None;
-    for row in &rows {
+    let rank = |row| -> Result<(bool, bool, Version), StoreError> {
         let version: Version = parse(row, "version")?;
-        let rank = (!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version);
-        if best.as_ref().is_none_or(|(highest, _)| rank > *highest) {
-            best = Some((rank, row));
-        }
-    }
-    let Some(((_, _, version), row)) = best else { return Ok(()) };
-    let manifest: crate::module::Manifest = from_json(row, "manifest")?;
+        Ok((!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version))
+    };
+    let ranks = rows.iter().map(rank).collect::<Result<Vec<_>, _>>()?;
+    let Some((_, _, version)) = ranks.into_iter().max() else { return Ok(()) };
+    let row = sqlx::query("SELECT manifest, published FROM versions WHERE module_id = ? AND version = ?")
+        .bind(module)
+        .bind(version.to_string())
+        .fetch_one(&mut *connection)
+        .await?;
+    let manifest: crate::module::Manifest = from_json(&row, "manifest")?;
     sqlx::query("UPDATE modules SET version = ?, description = ?, keywords = ?, published = ? WHERE id = ?")
         .bind(version.to_string())
         .bind(manifest.description)
@@ -423,4 +440,36 @@ fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, St
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_survived() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("x.db")).await.expect("a store");
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(store.pool.acquire().await.expect("a connection"));
+        }
+        for connection in &mut connections {
+            // No more pages than there are.
+            sqlx::query("PRAGMA max_page_count = 1").execute(&mut **connection).await.expect("a pragma");
+        }
+        drop(connections);
+        let now = Timestamp::UNIX_EPOCH;
+        let mut full = 0;
+        for number in 0..1000 {
+            match store.add_challenge(&format!("{number:0100}"), Timestamp::MAX, now).await {
+                Ok(()) => {}
+                Err(StoreError::Full) => full += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        // A connection that was closed comes back without the limit, as if the disk had room again.
+        assert!((1..=CONNECTIONS).contains(&full), "{full}");
+        assert!(store.ensure_user("user:x", now).await.expect("room again"));
+    }
 }

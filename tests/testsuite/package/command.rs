@@ -1,11 +1,14 @@
 //! `napt package`, as a user calls it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use napt::{
     module::Project,
     package::{self, Limits, inspect},
-    report::Reporter,
+    report::{Fault, Reporter},
 };
 use snapbox::{assert_data_eq, str};
 
@@ -448,6 +451,32 @@ fn a_file_that_changes_meanwhile_never_spoils_the_archive() {
         let error = meddle(&link).expect_err("a link in its place").to_string();
         assert!(error.contains("chat/b.txt"), "{error}");
     }
+    assert_eq!(std::fs::read_dir(&into).expect("a folder").count(), 0, "nothing is left");
+}
+
+/// Interrupts while the first file is read.
+struct Impatient(AtomicBool);
+
+impl Reporter for Impatient {
+    fn step(&self, _verb: &str, _what: &str) {}
+    fn warn(&self, _message: &str) {}
+    fn detail(&self, _path: &str) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+    fn is_interrupted(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn an_interrupted_package_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.work().join("project");
+    write(&root, &[("napt.toml", MODULE), ("chat/a.txt", "a")]);
+    let project = Project::load(&root).expect("a project");
+    let into = sandbox.work().join("out");
+    let error = package::pack(&project, &into, &Impatient(AtomicBool::new(false))).expect_err("interrupted");
+    assert_eq!(error.kind().exit_code(), 130);
     assert_eq!(std::fs::read_dir(&into).expect("a folder").count(), 0, "nothing is left");
 }
 
