@@ -8,10 +8,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use divan::Bencher;
 use napt::{
-    check, package,
+    check,
+    module::Project,
+    package,
     report::Silent,
     scaffold::{self, Defaults, NewOptions},
-    module::Project,
 };
 use tempfile::TempDir;
 
