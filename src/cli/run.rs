@@ -3,10 +3,10 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    client::NodeClient,
+    client::{ClientError, NodeClient},
     context::Context,
     module::ModuleId,
-    report::{Failure, Kind},
+    report::{Failure, Kind, did_you_mean},
     shell::Output,
     wire::{EventPayload, RunRequest, RunView},
 };
@@ -20,7 +20,7 @@ use crate::{
   napt run agent:critic -p '{\"prompt\": \"hello\"}' --node http://127.0.0.1:7001")]
 pub(super) struct Args {
     /// The module, as `type:name`
-    #[arg(value_name = "TYPE:NAME")]
+    #[arg(value_name = "TYPE:NAME", value_parser = super::arguments::hinted::<ModuleId>)]
     module: ModuleId,
 
     /// Its inputs: `key=value` pairs with shell quoting, or a JSON object; repeatable
@@ -50,7 +50,10 @@ impl Args {
         let deployment = self.deployment.as_deref().map(|text| super::json_value("--deployment", text)).transpose()?;
         let request = RunRequest { module: self.module.clone(), inputs: Value::Object(inputs), deployment };
         context.block_on(async {
-            let run = node.run(&request).await?;
+            let run = match node.run(&request).await {
+                Ok(run) => run,
+                Err(error) => return Err(with_near_module(error, &self.module, &node).await),
+            };
             if self.detach {
                 return Ok(Output::new(run.id.clone(), json!({ "run": run })));
             }
@@ -66,6 +69,22 @@ impl Args {
             };
             finished(node.run_view(&run.id).await?)
         })
+    }
+}
+
+/// Why a run was refused; of a module that is not deployed, which one that is may have been meant.
+async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClient) -> Failure {
+    let unknown = matches!(&error, ClientError::Refused { problem, .. } if problem.status == 404);
+    let failure = Failure::from(error);
+    // When the node cannot say, the error is still the one to tell.
+    let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
+    let known = deployments.iter().flat_map(|deployment| &deployment.modules).map(|pin| &pin.id);
+    let same_name = known.clone().find(|id| id.name == wanted.name).map(ToString::to_string);
+    let names: Vec<String> = known.map(ToString::to_string).collect();
+    let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
+    match same_name.or_else(near) {
+        Some(near) => failure.hinted(format!("did you mean `{near}`?")),
+        None => failure,
     }
 }
 

@@ -129,6 +129,7 @@ impl Refusal {
             Refusal::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Refusal::Challenge | Refusal::Proof(_) => "ask for a new challenge".to_owned(),
             Refusal::Conflict { .. } => "raise the version and publish again".to_owned(),
+            Refusal::NoRoute(_) => "this is a napt registry: is it what the address should be of?".to_owned(),
             Refusal::Id(error) => return error.hint(),
             Refusal::Archive(error) => return error.hint(),
             _ => return None,

@@ -8,6 +8,7 @@ mod support;
 
 mod check;
 mod cli;
+mod deploy;
 mod login;
 mod new;
 mod node;
