@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
-    module::{LintLevel, MANIFEST_FILE, ModuleId, ModuleName, ModuleType, Runtime, member_folders, package_dir_of},
+    module::{
+        LintLevel, MANIFEST_FILE, ModuleId, ModuleName, ModuleType, Runtime, existing_folder, member_folders,
+        package_dir_of,
+    },
 };
 
 /// The native manifest's file name.
@@ -72,7 +75,7 @@ pub(super) struct UsedModule<'a> {
 
 /// Finds and reads the module or the workspace that `path` is in.
 pub(super) fn load(path: &Path) -> Result<Checked, CheckError> {
-    let given = fs_err::canonicalize(path)?;
+    let given = existing_folder(path)?;
     let has = |folder: &Path, file: &str| folder.join(file).is_file();
     let nearest = given
         .ancestors()
@@ -234,6 +237,17 @@ impl Module {
         self.runtime == Runtime::Python && self.module_type.is_none_or(ModuleType::is_runnable)
     }
 
+    /// The function that a node calls: named like the entrypoint, which is a file of the package folder itself.
+    pub(super) fn entry_function(&self) -> Option<&str> {
+        self.entrypoint.strip_suffix(".py").filter(|name| is_identifier(name))
+    }
+
+    /// The module that it names by a path, as far as its manifests tell.
+    pub(super) fn path_dependency(&self, id: &ModuleId) -> Option<Module> {
+        let entry = self.dependencies().iter().find(|member| member.key.parse().as_ref() == Ok(id))?;
+        Module::head(&self.root.join(entry.node.text("path")?.0)).ok()
+    }
+
     /// The Python file of that path in the package.
     pub(super) fn python_file(&self, path: &str) -> Option<&Python> {
         let path = self.package()?.join(path);
@@ -309,13 +323,23 @@ impl Module {
             let persona = node.get("config").and_then(|config| config.get("persona_module"));
             for (module, module_type) in module.into_iter().chain(persona.map(|node| (node, ModuleType::Persona))) {
                 let Some((text, span)) = module.text("name") else { continue };
-                let id = match text.contains(':') {
-                    true => text.parse().ok(),
-                    false => text.parse().ok().map(|name| ModuleId { module_type, name }),
-                };
-                used.extend(id.map(|id| UsedModule { id, document, span }));
+                used.extend(module_id(text, module_type).map(|id| UsedModule { id, document, span }));
             }
         }
         used
     }
+}
+
+/// The module that a `module.name` means in a list of that type.
+pub(super) fn module_id(text: &str, module_type: ModuleType) -> Option<ModuleId> {
+    match text.contains(':') {
+        true => text.parse().ok(),
+        false => text.parse().ok().map(|name| ModuleId { module_type, name }),
+    }
+}
+
+/// Whether Python takes it for a name. (Python allows more letters than ASCII's; file systems disagree about those.)
+pub(super) fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -19,8 +19,8 @@ pub use rules::{RULES, Rule};
 pub use source::{Position, SourceFile};
 
 use crate::{
-    module::MANIFEST_FILE,
-    report::{Fault, plural},
+    module::{MANIFEST_FILE, ProjectError},
+    report::{Fault, Kind, plural},
 };
 
 /// How to check.
@@ -36,15 +36,26 @@ pub enum CheckError {
     /// There is nothing to check.
     #[error("there is no `{MANIFEST_FILE}` and no `pyproject.toml` in `{}` or any folder above it", .0.display())]
     NotFound(PathBuf),
+    /// There is no such folder.
+    #[error(transparent)]
+    Folder(#[from] ProjectError),
     /// A file is there and cannot be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
 impl Fault for CheckError {
+    fn kind(&self) -> Kind {
+        match self {
+            CheckError::Folder(error) => error.kind(),
+            CheckError::NotFound(_) | CheckError::Io(_) => Kind::Failed,
+        }
+    }
+
     fn hint(&self) -> Option<String> {
         match self {
             CheckError::NotFound(_) => Some("`napt new orchestrator NAME` makes a project".to_owned()),
+            CheckError::Folder(error) => error.hint(),
             CheckError::Io(_) => None,
         }
     }

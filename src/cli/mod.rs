@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod arguments;
 mod cancel;
 mod check;
 mod deploy;
@@ -164,6 +165,15 @@ fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
 /// A client of the node, with the user's key.
 fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Failure> {
     let url = context.node(flag)?.value;
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if has_user && url.username().parse::<crate::identity::Token>().is_err() {
+        return Err(Failure::new(Kind::Usage, format!("the user in the node's URL `{url}` is not a token"))
+            .hinted("a token is `napt_` and 48 hex digits; leave it out to sign with your key"));
+    }
+    if url.path() != "/" || url.query().is_some() {
+        return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
+            .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
+    }
     Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
 }
 
@@ -193,8 +203,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let name = cli.command.name();
     let shell = Shell::new(cli.global.message_format, verbosity);
     let cwd = match &cli.global.directory {
-        Some(folder) => fs_err::canonicalize(folder)
-            .map_err(|error| Failure::from(error).context(format!("cannot run in `{}`", folder.display()))),
+        Some(folder) => crate::module::existing_folder(folder).map_err(Failure::from),
         None => std::env::current_dir().map_err(Failure::from),
     };
     let context = match cwd.and_then(|cwd| Context::new(cwd, Environment::of_process(), shell)) {

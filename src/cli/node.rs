@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use clap::Args as ClapArgs;
 use serde_json::json;
@@ -35,7 +35,7 @@ pub(super) struct Args {
     registry: Option<String>,
 
     /// Another user to admit: `user:` and a public key; repeatable
-    #[arg(long = "user", value_name = "USER")]
+    #[arg(long = "user", value_name = "USER", value_parser = super::arguments::user)]
     users: Vec<String>,
 
     /// Let in clients of this machine that have no credential, as Naptha's do
@@ -43,16 +43,16 @@ pub(super) struct Args {
     open: bool,
 
     /// Another node to exchange calls with; it must name this one too; repeatable
-    #[arg(long = "peer", value_name = "URL")]
+    #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
 
     /// An OpenAI-compatible API for models other than `napt/echo`; its key is read from `NAPT_PROVIDER_KEY`
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
     /// How many runs go on at a time, not counting those that modules call for
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    max_runs: usize,
+    #[arg(long, value_name = "N", default_value = "64")]
+    max_runs: NonZeroUsize,
 }
 
 impl Args {
@@ -67,7 +67,7 @@ impl Args {
         options.open = self.open;
         options.peers.clone_from(&self.peers);
         options.provider = self.provider.clone().map(|url| Provider { url, key: context.env.provider_key.clone() });
-        options.max_runs = self.max_runs;
+        options.max_runs = self.max_runs.get();
         let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {

@@ -66,13 +66,14 @@ impl Args {
             node: node.url(),
             steps: Vec::new(),
         };
+        let farewell = tour.farewell();
         let walked = tour.walk();
         servers.block_on(async {
             node.stop().await;
             registry.stop().await;
         });
         let steps = walked?;
-        context.shell.note(&farewell(&root, &registry_data));
+        context.shell.note(&farewell);
         Ok(Output::new("", json!({ "dir": root, "steps": steps })))
     }
 }
@@ -93,16 +94,11 @@ impl Tour<'_> {
         } else {
             self.run(&root, &["new", "orchestrator", NAME, "--yes"])?;
         }
-        self.show(&format!("cd {}", quoted(&workspace.to_string_lossy())));
+        self.show(&format!("cd {}", quoted(&workspace.display().to_string())));
         self.run(&workspace, &["check"])?;
         self.run(&workspace, &["package"])?;
         self.say(&format!("A registry listens on {} (`napt registry`).", self.registry));
-        let (registry, node) = (self.registry.clone(), self.node.clone());
-        let flags = |flag: &'static str, url: &str, default: &str| -> Vec<String> {
-            if url == default { Vec::new() } else { vec![flag.to_owned(), url.to_owned()] }
-        };
-        let at_registry = flags("--registry", &registry, crate::context::DEFAULT_REGISTRY_URL);
-        let at_node = flags("--node", &node, crate::context::DEFAULT_NODE_URL);
+        let (at_registry, at_node) = self.flags();
         self.run_at(&workspace, &["login"], &[&at_registry])?;
         self.run_at(&workspace, &["publish", "--workspace"], &[&at_registry])?;
         self.say(&format!("A node listens on {} (`napt node`).", self.node));
@@ -111,6 +107,52 @@ impl Tour<'_> {
         self.run_at(&workspace, &["run", &module, "-p", PROMPT], &[&at_node])?;
         self.run_at(&workspace, &["runs"], &[&at_node])?;
         Ok(self.steps)
+    }
+
+    /// What a command must say to find the registry, and the node: nothing at the usual addresses.
+    fn flags(&self) -> (Vec<String>, Vec<String>) {
+        let flags = |flag: &str, url: &str, default: &str| -> Vec<String> {
+            if url == default { Vec::new() } else { vec![flag.to_owned(), url.to_owned()] }
+        };
+        (
+            flags("--registry", &self.registry, crate::context::DEFAULT_REGISTRY_URL),
+            flags("--node", &self.node, crate::context::DEFAULT_NODE_URL),
+        )
+    }
+
+    fn farewell(&self) -> String {
+        let (workspace, registry, node) = (self.root.join(NAME), self.root.join("registry"), self.root.join("node"));
+        let (at_registry, at_node) = self.flags();
+        // A server that cannot have its usual port listens where it did this time.
+        let listen = |flags: &[String], url: &str| {
+            if flags.is_empty() { String::new() } else { format!(" --listen {}", url.trim_start_matches("http://")) }
+        };
+        let flags = |lists: &[&Vec<String>]| -> String {
+            lists.iter().flat_map(|list| list.iter()).map(|word| format!(" {word}")).collect()
+        };
+        format!(
+            "
+No server is left running. What there is now:
+  {workspace}  the workspace: the agents' words are in modules/{NAME}_agent
+  {registry}  the registry's records and archives
+  {node}  the node's modules and runs
+
+To go on, start both again, each in a terminal of its own:
+  napt registry --data {registry}{}
+  napt node --data {node}{}{}
+then change something, and:
+  cd {workspace}
+  napt deploy{}
+  napt run orchestrator:{NAME} -p \"{PROMPT}\"{}",
+            listen(&at_registry, &self.registry),
+            listen(&at_node, &self.node),
+            flags(&[&at_registry]),
+            flags(&[&at_node, &at_registry]),
+            flags(&[&at_node]),
+            workspace = shell_words::quote(&workspace.display().to_string()),
+            registry = shell_words::quote(&registry.display().to_string()),
+            node = shell_words::quote(&node.display().to_string()),
+        )
     }
 
     fn say(&self, text: &str) {
@@ -147,24 +189,4 @@ fn quoted(word: &str) -> String {
     } else {
         shell_words::quote(word).into_owned()
     }
-}
-
-fn farewell(root: &Path, registry_data: &Path) -> String {
-    let shown = |path: &Path| quoted(&path.to_string_lossy());
-    let (workspace, registry, node) = (shown(&root.join(NAME)), shown(registry_data), shown(&root.join("node")));
-    format!(
-        "
-No server is left running. What there is now:
-  {workspace}  the workspace: the agents' words are in modules/{NAME}_agent
-  {registry}  the registry's records and archives
-  {node}  the node's modules and runs
-
-To go on, start both again, each in a terminal of its own:
-  napt registry --data {registry}
-  napt node --data {node}
-then change something, and:
-  cd {workspace}
-  napt deploy
-  napt run orchestrator:{NAME} -p \"{PROMPT}\""
-    )
 }

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    client::NodeClient,
+    client::{ClientError, NodeClient},
     context::Context,
     module::ModuleId,
-    report::{Failure, Kind},
+    report::{Failure, Kind, did_you_mean},
     shell::Output,
     wire::{EventPayload, RunRequest, RunView},
 };
@@ -21,7 +21,7 @@ use crate::{
   napt run agent:critic -p '{\"prompt\": \"hello\"}' --node http://127.0.0.1:7001")]
 pub(super) struct Args {
     /// The module, as `type:name`
-    #[arg(value_name = "TYPE:NAME")]
+    #[arg(value_name = "TYPE:NAME", value_parser = super::arguments::hinted::<ModuleId>)]
     module: ModuleId,
 
     /// Its inputs: `key=value` pairs with shell quoting, or a JSON object; repeatable
@@ -53,7 +53,10 @@ impl Args {
         context.block_on(async {
             // From before the run is accepted, so that no Ctrl-C leaves one behind.
             let mut interrupt = signal(SignalKind::interrupt())?;
-            let run = node.run(&request).await?;
+            let run = match node.run(&request).await {
+                Ok(run) => run,
+                Err(error) => return Err(with_near_module(error, &self.module, &node).await),
+            };
             if self.detach {
                 return Ok(Output::new(run.id.clone(), json!({ "run": run })));
             }
@@ -68,6 +71,22 @@ impl Args {
             };
             finished(node.run_view(&run.id).await?)
         })
+    }
+}
+
+/// Why a run was refused; of a module that is not deployed, which one that is may have been meant.
+async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClient) -> Failure {
+    let unknown = matches!(&error, ClientError::Refused { problem, .. } if problem.status == 404);
+    let failure = Failure::from(error);
+    // When the node cannot say, the error is still the one to tell.
+    let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
+    let known = deployments.iter().flat_map(|deployment| &deployment.modules).map(|pin| &pin.id);
+    let same_name = known.clone().find(|id| id.name == wanted.name).map(ToString::to_string);
+    let names: Vec<String> = known.map(ToString::to_string).collect();
+    let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
+    match same_name.or_else(near) {
+        Some(near) => failure.hinted(format!("did you mean `{near}`?")),
+        None => failure,
     }
 }
 

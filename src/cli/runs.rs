@@ -14,7 +14,7 @@ pub(super) struct Args {
     all: bool,
 
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 
     /// The node's URL

@@ -144,12 +144,22 @@ async fn give_members(
     Ok(all)
 }
 
-/// A member, or a module that one names by path.
+/// A member, or a module that one names by path, or that such a one names by path, and so on.
 fn project_of(workspace: &Workspace, id: &ModuleId) -> Result<Project, Failure> {
-    if let Some(member) = workspace.member(id) {
-        return Ok(member.clone());
+    let mut known = workspace.members.clone();
+    let mut next = 0;
+    while let Some(project) = known.get(next).cloned() {
+        if project.id() == id {
+            return Ok(project);
+        }
+        for dependency in project.manifest.dependencies.keys() {
+            if let Some(path) = project.dependency_path(dependency)
+                && !known.iter().any(|project| project.id() == dependency)
+            {
+                known.push(Project::load(&path)?);
+            }
+        }
+        next += 1;
     }
-    let path = workspace.members.iter().find_map(|member| member.dependency_path(id));
-    let path = path.ok_or_else(|| Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")))?;
-    Ok(Project::load(&path)?)
+    Err(Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")))
 }

@@ -1,8 +1,10 @@
 //! The shapes of `configs/*.json`, after `naptha_sdk/schemas.py` 1.0.5. All fields are optional there too, since
 //! what a file leaves out is filled in from elsewhere. Fields that are absent go out as `null`, as Naptha's do.
 
+use std::cell::Cell;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::module::ModuleType;
@@ -26,19 +28,19 @@ pub struct Deployment {
     #[serde(default)]
     pub data_generation_config: Option<DataGenerationConfig>,
     /// Agents that it calls.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sub_deployments")]
     pub agent_deployments: Option<Vec<Deployment>>,
     /// Tools that it calls.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sub_deployments")]
     pub tool_deployments: Option<Vec<Deployment>>,
     /// Environments that it acts in.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sub_deployments")]
     pub environment_deployments: Option<Vec<Deployment>>,
     /// Knowledge bases that it uses.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sub_deployments")]
     pub kb_deployments: Option<Vec<Deployment>>,
     /// Memories that it uses.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sub_deployments")]
     pub memory_deployments: Option<Vec<Deployment>>,
     /// Set by a node that has deployed it.
     #[serde(default)]
@@ -46,6 +48,27 @@ pub struct Deployment {
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// Deepest nesting of deployments. One is a large value, and a parser of hostile input must not run out of stack.
+pub(super) const MAX_DEPTH: usize = 16;
+
+/// Reads a list of sub-deployments unless it is nested too deeply, wherever it is from.
+fn sub_deployments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Deployment>>, D::Error> {
+    thread_local!(static DEPTH: Cell<usize> = const { Cell::new(0) });
+    /// One level deeper for as long as it lives.
+    struct Level;
+    impl Drop for Level {
+        fn drop(&mut self) {
+            DEPTH.set(DEPTH.get() - 1);
+        }
+    }
+    DEPTH.set(DEPTH.get() + 1);
+    let _level = Level;
+    if DEPTH.get() > MAX_DEPTH {
+        return Err(serde::de::Error::custom(format!("deployments are nested more than {MAX_DEPTH} deep")));
+    }
+    Option::deserialize(deserializer)
 }
 
 impl Deployment {

@@ -14,4 +14,4 @@ pub use manifest::{
 pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};
 pub(crate) use project::member_folders;
-pub use project::{MANIFEST_FILE, Project, ProjectError, Workspace, package_dir_of};
+pub use project::{MANIFEST_FILE, Project, ProjectError, Workspace, existing_folder, package_dir_of};

@@ -80,7 +80,7 @@ struct Tools {
     poetry: Option<Poetry>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Pep621 {
     name: Option<String>,
     version: Option<String>,
@@ -101,7 +101,7 @@ struct Person {
     email: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Poetry {
     name: Option<String>,
     version: Option<String>,
@@ -124,6 +124,11 @@ fn text_or_under(value: Option<toml::Value>, key: &str) -> Option<String> {
     }
 }
 
+/// The first list that says anything.
+fn either(first: Vec<String>, second: Vec<String>) -> Vec<String> {
+    if first.is_empty() { second } else { first }
+}
+
 impl NativeManifest {
     /// Reads what stands beside a `napt.toml` in `root`. Without a native manifest the module is data.
     pub fn read(root: &Path) -> Result<Self, NativeError> {
@@ -134,42 +139,48 @@ impl NativeManifest {
         let text = fs_err::read_to_string(&path)?;
         let pyproject: Pyproject =
             toml::from_str(&text).map_err(|error| NativeError::Syntax { path, error: Box::new(error) })?;
-        let python = NativeManifest { runtime: Runtime::Python, ..NativeManifest::default() };
-        Ok(match (pyproject.project, pyproject.tool.poetry) {
-            (Some(project), _) => NativeManifest {
-                name: project.name,
-                version: project.version,
-                description: project.description,
-                authors: project
-                    .authors
-                    .into_iter()
-                    .filter_map(|person| match (person.name, person.email) {
-                        (Some(name), Some(email)) => Some(format!("{name} <{email}>")),
-                        (name, email) => name.or(email),
-                    })
-                    .collect(),
-                license: text_or_under(project.license, "text"),
-                readme: text_or_under(project.readme, "file"),
-                repository: project
-                    .urls
-                    .iter()
-                    .find(|(label, _)| matches!(label.to_lowercase().as_str(), "repository" | "source"))
-                    .map(|(_, url)| url.clone()),
-                keywords: project.keywords,
-                ..python
-            },
-            (None, Some(poetry)) => NativeManifest {
-                name: poetry.name,
-                version: poetry.version,
-                description: poetry.description,
-                authors: poetry.authors,
-                license: poetry.license,
-                readme: text_or_under(poetry.readme, "file"),
-                repository: poetry.repository,
-                keywords: poetry.keywords,
-                ..python
-            },
-            (None, None) => python,
+        // As in Poetry 2, `[project]` may leave to `[tool.poetry]` what it does not say.
+        let project = pyproject.project.unwrap_or_default();
+        let poetry = pyproject.tool.poetry.unwrap_or_default();
+        let authors = project.authors.into_iter().filter_map(|person| match (person.name, person.email) {
+            (Some(name), Some(email)) => Some(format!("{name} <{email}>")),
+            (name, email) => name.or(email),
+        });
+        let repository =
+            project.urls.iter().find(|(label, _)| matches!(label.to_lowercase().as_str(), "repository" | "source"));
+        Ok(NativeManifest {
+            name: project.name.or(poetry.name),
+            version: project.version.or(poetry.version),
+            description: project.description.or(poetry.description),
+            authors: either(authors.collect(), poetry.authors),
+            license: text_or_under(project.license, "text").or(poetry.license),
+            readme: text_or_under(project.readme, "file").or(text_or_under(poetry.readme, "file")),
+            repository: repository.map(|(_, url)| url.clone()).or(poetry.repository),
+            keywords: either(project.keywords, poetry.keywords),
+            runtime: Runtime::Python,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> NativeManifest {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        fs_err::write(folder.path().join("pyproject.toml"), text).expect("a file");
+        NativeManifest::read(folder.path()).expect("a manifest")
+    }
+
+    #[test]
+    fn poetry_says_what_project_leaves_out() {
+        let native = read(
+            "[project]\nname = 'chat'\ndynamic = ['version']\n\n\
+             [tool.poetry]\nname = 'other'\nversion = '0.2.0'\nauthors = ['Ada <a@b.c>']\n",
+        );
+        assert_eq!(native.name.as_deref(), Some("chat"));
+        assert_eq!(native.version.as_deref(), Some("0.2.0"));
+        assert_eq!(native.authors, ["Ada <a@b.c>"]);
+        assert_eq!(native.runtime, Runtime::Python);
     }
 }

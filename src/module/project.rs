@@ -36,6 +36,9 @@ pub struct Workspace {
 /// Why there is no usable project.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
+    /// There is no such folder.
+    #[error("there is no folder `{}`", .0.display())]
+    NoFolder(PathBuf),
     /// No `napt.toml` here or above.
     #[error("there is no `{MANIFEST_FILE}` in `{}` or any folder above it", .0.display())]
     NotFound(PathBuf),
@@ -65,6 +68,14 @@ pub enum ProjectError {
         /// What there is.
         members: Vec<String>,
     },
+    /// A bare name that several members have.
+    #[error("`{given}` is the name of several modules of this workspace")]
+    Ambiguous {
+        /// What was asked for.
+        given: String,
+        /// The modules of that name.
+        members: Vec<String>,
+    },
     /// A manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -77,7 +88,7 @@ impl Fault for ProjectError {
     fn kind(&self) -> Kind {
         match self {
             ProjectError::Manifest(error) => error.kind(),
-            ProjectError::Unknown { .. } => Kind::Usage,
+            ProjectError::NoFolder(_) | ProjectError::Unknown { .. } | ProjectError::Ambiguous { .. } => Kind::Usage,
             _ => Kind::Failed,
         }
     }
@@ -87,8 +98,14 @@ impl Fault for ProjectError {
             ProjectError::NotFound(_) => Some("`napt new orchestrator NAME` makes a workspace".to_owned()),
             ProjectError::NoMember { .. } => Some("mend `members` in `[workspace]`".to_owned()),
             ProjectError::Duplicate { .. } => Some("rename one of them".to_owned()),
+            ProjectError::NoFolder(_) => None,
+            ProjectError::Ambiguous { members, .. } => Some(format!("say which one: {}", members.join(" or "))),
             ProjectError::Unknown { given, members } => {
-                let near = did_you_mean(given, members.iter().map(String::as_str));
+                // A bare name is like the names, whatever their types.
+                let comparable = |member: &'_ str| -> usize {
+                    if given.contains(':') { 0 } else { member.find(':').map_or(0, |colon| colon + 1) }
+                };
+                let near = did_you_mean(given, members.iter().map(|member| &member[comparable(member)..]));
                 Some(match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("its modules are {}", members.join(", ")),
@@ -98,6 +115,14 @@ impl Fault for ProjectError {
             ProjectError::Io(_) => None,
         }
     }
+}
+
+/// The full path of a folder, or of a file in it, that the user names.
+pub fn existing_folder(path: &Path) -> Result<PathBuf, ProjectError> {
+    fs_err::canonicalize(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => ProjectError::NoFolder(path.to_owned()),
+        _ => ProjectError::Io(error),
+    })
 }
 
 /// The Python package folder of the module `name` whose manifest is in `root`: `root/name`.
@@ -147,7 +172,7 @@ impl Workspace {
     /// The workspace that `dir` is in: that of the nearest `napt.toml` upward with a `[workspace]` that lists it,
     /// else the nearest module on its own.
     pub fn discover(dir: &Path) -> Result<Self, ProjectError> {
-        let dir = fs_err::canonicalize(dir)?;
+        let dir = existing_folder(dir)?;
         let nearest = dir
             .ancestors()
             .find(|folder| folder.join(MANIFEST_FILE).is_file())
@@ -212,10 +237,15 @@ impl Workspace {
         let matches = |member: &&Project| {
             member.id().to_string() == given || member.id().name.as_str() == given.replace('-', "_")
         };
-        self.members.iter().find(matches).ok_or_else(|| ProjectError::Unknown {
-            given: given.to_owned(),
-            members: self.members.iter().map(|member| member.id().to_string()).collect(),
-        })
+        let found: Vec<&Project> = self.members.iter().filter(matches).collect();
+        let ids = |members: &mut dyn Iterator<Item = &Project>| members.map(|member| member.id().to_string()).collect();
+        match found.as_slice() {
+            [only] => Ok(only),
+            [] => Err(ProjectError::Unknown { given: given.to_owned(), members: ids(&mut self.members.iter()) }),
+            several => {
+                Err(ProjectError::Ambiguous { given: given.to_owned(), members: ids(&mut several.iter().copied()) })
+            }
+        }
     }
 }
 

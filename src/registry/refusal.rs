@@ -139,6 +139,7 @@ impl Refusal {
             Refusal::Challenge | Refusal::Proof(_) => "ask for a new challenge".to_owned(),
             Refusal::Conflict { .. } => "raise the version and publish again".to_owned(),
             Refusal::Full => "tell the registry's operator, and try again later".to_owned(),
+            Refusal::NoRoute(_) => "this is a napt registry: is it what the address should be of?".to_owned(),
             Refusal::Id(error) => return error.hint(),
             Refusal::Archive(error) => return error.hint(),
             _ => return None,

@@ -8,7 +8,7 @@ use std::{
 use crate::support::{
     Ran, Sandbox,
     faults::{Faults, Reply, response},
-    modules::write as module,
+    modules::{self, write as module},
     registry::TestRegistry,
 };
 
@@ -50,7 +50,8 @@ fn exit_codes_say_what_went_wrong() {
         json["error"]["kind"].as_str().unwrap_or("none").to_owned()
     };
     assert_eq!(kind(&["package", "--list"], 0), "none");
-    assert_eq!(kind(&["-C", "nowhere", "package"], 1), "failed");
+    assert_eq!(kind(&["-C", "nowhere", "package"], 2), "usage");
+    assert_eq!(kind(&["new", "agent", "voice", "--set", "role=a", "-C", "/proc"], 1), "failed");
     assert_eq!(kind(&["package", "--module"], 2), "usage");
     assert_eq!(kind(&["status"], 4), "network");
     assert_eq!(kind(&["publish"], 5), "auth");
@@ -165,6 +166,66 @@ fn another_folder_is_as_if_called_there() {
     assert!(there.stdout.contains("data.json"), "{}", there.stdout);
     let after = sandbox.napt(&["package", "--list", "--directory", "a/b"]).expect(0);
     assert_eq!(after.stdout, there.stdout);
-    let nowhere = sandbox.napt(&["-C", "nowhere", "package"]).expect(1);
-    assert!(nowhere.stderr.starts_with("error: cannot run in `nowhere`\n"), "{}", nowhere.stderr);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_a_usage_error() {
+    let sandbox = Sandbox::new();
+    for arguments in [["check", "nowhere"], ["deploy", "nowhere"]] {
+        let ran = sandbox.napt(&arguments).expect(2);
+        assert!(ran.stderr.starts_with("error: there is no folder `"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("nowhere`"), "{}", ran.stderr);
+    }
+    let ran = sandbox.napt(&["-C", "nowhere", "package"]).expect(2);
+    assert_eq!(ran.stderr, "error: there is no folder `nowhere`\n");
+}
+
+#[test]
+fn values_that_cannot_work_are_refused_on_the_command_line() {
+    let user = format!("user:{}", "0".repeat(128));
+    for arguments in [
+        ["runs", "--limit", "0"],
+        ["node", "--max-runs", "0"],
+        ["node", "--user", "bob"],
+        ["node", "--user", &user],
+        ["node", "--peer", "ftp://127.0.0.1"],
+        ["node", "--provider", "models.example"],
+    ] {
+        let ran = Sandbox::new().napt(&arguments).expect(2);
+        assert!(ran.stderr.contains(arguments[1]), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_mistyped_module_type_gets_a_tip() {
+    let ran = Sandbox::new().napt(&["run", "orchestrater:debate"]).expect(2);
+    assert!(ran.stderr.contains("tip: did you mean `orchestrator`?"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_node_is_its_host_and_port_and_a_good_token_or_none() {
+    for (url, problem) in [
+        ("http://127.0.0.1:9/some/path", "has a path"),
+        ("http://127.0.0.1:9/?x", "has a path"),
+        ("http://napt_short@127.0.0.1:9", "is not a token"),
+        ("http://me:secret@127.0.0.1:9", "is not a token"),
+    ] {
+        let ran = Sandbox::new().napt(&["status", "--node", url]).expect(2);
+        assert!(ran.stderr.contains(problem), "{url}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("secret") && !ran.stderr.contains("napt_short"), "{url}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_member_is_found_by_its_name_when_only_one_has_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"*\"]\n");
+    for (folder, id) in [("a", "persona:chatter"), ("b", "memory:chatter"), ("c", "persona:other")] {
+        modules::write(&sandbox, folder, id, "0.1.0", "");
+    }
+    let ran = sandbox.napt(&["package", "--list", "--module", "chatter"]).expect(2);
+    assert!(ran.stderr.contains("hint: say which one: memory:chatter or persona:chatter"), "{}", ran.stderr);
+    sandbox.napt(&["package", "--list", "--module", "persona:chatter"]).expect(0);
+    let ran = sandbox.napt(&["package", "--list", "--module", "othr"]).expect(2);
+    assert!(ran.stderr.contains("hint: did you mean `other`?"), "{}", ran.stderr);
 }

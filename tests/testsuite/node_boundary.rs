@@ -286,7 +286,7 @@ fn storage_takes_no_orders_from_names_and_values() {
     let schema = json!({ "schema": { "id": { "type": "integer", "primary_key": true }, "text": { "type": "text" } } });
     for owner in [&node, &other] {
         assert_eq!(ask(owner, "POST", "create/notes", Some(schema.clone())).text, "true");
-        let row = json!({ "data": { "id": 1, "text": format!("of {}", owner.user()) } });
+        let row = json!({ "data": { "id": 1, "text": format!("of {}", owner.operator()) } });
         assert_eq!(ask(owner, "POST", "create/notes", Some(row)).status, 200);
     }
     let injection = "x\"; DROP TABLE notes; --";

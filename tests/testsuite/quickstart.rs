@@ -48,7 +48,16 @@ fn taken_ports_are_no_obstacle_and_every_command_is_shown() {
     ] {
         assert!(ran.stderr.contains(shown), "{shown} in\n{}", ran.stderr);
     }
-    assert!(ran.stderr.contains("No server is left running"));
+    let (_, farewell) = ran.stderr.split_once("No server is left running").expect("a farewell");
+    // What it says to type is for the ports that could be had.
+    for part in [
+        "registry --listen 127.0.0.1:",
+        "node --listen 127.0.0.1:",
+        " --registry http://",
+        "napt deploy --node http://",
+    ] {
+        assert!(farewell.contains(part), "{part} in\n{farewell}");
+    }
     assert!(ran.stdout.contains("\"round\": 5"), "{}", ran.stdout);
 }
 

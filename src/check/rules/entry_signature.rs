@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::{Findings, Module, Rule, Run};
 use crate::{
     check::source::{Entry, Parameter, ParameterKind},
@@ -20,9 +18,8 @@ async def run(inputs, worker_nodes):    # should be run(module_run)
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(file) = module.python_file(&module.entrypoint) else { return };
-    let name = Path::new(&module.entrypoint).file_stem().unwrap_or_default().to_string_lossy();
-    let Some(Entry::Function(function)) = file.defines(&name) else { return };
+    let (Some(name), Some(file)) = (module.entry_function(), module.python_file(&module.entrypoint)) else { return };
+    let Some(Entry::Function(function)) = file.defines(name) else { return };
     let parameters = &function.parameters;
     let named = |parameter: &&Parameter| parameter.name == "module_run" && parameter.kind == ParameterKind::Named;
     let takes = parameters.iter().any(|parameter| named(&parameter) || parameter.kind == ParameterKind::KeywordRest);

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::{Findings, Module, Rule, Run};
 use crate::{module::LintLevel, report::did_you_mean};
 
@@ -18,14 +16,13 @@ async def main(module_run: dict):   # should be `run`
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(file) = module.python_file(&module.entrypoint) else { return };
-    let name = Path::new(&module.entrypoint).file_stem().unwrap_or_default().to_string_lossy();
+    let (Some(name), Some(file)) = (module.entry_function(), module.python_file(&module.entrypoint)) else { return };
     // What cannot be read may well hold the function.
-    if file.syntax_error().is_some() || file.defines(&name).is_some() {
+    if file.syntax_error().is_some() || file.defines(name).is_some() {
         return;
     }
     let finding = findings.report(file.whole(), format!("`{}` does not define `{name}`", module.entrypoint));
-    finding.help(match did_you_mean(&name, file.functions()) {
+    finding.help(match did_you_mean(name, file.functions()) {
         Some(near) => format!("rename `{near}` to `{name}`"),
         None => format!("add `async def {name}(module_run: dict)`"),
     });

@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let Some(package) = module.package().filter(|package| package.is_dir() && module.runs_python()) else { return };
-    if package.join(&module.entrypoint).is_file() {
+    if module.entry_function().is_none() || package.join(&module.entrypoint).is_file() {
         return;
     }
     let shown = package.file_name().unwrap_or_default().to_string_lossy();

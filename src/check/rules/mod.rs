@@ -4,6 +4,7 @@ mod config_shape;
 mod duplicate_module;
 mod duplicate_name;
 mod entry_signature;
+mod invalid_entrypoint;
 mod invalid_json;
 mod invalid_limits;
 mod invalid_name;
@@ -22,6 +23,7 @@ mod missing_readme;
 mod missing_runtime;
 mod module_mismatch;
 mod node_address;
+mod old_storage_config;
 mod path_dependency;
 mod python_syntax;
 mod requires_python;
@@ -49,6 +51,7 @@ pub static RULES: &[&Rule] = &[
     &duplicate_module::RULE,
     &duplicate_name::RULE,
     &entry_signature::RULE,
+    &invalid_entrypoint::RULE,
     &invalid_json::RULE,
     &invalid_limits::RULE,
     &invalid_name::RULE,
@@ -67,6 +70,7 @@ pub static RULES: &[&Rule] = &[
     &missing_runtime::RULE,
     &module_mismatch::RULE,
     &node_address::RULE,
+    &old_storage_config::RULE,
     &path_dependency::RULE,
     &python_syntax::RULE,
     &requires_python::RULE,

@@ -1,18 +1,26 @@
 use super::{Findings, Module, Rule, Run};
 use crate::{
-    config::DEPLOYMENT_FILE,
+    config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
     module::{LintLevel, ModuleName, ModuleType},
 };
 
 pub(super) static RULE: Rule = Rule {
     name: "module-mismatch",
     level: LintLevel::Deny,
-    summary: "`deployment.json` is a deployment of another module",
+    summary: "a deployment is of another module than the file or list is for",
     docs: r#"The entries of `deployment.json` are deployments of the module itself. This happens when a module is renamed or copied.
 
 ```json
 [{"name": "deployment_1", "module": {"name": "the_old_name"}}]
-```"#,
+```
+
+A module that is listed as another type than its own is never found:
+
+```json
+[{"name": "kb_1", "module": {"name": "agent:chat"}}]
+```
+
+in `kb_deployments.json` would be `kb:chat`."#,
     run: Run::Module(run),
 };
 
@@ -31,6 +39,18 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let finding =
                 findings.report(document.at(span), format!("this is a deployment of `{given}`, the module is `{own}`"));
             finding.also(module.place_of("name"), "its name").help(format!("write `{name}`"));
+        }
+    }
+    for deployment in module.deployments() {
+        let Some(listed) = deployment.sub else { continue };
+        let Some((given, span)) = deployment.node.get("module").and_then(|node| node.text("name")) else { continue };
+        let Some(own) = given.split_once(':').and_then(|(own, _)| own.parse::<ModuleType>().ok()) else { continue };
+        if own != listed {
+            let message = format!("this list is of the type `{listed}`, and `{given}` is not");
+            let finding = findings.report(deployment.document.at(span), message);
+            if SUB_DEPLOYMENTS.iter().any(|(module_type, _, _)| *module_type == own) {
+                finding.help(format!("put it into `{own}_deployments`"));
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Findings, Rule, Run, old_storage_config};
 use crate::{
     check::shape::{Problem, Shape},
     module::LintLevel,
@@ -25,6 +25,11 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
             // Under a broken `[header]`, keys look as if they stood at the top.
             let at_the_top = document.get(&[&key]).is_some() && shape == Shape::Manifest;
             if at_the_top && !document.errors.is_empty() {
+                continue;
+            }
+            // `old-storage-config` speaks of those.
+            let of_a_deployment = shape == Shape::Deployments && known.iter().any(|key| key == "storage_config");
+            if of_a_deployment && old_storage_config::KEYS.contains(&key.as_str()) {
                 continue;
             }
             let finding = findings.report(document.at(&span), format!("unknown key `{key}`"));

@@ -1299,3 +1299,120 @@ warning: 0 errors, 1 warning in 1 module
 "#]]
     );
 }
+
+#[test]
+fn invalid_entrypoint() {
+    for (given, help) in [
+        ("src/run.py", "call it `run.py`, and the function in it `run`"),
+        ("./run.py", "call it `run.py`, and the function in it `run`"),
+        ("../debate/run.py", "call it `run.py`, and the function in it `run`"),
+        ("/etc/passwd", "call it `passwd.py`, and the function in it `passwd`"),
+        ("run", "call it `run.py`, and the function in it `run`"),
+        ("my-run.py", "call it `my_run.py`, and the function in it `my_run`"),
+        ("", "write for example `run.py`"),
+    ] {
+        let m = Module::good();
+        m.write("debate/src/run.py", "def run(module_run): pass\n");
+        m.edit("napt.toml", r#"name = "debate""#, &format!(r#"name = "debate"\nentrypoint = "{given}""#));
+        let told = m.told(3);
+        let message = format!("[invalid-entrypoint]: `{given}` is not the name of a Python file in the package folder");
+        assert!(told.contains(&message), "{given}: {told}");
+        assert!(told.contains(help), "{given}: {told}");
+        assert!(told.contains("error: 1 error, 0 warnings"), "{given}: {told}");
+    }
+}
+
+#[test]
+fn old_storage_config() {
+    let m = Module::good();
+    m.edit(
+        "debate/configs/kb_deployments.json",
+        r#""node""#,
+        r#""config": {"storage_config": {"storage_type": "db", "path": "turns"}}, "node""#,
+    );
+    m.passes();
+    let m = Module::good();
+    m.edit(
+        "debate/configs/kb_deployments.json",
+        r#""node""#,
+        r#""config": {"storage_type": "db", "path": "turns", "schema": {}}, "node""#,
+    );
+    assert_data_eq!(
+        m.told(0),
+        str![[r#"
+warning[old-storage-config]: storage is configured as before `naptha-sdk` 1.0
+ --> debate/configs/kb_deployments.json:1:59
+  |
+1 | [{"name": "kb_1", "module": {"name": "facts"}, "config": {"storage_type": "db", "path": "turns", "schema": {}}, "node": {"name": "nod...
+  |                                                           ^^^^^^^^^^^^^^
+  |
+  = help: put `storage_type`, `path`, `schema` into `storage_config`, `schema` as `storage_schema`
+
+warning: 0 errors, 1 warning in 1 module
+
+"#]]
+    );
+}
+
+/// A good module whose agent lies beside it.
+fn with_an_agent_beside_it() -> Module {
+    let m = Module::good();
+    m.edit("napt.toml", r#""agent:chatter" = "^0.1""#, r#""agent:chatter" = { path = "chatter" }"#);
+    m.write(
+        "chatter/napt.toml",
+        "[module]\ntype = \"agent\"\nname = \"chatter\"\nversion = \"0.1.0\"\nruntime = \"python\"\n",
+    );
+    m.write("chatter/chatter/configs/llm_configs.json", r#"[{"config_name": "echo", "model": "napt/echo"}]"#);
+    m
+}
+
+#[test]
+fn unknown_llm_config_of_a_module_beside() {
+    let config = |llm: &str| format!(r#""agent_1", "config": {{"llm_config": {llm}}}"#);
+    for good in [r#"{"config_name": "echo"}"#, r#"{"config_name": "own", "model": "tiny"}"#] {
+        let m = with_an_agent_beside_it();
+        m.edit("debate/configs/agent_deployments.json", r#""agent_1""#, &config(good));
+        m.passes();
+    }
+    let m = with_an_agent_beside_it();
+    m.edit("debate/configs/agent_deployments.json", r#""agent_1""#, &config(r#"{"config_name": "ecco"}"#));
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[unknown-llm-config]: no language model of `agent:chatter` is called `ecco`
+ --> debate/configs/agent_deployments.json:2:66
+  |
+2 |     {"name": "agent_1", "config": {"llm_config": {"config_name": "ecco"}}, "module": {"name": "chatter"}},
+  |                                                                  ^^^^^^
+  |
+  = help: did you mean `echo`?
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
+fn module_mismatch_with_a_list() {
+    let m = Module::good();
+    m.edit("debate/configs/kb_deployments.json", r#"{"name": "facts"}"#, r#"{"name": "kb:facts"}"#);
+    m.passes();
+    let m = Module::good();
+    m.edit("debate/configs/agent_deployments.json", r#""agent:chatter""#, r#""kb:facts""#);
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[module-mismatch]: this list is of the type `agent`, and `kb:facts` is not
+ --> debate/configs/agent_deployments.json:3:44
+  |
+3 |     {"name": "agent_2", "module": {"name": "kb:facts"}}
+  |                                            ^^^^^^^^^^
+  |
+  = help: put it into `kb_deployments`
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}

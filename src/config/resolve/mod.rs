@@ -2,15 +2,25 @@
 //! that its users need: absent and empty lists of sub-deployments are filled from the defaults, more nodes than
 //! defaults repeat the last one, unknown keys survive, and a wrong name is an error that lists the names.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{DEPLOYMENT_FILE, Deployment, LLM_CONFIGS_FILE, LlmConfig, ModuleEntry, NodeEntry, SUB_DEPLOYMENTS, merge};
+use super::{
+    DEPLOYMENT_FILE, Deployment, LLM_CONFIGS_FILE, LlmConfig, ModuleEntry, NodeEntry, SUB_DEPLOYMENTS, merge,
+    types::MAX_DEPTH,
+};
 use crate::{
     module::{ModuleId, ModuleType},
     report::{Fault, Kind, did_you_mean},
 };
+
+/// Most sub-deployments of one deployment, at all depths together: modules whose lists name others whose lists name
+/// others multiply quickly.
+const MAX_DEPLOYMENTS: usize = 10_000;
 
 /// Why a deployment cannot be resolved.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +37,10 @@ pub enum ConfigError {
         error: serde_json::Error,
     },
     /// A name that no file has.
-    #[error("there is no {what} `{given}`")]
+    #[error("`{module}` has no {what} `{given}`")]
     UnknownName {
+        /// Whose files were searched.
+        module: String,
         /// What was looked for.
         what: &'static str,
         /// The name.
@@ -47,6 +59,24 @@ pub enum ConfigError {
         /// Its place, from 0.
         index: usize,
     },
+    /// A sub-deployment of a module that cannot stand in its list.
+    #[error("element {index} of `{list}` is of `{given}`, which is not of the type `{expected}`")]
+    WrongType {
+        /// The list's key.
+        list: &'static str,
+        /// Its place, from 0.
+        index: usize,
+        /// The module that it names.
+        given: String,
+        /// The type that the list is of.
+        expected: ModuleType,
+    },
+    /// Modules that call modules that call modules, and so on.
+    #[error("the modules of `{0}` call each other more than {MAX_DEPTH} deep")]
+    TooDeep(String),
+    /// Lists within lists that multiply beyond what anyone means.
+    #[error("the deployment of `{0}` has more than {MAX_DEPLOYMENTS} sub-deployments")]
+    TooMany(String),
     /// A merged value has the wrong shape.
     #[error("the merged deployment is not valid: {0}")]
     Shape(serde_json::Error),
@@ -116,19 +146,31 @@ pub trait Catalog {
 
 /// Resolves `given` for the module `id`: merged configuration, module entries, and sub-deployments all the way down.
 pub fn resolve(id: &ModuleId, given: &Deployment, catalog: &dyn Catalog) -> Result<Deployment, ConfigError> {
-    resolve_inside(id, given, catalog, &mut Vec::new())
+    resolve_inside(id, given, &mut Walk { catalog, above: Vec::new(), resolved: 0 })
 }
 
-fn resolve_inside(
-    id: &ModuleId,
-    given: &Deployment,
-    catalog: &dyn Catalog,
-    above: &mut Vec<ModuleId>,
-) -> Result<Deployment, ConfigError> {
-    if above.contains(id) {
+/// Where in a deployment the resolution is.
+struct Walk<'a> {
+    catalog: &'a dyn Catalog,
+    /// The modules that this one is deployed inside of.
+    above: Vec<ModuleId>,
+    /// How many deployments have been resolved.
+    resolved: usize,
+}
+
+fn resolve_inside(id: &ModuleId, given: &Deployment, walk: &mut Walk<'_>) -> Result<Deployment, ConfigError> {
+    if walk.above.contains(id) {
         return Err(ConfigError::Cycle(id.to_string()));
     }
-    let configs = catalog.configs(id).ok_or_else(|| ConfigError::UnknownModule(id.to_string()))?;
+    let root = walk.above.first().unwrap_or(id);
+    if walk.above.len() > MAX_DEPTH {
+        return Err(ConfigError::TooDeep(root.to_string()));
+    }
+    if walk.resolved > MAX_DEPLOYMENTS {
+        return Err(ConfigError::TooMany(root.to_string()));
+    }
+    walk.resolved += 1;
+    let configs = walk.catalog.configs(id).ok_or_else(|| ConfigError::UnknownModule(id.to_string()))?;
     let default = default_entry(given, configs);
     let mut merged = merged(given, &default)?;
     merged.module = Some(module_entry(id, merged.module.take()));
@@ -138,18 +180,19 @@ fn resolve_inside(
     if let Some(config) = &mut merged.config
         && let Some(llm) = config.llm_config.take()
     {
-        config.llm_config = Some(resolve_llm(llm, configs)?);
+        config.llm_config = Some(resolve_llm(id, llm, configs)?);
     }
-    above.push(id.clone());
-    for (index, (module_type, list, _)) in SUB_DEPLOYMENTS.into_iter().enumerate() {
+    walk.above.push(id.clone());
+    for ((module_type, list, _), described) in SUB_DEPLOYMENTS.into_iter().zip(&configs.subs) {
         let given_list = given.subs(module_type).and_then(Option::as_deref).unwrap_or_default();
         let default_list = default.subs(module_type).and_then(Option::as_deref).unwrap_or_default();
-        let resolved = resolve_list(module_type, list, given_list, default_list, &configs.subs[index], catalog, above)?;
+        let sources = List { of: id, module_type, key: list, given: given_list, defaults: default_list, described };
+        let resolved = resolve_list(&sources, walk)?;
         if let Some(slot) = merged.subs_mut(module_type) {
             *slot = Some(resolved);
         }
     }
-    above.pop();
+    walk.above.pop();
     Ok(merged)
 }
 
@@ -174,7 +217,7 @@ fn module_entry(id: &ModuleId, entry: Option<ModuleEntry>) -> ModuleEntry {
     entry
 }
 
-fn resolve_llm(given: LlmConfig, configs: &ModuleConfigs) -> Result<LlmConfig, ConfigError> {
+fn resolve_llm(id: &ModuleId, given: LlmConfig, configs: &ModuleConfigs) -> Result<LlmConfig, ConfigError> {
     let Some(name) = &given.config_name else { return Ok(given) };
     let Some(found) = configs.llm_configs.iter().find(|entry| entry.config_name.as_ref() == Some(name)) else {
         // A complete one that was merged before needs no file.
@@ -182,6 +225,7 @@ fn resolve_llm(given: LlmConfig, configs: &ModuleConfigs) -> Result<LlmConfig, C
             return Ok(given);
         }
         return Err(ConfigError::UnknownName {
+            module: id.to_string(),
             what: "LLM configuration",
             given: name.clone(),
             known: configs.llm_configs.iter().filter_map(|entry| entry.config_name.clone()).collect(),
@@ -192,31 +236,46 @@ fn resolve_llm(given: LlmConfig, configs: &ModuleConfigs) -> Result<LlmConfig, C
     serde_json::from_value(merge(&given, &found)).map_err(ConfigError::Shape)
 }
 
-fn resolve_list(
+/// One list of sub-deployments and where its elements come from.
+struct List<'a> {
+    /// The module that lists them.
+    of: &'a ModuleId,
     module_type: ModuleType,
-    list: &'static str,
-    given: &[Deployment],
-    defaults: &[Deployment],
-    described: &[Deployment],
-    catalog: &dyn Catalog,
-    above: &mut Vec<ModuleId>,
-) -> Result<Vec<Deployment>, ConfigError> {
-    let count = if given.is_empty() { defaults.len() } else { given.len() };
-    let mut resolved = Vec::with_capacity(count);
-    for index in 0..count {
-        let given = given.get(index).cloned().unwrap_or_default();
+    key: &'static str,
+    /// What the caller gives.
+    given: &'a [Deployment],
+    /// The same list of the module's `deployment.json`.
+    defaults: &'a [Deployment],
+    /// The module's file that describes deployments of this type.
+    described: &'a [Deployment],
+}
+
+fn resolve_list(list: &List<'_>, walk: &mut Walk<'_>) -> Result<Vec<Deployment>, ConfigError> {
+    let count = if list.given.is_empty() { list.defaults.len() } else { list.given.len() };
+    (0..count)
+        .map(|index| {
+            let (id, element) = list.element(index)?;
+            resolve_inside(&id, &element, walk)
+        })
+        .collect()
+}
+
+impl List<'_> {
+    /// An element and the module that it is of: what is given over the default over its description.
+    fn element(&self, index: usize) -> Result<(ModuleId, Deployment), ConfigError> {
+        let given = self.given.get(index).cloned().unwrap_or_default();
         // More elements than defaults repeat the last default.
-        let default = defaults.get(index).or(defaults.last()).cloned().unwrap_or_default();
-        let wanted = default.name.clone().or_else(|| given.name.clone());
-        let description = match &wanted {
-            Some(name) => described.iter().find(|entry| entry.name.as_ref() == Some(name)),
-            None => described.get(index).or(described.last()),
+        let default = self.defaults.get(index).or(self.defaults.last()).cloned().unwrap_or_default();
+        let description = match default.name.as_ref().or(given.name.as_ref()) {
+            Some(name) => self.described.iter().find(|entry| entry.name.as_ref() == Some(name)),
+            None => self.described.get(index).or(self.described.last()),
         };
         if let (Some(name), None, None, None) = (&default.name, description, &default.module, &given.module) {
             return Err(ConfigError::UnknownName {
-                what: list,
+                module: self.of.to_string(),
+                what: self.key,
                 given: name.clone(),
-                known: described.iter().filter_map(|entry| entry.name.clone()).collect(),
+                known: self.described.iter().filter_map(|entry| entry.name.clone()).collect(),
             });
         }
         let mut element = merged(&default, description.unwrap_or(&Deployment::default()))?;
@@ -229,10 +288,20 @@ fn resolve_list(
             .module
             .as_ref()
             .and_then(|module| module.name.as_deref())
-            .ok_or(ConfigError::NoModule { list, index })?;
-        let bare = name.split_once(':').map_or(name, |(_, bare)| bare);
-        let id = ModuleId { module_type, name: bare.parse().map_err(|_| ConfigError::UnknownModule(name.to_owned()))? };
-        resolved.push(resolve_inside(&id, &element, catalog, above)?);
+            .ok_or(ConfigError::NoModule { list: self.key, index })?;
+        let bare = match name.split_once(':') {
+            Some((given, bare)) if given == self.module_type.as_str() => bare,
+            Some(_) => {
+                return Err(ConfigError::WrongType {
+                    list: self.key,
+                    index,
+                    given: name.to_owned(),
+                    expected: self.module_type,
+                });
+            }
+            None => name,
+        };
+        let name = bare.parse().map_err(|_| ConfigError::UnknownModule(name.to_owned()))?;
+        Ok((ModuleId { module_type: self.module_type, name }, element))
     }
-    Ok(resolved)
 }
