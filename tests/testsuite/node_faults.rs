@@ -281,6 +281,25 @@ fn a_module_that_cannot_be_loaded_says_why() {
 }
 
 #[test]
+fn an_interpreter_that_does_not_answer_is_replaced() {
+    let node = TestNode::start(&[]);
+    let user = node.user();
+    let more = "[limits]\ntimeout = \"1s\"\n";
+    node.deploy(&Python { more, ..Python::new("agent:limited", FAULTY) });
+    let stop = "os.kill(os.getppid(), signal.SIGSTOP)";
+    let run = user.run("agent:limited", json!({ "do": format!("{stop} or time.sleep(3600)") }));
+    assert_eq!(run.error.as_deref(), Some("time limit of 1 s reached"));
+    soon("its process has ended", || processes(&node).is_empty());
+    assert_eq!(user.run("agent:limited", json!({ "do": "'again'" })).result.as_deref(), Some("again"));
+    // Here the run's result is known, and the next one finds the interpreter stopped.
+    assert_eq!(
+        user.run("agent:limited", json!({ "do": format!("{stop} or 'stopped'") })).result.as_deref(),
+        Some("stopped")
+    );
+    assert_eq!(user.run("agent:limited", json!({ "do": "'again'" })).result.as_deref(), Some("again"));
+}
+
+#[test]
 fn a_dead_interpreter_ends_its_runs_and_is_replaced() {
     let (node, user) = faulty();
     let other = user.start("agent:faulty", json!({ "do": "stubborn()" }));

@@ -16,7 +16,7 @@ use super::{
     python::{Child, Exit, Parent, ResultFrame, RunFrame},
 };
 
-/// How long a process may take to go away once its result is there, and its output to end once it is gone.
+/// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The longest line that is kept in one piece.
@@ -123,8 +123,7 @@ pub(in crate::node) async fn execute(
     };
     // Whatever it was, nothing of the run is left.
     if !exit.is_over() {
-        killer.kill().await;
-        let _ = tokio::time::timeout(GRACE, exit.wait()).await;
+        killer.kill(&mut exit).await;
     }
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
@@ -132,7 +131,7 @@ pub(in crate::node) async fn execute(
     ended
 }
 
-/// Sends the run, waits for the result and the exit.
+/// Sends the run, waits for the result, or for the exit when there is none.
 async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution) -> Ended {
     let limit = usize::try_from(execution.caps.result).unwrap_or(usize::MAX);
     let conversation = async {
@@ -142,7 +141,6 @@ async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Executi
     let frame = conversation.await;
     match frame {
         Ok(Some(frame)) => {
-            let _ = tokio::time::timeout(GRACE, exit.wait()).await;
             if frame.ok {
                 Ended::Completed(frame.result)
             } else if frame.kind == "memory" {
