@@ -191,7 +191,8 @@ impl User {
     /// Waits for a run's end.
     #[track_caller]
     pub fn ended(&self, id: &str) -> RunView {
-        self.events(id, 0, true);
+        // After the last possible one: nothing comes but the end.
+        self.events(id, i64::MAX as u64, true);
         self.view(id)
     }
 

@@ -236,7 +236,8 @@ fn endless_output_ends_the_run_and_costs_the_node_little() {
     let before = peak_memory(node.pid());
     let start = Instant::now();
     for code in ["lines(5_000_000)", "endless_line()", "os.write(2, b'\\n' * 100_000_000)", "os.system('yes')"] {
-        fails(&node, &user, "agent:faulty", code, "output limit of 10.0 MiB reached", "");
+        let run = run(&node, &user, "agent:faulty", code);
+        assert_eq!(run.error.as_deref(), Some("output limit of 10.0 MiB reached"), "{code}");
     }
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
     let grown = peak_memory(node.pid()) - before;
@@ -277,6 +278,25 @@ fn a_module_that_cannot_be_loaded_says_why() {
     let ran = node.napt(&["run", "agent:strict", "-p", "prompts=1"]).expect(1);
     assert!(ran.stderr.contains("unexpected keyword argument 'prompts'"), "{}", ran.stderr);
     assert_eq!(node.napt(&["run", "agent:strict", "-p", "prompt=1"]).expect(0).stdout, "fine\n");
+}
+
+#[test]
+fn an_interpreter_that_does_not_answer_is_replaced() {
+    let node = TestNode::start(&[]);
+    let user = node.user();
+    let more = "[limits]\ntimeout = \"1s\"\n";
+    node.deploy(&Python { more, ..Python::new("agent:limited", FAULTY) });
+    let stop = "os.kill(os.getppid(), signal.SIGSTOP)";
+    let run = user.run("agent:limited", json!({ "do": format!("{stop} or time.sleep(3600)") }));
+    assert_eq!(run.error.as_deref(), Some("time limit of 1 s reached"));
+    soon("its process has ended", || processes(&node).is_empty());
+    assert_eq!(user.run("agent:limited", json!({ "do": "'again'" })).result.as_deref(), Some("again"));
+    // Here the run's result is known, and the next one finds the interpreter stopped.
+    assert_eq!(
+        user.run("agent:limited", json!({ "do": format!("{stop} or 'stopped'") })).result.as_deref(),
+        Some("stopped")
+    );
+    assert_eq!(user.run("agent:limited", json!({ "do": "'again'" })).result.as_deref(), Some("again"));
 }
 
 #[test]

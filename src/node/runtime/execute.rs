@@ -17,7 +17,7 @@ use super::{
     redact::Redactor,
 };
 
-/// How long a process may take to go away once its result is there, and its output to end once it is gone.
+/// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The longest line that is kept in one piece.
@@ -125,8 +125,7 @@ pub(in crate::node) async fn execute(
     };
     // Whatever it was, nothing of the run is left.
     if !exit.is_over() {
-        killer.kill().await;
-        let _ = tokio::time::timeout(GRACE, exit.wait()).await;
+        killer.kill(&mut exit).await;
     }
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
@@ -137,7 +136,7 @@ pub(in crate::node) async fn execute(
     }
 }
 
-/// Sends the run, waits for the result and the exit.
+/// Sends the run, waits for the result, or for the exit when there is none.
 async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution) -> Ended {
     let limit = usize::try_from(execution.caps.result).unwrap_or(usize::MAX);
     let conversation = async {
@@ -147,7 +146,6 @@ async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Executi
     let frame = conversation.await;
     match frame {
         Ok(Some(frame)) => {
-            let _ = tokio::time::timeout(GRACE, exit.wait()).await;
             if frame.ok {
                 Ended::Completed(frame.result)
             } else if frame.kind == "memory" {

@@ -32,6 +32,12 @@ const RUNNER: &str = include_str!("runner.py");
 /// How long imports of dependencies may take.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a parent may take to see a killed child off.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a parent may take to fork.
+const FORK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Frames of the parent itself are small.
 const PARENT_FRAME: usize = 64 * 1024;
 
@@ -114,7 +120,7 @@ struct Live {
     /// One frame at a time.
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
     waiters: Waiters,
-    _process: Mutex<Box<dyn ChildWrapper>>,
+    process: Mutex<Box<dyn ChildWrapper>>,
 }
 
 /// A forked child.
@@ -165,12 +171,17 @@ pub(in crate::node) struct Killer {
 }
 
 impl Killer {
-    pub(in crate::node) async fn kill(&self) {
-        let told = self.live.send(&ToParent::Kill { run: &self.run }).await;
-        if told.is_ok() && !self.live.is_over() {
+    /// Returns once nothing of the run is left.
+    pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
+        let told = async {
+            self.live.send(&ToParent::Kill { run: &self.run }).await.ok()?;
+            exit.wait().await
+        };
+        if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
             return;
         }
-        // A parent that cannot be told has died just now, and its child with it; this is for the rest of its group.
+        // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
+        self.live.abandon();
         if let Some(group) = Pid::from_raw(self.pid) {
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -180,6 +191,13 @@ impl Killer {
 impl Live {
     async fn send(&self, message: &ToParent<'_>) -> std::io::Result<()> {
         write_frame(&mut *self.writer.lock().await, message).await
+    }
+
+    /// Kills a parent that does not answer; its children die with it.
+    fn abandon(&self) {
+        // It may be dead by now.
+        let _ = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner).start_kill();
+        *self.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 
     fn is_over(&self) -> bool {
@@ -244,7 +262,7 @@ impl Parent {
         let live = Arc::new(Live {
             writer: tokio::sync::Mutex::new(writer),
             waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
-            _process: Mutex::new(process),
+            process: Mutex::new(process),
         });
         tokio::spawn(listen(reader, live.waiters.clone()));
         Ok(Some(live))
@@ -274,11 +292,17 @@ impl Parent {
             None => return Err(RuntimeError::ParentDied),
         };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
-        let written = write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await;
-        let pid = match (written, answer.await) {
-            (Ok(()), Ok(Ok(pid))) => pid,
-            (Ok(()), Ok(Err(reason))) => return Err(RuntimeError::Refused(reason)),
-            _ => return Err(RuntimeError::ParentDied),
+        let asked = async {
+            write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await.ok()?;
+            answer.await.ok()
+        };
+        let pid = match tokio::time::timeout(FORK_TIMEOUT, asked).await {
+            Ok(Some(Ok(pid))) => pid,
+            Ok(Some(Err(reason))) => return Err(RuntimeError::Refused(reason)),
+            Ok(None) | Err(_) => {
+                live.abandon();
+                return Err(RuntimeError::ParentDied);
+            }
         };
         let exit = Exit { receiver: Some(receiver), status: None };
         Ok(Child { live, run: run.to_owned(), pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
