@@ -87,7 +87,7 @@ impl TestNode {
     /// The operator's key.
     pub fn key(&self) -> SecretKey {
         let folder = self.sandbox.home().join("napt").join("config");
-        CredentialStore::new(&folder).key_or_create().expect("the key that the node has made")
+        CredentialStore::new(folder).key_or_create().expect("the key that the node has made")
     }
 
     /// The operator: `user:` and a public key.
@@ -97,7 +97,7 @@ impl TestNode {
 
     /// The node's own key.
     pub fn node_key(&self) -> SecretKey {
-        CredentialStore::new(&self.data()).key_or_create().expect("the key that the node has made")
+        CredentialStore::new(self.data()).key_or_create().expect("the key that the node has made")
     }
 
     /// Where the node keeps everything.
