@@ -89,7 +89,7 @@ impl TestNode {
     /// The operator's key.
     pub fn key(&self) -> SecretKey {
         let folder = self.sandbox.home().join("napt").join("config");
-        CredentialStore::new(&folder).key_or_create().expect("the key that the node has made")
+        CredentialStore::new(folder).key_or_create().expect("the key that the node has made")
     }
 
     /// The operator: `user:` and a public key.

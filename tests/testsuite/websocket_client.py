@@ -35,10 +35,13 @@ async def main():
         await socket.send(json.dumps(call({"seconds": 1})))
         answer, pongs = asyncio.ensure_future(socket.recv()), 0
         while not answer.done():
-            await asyncio.wait_for(await socket.ping(), 5)
+            try:
+                await asyncio.wait_for(await socket.ping(), 5)
+            except websockets.ConnectionClosedOK:  # the answer was quicker
+                break
             pongs += 1
-            await asyncio.wait([answer], timeout=0.02)
-        reply = json.loads(answer.result())
+            await asyncio.wait([answer], timeout=0.001)
+        reply = json.loads(await answer)
         found["long"] = [pongs > 5, reply["status"], reply["data"]["status"], reply["data"]["results"]]
 
     large = "x" * (5 << 20)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     extract::{
         FromRequestParts, Path, Request, State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
     response::Response,
 };
@@ -34,6 +34,9 @@ async fn open(core: &Shared, request: Request) -> Result<(Caller, WebSocketUpgra
 /// How long a client may take to send its message.
 const FIRST_MESSAGE: Duration = Duration::from_secs(60);
 
+/// How long a client may take to close its side.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// The client's one message; `None` when it left, or says nothing.
 async fn receive(socket: &mut WebSocket) -> Option<Result<Vec<u8>, NodeError>> {
     tokio::time::timeout(FIRST_MESSAGE, message(socket)).await.ok()?
@@ -57,7 +60,10 @@ async fn message(socket: &mut WebSocket) -> Option<Result<Vec<u8>, NodeError>> {
 async fn reply(mut socket: WebSocket, value: &Value) {
     // A client that has left gets no answer.
     let _ = socket.send(Message::text(value.to_string())).await;
-    let _ = socket.send(Message::Close(None)).await;
+    let done = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::default() };
+    let _ = socket.send(Message::Close(Some(done))).await;
+    // Closing with something unread (a ping, say) resets the connection, and the answer may be lost with it.
+    let _ = tokio::time::timeout(CLOSING, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
 }
 
 fn refused(error: &NodeError) -> Value {
