@@ -9,6 +9,7 @@ mod support;
 mod check;
 mod cli;
 mod deploy;
+mod docs;
 mod login;
 mod new;
 mod node;
