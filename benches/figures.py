@@ -117,11 +117,12 @@ def main():
         rows.append(("`napt check`, 3 modules", milliseconds(timed(lambda: napt("check", cwd=work), 20))))
 
         registry = Server(["registry", "--listen", "127.0.0.1:0", "--data", str(root / "registry")], env)
-        node = Server(["node", "--listen", "127.0.0.1:0", "--data", str(root / "node"), "--open"], env)
+        node = Server(["node", "--listen", "127.0.0.1:0", "--data", str(root / "node")], env)
         env["NAPT_REGISTRY"], env["NAPT_NODE"] = registry.url, node.url
         rows.append(
             ("memory, idle (PSS)", f"registry {memory(registry.process.pid):.0f} MiB, node {memory(node.process.pid):.0f} MiB")
         )
+        token = json.loads(napt("token", "new", "--message-format", "json"))["data"]["token"]
         start = time.perf_counter()
         napt("deploy", cwd=work)
         rows.append(("`napt deploy` of the 3 modules, first time", f"{time.perf_counter() - start:.1f} s"))
@@ -136,11 +137,14 @@ def main():
 
         def run(module, inputs):
             """A run over HTTP: accepted, then followed to its end."""
-            body = json.dumps({"module": module, "inputs": inputs}).encode()
-            request = urllib.request.Request(f"{node.url}/v1/runs", body, {"content-type": "application/json"})
-            with urllib.request.urlopen(request) as reply:
+            headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+
+            def call(path, body=None):
+                return urllib.request.urlopen(urllib.request.Request(node.url + path, body, headers))
+
+            with call("/v1/runs", json.dumps({"module": module, "inputs": inputs}).encode()) as reply:
                 view = json.load(reply)
-            with urllib.request.urlopen(f"{node.url}/v1/runs/{view['id']}/events") as events:
+            with call(f"/v1/runs/{view['id']}/events") as events:
                 last = [line for line in events.read().splitlines() if line.startswith(b"data:")][-1]
             end = json.loads(last[5:])
             if end.get("status") != "completed":

@@ -55,7 +55,7 @@ impl Args {
         let registry = context.registry_client(self.registry.as_deref())?;
         let given = self.what.as_deref().unwrap_or(".");
         let folder = context.cwd.join(given);
-        let deployment = self.deployment.as_deref().map(|text| super::json_value("--deployment", text)).transpose()?;
+        let deployment = super::deployment_value(context, self.deployment.as_deref())?;
         // `type:name` is a module; anything else is a folder.
         let is_folder = folder.is_dir() || !given.contains([':', '@']);
         let spec: ModuleSpec;

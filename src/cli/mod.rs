@@ -19,15 +19,16 @@ mod runs;
 mod status;
 mod token;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
 pub use help::command;
 
 use crate::{
     client::NodeClient,
+    config::{Deployment, SUB_DEPLOYMENTS},
     context::{Context, Environment},
-    report::{Failure, Kind},
+    report::{Failure, Kind, Reporter},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
 
@@ -181,6 +182,26 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
 fn json_value<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
         .map_err(|error| Failure::new(Kind::Usage, format!("the value of `{flag}` is not as expected: {error}")))
+}
+
+/// The deployment of `--deployment`. Keys that napt does not know go on to the module, but may well be mistyped.
+fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Deployment>, Failure> {
+    fn unknown(deployment: &Deployment, found: &mut BTreeSet<String>) {
+        let of_config = deployment.config.iter().flat_map(|config| config.extra.keys());
+        found.extend(deployment.extra.keys().chain(of_config).cloned());
+        for (module_type, _, _) in SUB_DEPLOYMENTS {
+            for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
+                unknown(element, found);
+            }
+        }
+    }
+    let deployment: Option<Deployment> = text.map(|text| json_value("--deployment", text)).transpose()?;
+    let mut keys = BTreeSet::new();
+    deployment.iter().for_each(|deployment| unknown(deployment, &mut keys));
+    for key in keys {
+        context.shell.warn(&format!("`{key}` in `--deployment` is no key of a deployment; modules get it as it is"));
+    }
+    Ok(deployment)
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.

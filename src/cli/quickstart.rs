@@ -175,7 +175,10 @@ then change something, and:
         self.show(&typed);
         let command = parse(words).map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
         let context = self.context.in_folder(folder)?;
-        let output = command.exec(&context)?;
+        let output = command.exec(&context).map_err(|failure| match failure.kind {
+            Kind::Interrupted => failure,
+            _ => failure.context(format!("`{typed}` failed")),
+        })?;
         context.shell.human(&output)?;
         self.steps.push(json!({ "command": typed, "data": output.data }));
         Ok(())

@@ -48,7 +48,7 @@ impl Args {
         for text in &self.parameters {
             inputs.extend(parse_inputs(text)?);
         }
-        let deployment = self.deployment.as_deref().map(|text| super::json_value("--deployment", text)).transpose()?;
+        let deployment = super::deployment_value(context, self.deployment.as_deref())?;
         let request = RunRequest { module: self.module.clone(), inputs: Value::Object(inputs), deployment };
         context.block_on(async {
             // From before the run is accepted, so that no Ctrl-C leaves one behind.

@@ -149,7 +149,9 @@ impl Problem {
             Problem::NoVersion { on, .. } => format!("add `version` beside `path` for `{on}`"),
             Problem::Missing { in_workspace: true, .. } => "`napt publish --workspace` publishes it first".to_owned(),
             Problem::Missing { on, .. } => format!("publish `{on}` first, or change the requirement"),
-            Problem::Conflict { .. } => "raise the version in `napt.toml` and publish again".to_owned(),
+            Problem::Conflict { .. } => {
+                "raise the version, in `napt.toml` or `pyproject.toml`, and publish again".to_owned()
+            }
         }
     }
 }

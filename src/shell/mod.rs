@@ -239,7 +239,7 @@ impl Reporter for Shell {
 
     fn detail(&self, message: &str) {
         if self.verbosity >= Verbosity::Verbose {
-            self.talk(&format!("{message:>14}"));
+            self.talk(&format!("{:13}{message}", ""));
         }
     }
 

@@ -229,3 +229,14 @@ fn a_member_is_found_by_its_name_when_only_one_has_it() {
     let ran = sandbox.napt(&["package", "--list", "--module", "othr"]).expect(2);
     assert!(ran.stderr.contains("hint: did you mean `other`?"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_mistyped_key_of_a_deployment_is_told() {
+    let given = r#"{"confg": {}, "agent_deployments": [{"config": {"max_ruonds": 1, "max_rounds": 2}}]}"#;
+    let arguments = ["run", "agent:chat", "--deployment", given, "--node", "http://127.0.0.1:9"];
+    let ran = Sandbox::new().napt(&arguments).expect(4);
+    for key in ["confg", "max_ruonds"] {
+        assert!(ran.stderr.contains(&format!("warning: `{key}` in `--deployment`")), "{}", ran.stderr);
+    }
+    assert_eq!(ran.stderr.matches("warning").count(), 2, "{}", ran.stderr);
+}

@@ -4,8 +4,8 @@ use crate::{check::source::Value, module::LintLevel};
 pub(super) static RULE: Rule = Rule {
     name: "node-address",
     level: LintLevel::Deny,
-    summary: "a `node` has neither `ip` nor `name`",
-    docs: r#"A deployment's node is found by `ip` (a host name or an address; `localhost` is the node that resolves it) or by `name`.
+    summary: "a `node` does not say which one it is",
+    docs: r#"A deployment's node is found by `ip` (a host name or an address; `localhost` is the node that resolves it), by `name` or by `id`.
 Without `node` the deployment runs where it is resolved.
 
 ```json
@@ -21,9 +21,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             continue;
         }
         let says = |key: &str| member.node.text(key).is_some_and(|(text, _)| !text.trim().is_empty());
-        if !says("ip") && !says("name") {
+        if !["ip", "name", "id"].into_iter().any(says) {
             let place = deployment.document.at(&member.node.span);
-            let finding = findings.report(place, "this node has neither `ip` nor `name`");
+            let finding = findings.report(place, "this node has no `ip`, `name` or `id`");
             finding.help("write `{\"ip\": \"localhost\"}`, or leave `node` out");
         }
     }

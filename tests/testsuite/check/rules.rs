@@ -786,6 +786,9 @@ fn node_address() {
     );
     m.passes();
     let m = Module::good();
+    m.edit("debate/configs/deployment.json", r#"{"ip": "localhost"}"#, r#"{"id": "node:00"}"#);
+    m.passes();
+    let m = Module::good();
     m.edit(
         "debate/configs/deployment.json",
         r#""node": {"ip": "localhost"}"#,
@@ -794,7 +797,7 @@ fn node_address() {
     assert_data_eq!(
         m.told(3),
         str![[r#"
-error[node-address]: this node has neither `ip` nor `name`
+error[node-address]: this node has no `ip`, `name` or `id`
  --> debate/configs/deployment.json:5:17
   |
 5 |         "node": {"user_communication_port": 7001},
