@@ -27,6 +27,9 @@ use crate::{
 /// How often a download may be sent elsewhere.
 const MAX_REDIRECTS: usize = 5;
 
+/// The longest message of a server that is shown, in characters.
+const MAX_WORDS: usize = 4000;
+
 /// The text whose signature proves a key to a registry. `host` is the registry's host, with its port unless that is the
 /// scheme's own, as the *client* dials it: an answer that was made for one registry is worth nothing at another.
 pub fn account_challenge_text(host: &str, challenge: &str) -> String {
@@ -129,6 +132,9 @@ impl RegistryClient {
             let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = transfer::answer(&mut response, &self.base, &what, &self.policy).await?;
             let entries = self.index_lines(&body, &what)?;
+            if entries.iter().any(|entry| !is_digest(&entry.sha256)) {
+                return Err(self.garbage(format!("{what} has a sha256 that is not 64 hex digits")));
+            }
             if entries.iter().any(|entry| entry.module_type != module_type || entry.name != name) {
                 return Err(self.garbage(format!("{what} is about another module")));
             }
@@ -416,7 +422,7 @@ impl RegistryClient {
             false => Vec::new(),
         };
         let problem = serde_json::from_slice::<Problem>(&body).ok().filter(|problem| !problem.detail.is_empty());
-        let problem = problem.unwrap_or_else(|| Problem {
+        let mut problem = problem.unwrap_or_else(|| Problem {
             problem_type: "about:blank".to_owned(),
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
@@ -424,8 +430,20 @@ impl RegistryClient {
             hint: None,
             extra: Default::default(),
         });
+        problem.detail = plain(&problem.detail);
+        problem.hint = problem.hint.as_deref().map(plain);
         ClientError::Status { url: shown(&self.base), status: status.as_u16(), problem: Box::new(problem), retry_after }
     }
+}
+
+/// Callers make file names and paths of it.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A server's words as they may be shown: not endless, and nothing that a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().take(MAX_WORDS).map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 fn content_type(response: &Response) -> Option<&str> {

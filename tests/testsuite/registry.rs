@@ -258,6 +258,12 @@ fn tokens_are_asked_for_sensibly() {
         let (status, problem) = scene.mine("POST", "api/v1/tokens", Some(wanted.to_string().into()));
         assert_eq!((status, &problem["status"]), (400, &json!(400)), "{wanted}");
     }
+    let good = json!({"verbs": ["publish"], "modules": "*", "expires": soon}).to_string();
+    let key = SecretKey::generate();
+    let bearer = format!("Bearer {}", scene.registry.sign_up(&key).token);
+    (0..200).for_each(|_| _ = scene.registry.sign_up(&key));
+    let (status, _) = scene.call("POST", "api/v1/tokens", Some(&bearer), Some(good.into()));
+    assert_eq!(status, 201, "logins do not count");
     assert_eq!(scene.mine("DELETE", "api/v1/tokens/nonesuch", None).0, 404);
     assert_eq!(scene.mine("DELETE", "api/v1/tokens/current", None).0, 200);
     assert_eq!(scene.mine("GET", "api/v1/me", None).0, 401);

@@ -41,7 +41,9 @@ fn what_is_no_index_is_a_clear_error() {
     let drip = |head: &str, pause| Reply::Drip(format!("HTTP/1.1 200 OK\r\n{JSON}{head}\r\n"), pause);
     let slowly = Some(Duration::from_millis(20));
     let other = r#"{"format":1,"name":"b","type":"agent","version":"1.0.0","deps":[],"sha256":"","size":1,"yanked":false,"runtime":"data","published":"2026-01-01T00:00:00Z"}"#;
+    let astray = other.replace("\"b\"", "\"a\"").replace("\"sha256\":\"\"", "\"sha256\":\"../../etc\"");
     for (name, reply, expected, requests) in [
+        ("a digest that is a path", response("200 OK", JSON, &astray), "Garbage", 1),
         ("HTML with 200", response("200 OK", "Content-Type: text/html\r\n", "<html>Welcome</html>"), "Garbage", 1),
         ("half a line", response("200 OK", JSON, "{\"format\":1,"), "Garbage", 1),
         ("not UTF-8", Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xff".to_vec()), "Garbage", 1),
@@ -82,10 +84,21 @@ fn what_passes_is_tried_again_and_retry_after_is_obeyed() {
 }
 
 #[test]
+fn a_refusal_cannot_command_the_terminal() {
+    let problem = serde_json::json!({ "detail": format!("no\u{1b}[2J{}", "!".repeat(10_000)), "hint": "a\u{7}b" });
+    let server = Faults::start(move |_, _| response("403 Forbidden", JSON, &problem.to_string()));
+    let error = block_on(hasty(&server.url, None).index("agent", "a")).expect_err("a refusal");
+    let ClientError::Status { problem, .. } = &error else { panic!("{error:?}") };
+    assert!(problem.detail.starts_with("no\u{fffd}[2J!") && problem.detail.len() < 5000, "{error}");
+    assert_eq!(problem.hint.as_deref(), Some("a\u{fffd}b"));
+}
+
+#[test]
 fn later_formats_and_unknown_fields_are_passed_over() {
     let now = Timestamp::now();
     let line = format!(
-        r#"{{"format":1,"name":"a","type":"agent","version":"1.0.0","deps":[],"sha256":"ab","size":1,"yanked":false,"runtime":"data","published":"{now}","later":{{}}}}"#
+        r#"{{"format":1,"name":"a","type":"agent","version":"1.0.0","deps":[],"sha256":"{}","size":1,"yanked":false,"runtime":"data","published":"{now}","later":{{}}}}"#,
+        "ab".repeat(32)
     );
     let body = format!("{{\"format\":2,\"versions\":[]}}\n{line}\n");
     let server = Faults::start(move |_, _| response("200 OK", JSON, &body));
