@@ -1,6 +1,6 @@
 //! Verb: finds what is wrong with a module or a workspace before anything else does, all of it at once.
 //!
-//! Files are read leniently ([`load`]), so that a broken one hides nothing of the others. Rules (`rules/`, one file
+//! Files are read leniently (`load`), so that a broken one hides nothing of the others. Rules (`rules/`, one file
 //! each) look at what was read and report [`Diagnostic`]s; renderers (`render/`) show them.
 
 mod diagnostic;
