@@ -68,6 +68,11 @@ pub(super) fn sources(project: &Project) -> Result<Vec<Source>, PackageError> {
     Ok(walk.files)
 }
 
+/// The paths of the project's files that will be packaged, sorted.
+pub fn packaged_paths(project: &Project) -> Result<Vec<String>, PackageError> {
+    Ok(sources(project)?.into_iter().map(|source| source.path).collect())
+}
+
 struct Walk {
     root: PathBuf,
     patterns: Patterns,

@@ -23,6 +23,7 @@ mod missing_readme;
 mod missing_runtime;
 mod module_mismatch;
 mod node_address;
+mod not_packaged;
 mod old_storage_config;
 mod path_dependency;
 mod python_syntax;
@@ -70,6 +71,7 @@ pub static RULES: &[&Rule] = &[
     &missing_runtime::RULE,
     &module_mismatch::RULE,
     &node_address::RULE,
+    &not_packaged::RULE,
     &old_storage_config::RULE,
     &path_dependency::RULE,
     &python_syntax::RULE,

@@ -1419,3 +1419,38 @@ error: 1 error, 0 warnings in 1 module
 "#]]
     );
 }
+
+#[test]
+fn not_packaged() {
+    let m = Module::good();
+    m.write(".gitignore", "*.pyc\n");
+    m.passes();
+    let m = Module::good();
+    m.write(".gitignore", "llm_*.json\n");
+    m.edit("napt.toml", r#"name = "debate""#, r#"name = "debate"\nexclude = ["schemas.py"]"#);
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[not-packaged]: `debate/schemas.py` is not packaged
+ --> napt.toml:3:8
+  |
+3 | name = "debate"
+  |        ^^^^^^^^
+  |
+  = note: git ignores it, or `include` or `exclude` of `[module]` leaves it out
+  = help: `napt package --list` shows what is packaged
+
+error[not-packaged]: `debate/configs/llm_configs.json` is not packaged
+ --> napt.toml:3:8
+  |
+3 | name = "debate"
+  |        ^^^^^^^^
+  |
+  = note: git ignores it, or `include` or `exclude` of `[module]` leaves it out
+  = help: `napt package --list` shows what is packaged
+
+error: 2 errors, 0 warnings in 1 module
+
+"#]]
+    );
+}
