@@ -60,8 +60,14 @@ impl Context {
 
     /// A client of the registry that [`Context::registry`] names, with the user's token for it, if there is one.
     pub fn registry_client(&self, flag: Option<&str>) -> Result<RegistryClient, Failure> {
-        let url = self.registry(flag)?.value;
+        let Setting { value: url, source } = self.registry(flag)?;
         let token = match &self.env.token {
+            // Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.
+            Some(_) if matches!(&source, Source::File(path) if !path.starts_with(&self.dirs.config)) => {
+                let what = format!("`NAPT_TOKEN` is not sent to the registry `{url}`, which {source} names");
+                return Err(Failure::new(Kind::Auth, what)
+                    .hinted("name the registry with `--registry` or `NAPT_REGISTRY`, if the token is for it"));
+            }
             Some(text) => Some(text.parse::<Token>().map_err(|error| Failure::from(error).context("`NAPT_TOKEN`"))?),
             None => self.credentials().registry_token(url.as_str())?,
         };

@@ -51,6 +51,9 @@ pub enum NodeError {
         /// Why not.
         reason: std::io::Error,
     },
+    /// Two nodes cannot share a data folder.
+    #[error("another node uses the folder `{}`", .0.display())]
+    InUse(std::path::PathBuf),
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
@@ -82,7 +85,7 @@ impl NodeError {
             NodeError::Unauthorised(_) => 401,
             NodeError::Forbidden(_) => 403,
             NodeError::NotFound { .. } => 404,
-            NodeError::Conflict(_) => 409,
+            NodeError::Conflict(_) | NodeError::InUse(_) => 409,
             NodeError::TooLarge(_) => 413,
             NodeError::Invalid(_) | NodeError::Config(_) => 422,
             NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
@@ -114,7 +117,7 @@ impl Fault for NodeError {
     fn kind(&self) -> Kind {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
-            NodeError::Conflict(_) => Kind::Conflict,
+            NodeError::Conflict(_) | NodeError::InUse(_) => Kind::Conflict,
             NodeError::Upstream(_) | NodeError::Listen { .. } => Kind::Network,
             NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
             _ => Kind::Failed,
@@ -128,6 +131,7 @@ impl Fault for NodeError {
             NodeError::Listen { .. } => {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
             }
+            NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,
         }

@@ -96,8 +96,10 @@ fn a_workspace_says_which_of_its_modules() {
     assert!(ran.stderr.contains("`--module` with one of orchestrator:a, orchestrator:b"), "{}", ran.stderr);
     let ran = node.napt(&["deploy", "w", "-m", "b"]).expect(0);
     assert!(ran.stdout.contains("orchestrator:b"), "{}", ran.stdout);
+    let ran = node.napt(&["deploy", "w", "-m", "b", "--name", "bad name!"]).expect(2);
+    assert!(ran.stderr.contains("a deployment's name has letters"), "{}", ran.stderr);
     let ran = node.napt(&["deploy", "w", "-m", "c"]).expect(2);
-    assert!(ran.stderr.contains("orchestrator:a"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("did you mean"), "{}", ran.stderr);
     let ran = node.napt(&["deploy", "w/a"]).expect(0);
     assert!(ran.stdout.contains("orchestrator:a"), "{}", ran.stdout);
 }

@@ -58,7 +58,7 @@ fn every_command_has_the_envelope() {
     call(&["new", "orchestrator", "debate", "--yes"], 0);
     call(&["new", "orchestrator", "debate", "--yes"], 6);
     call(&["check", "debate"], 0);
-    call(&["check", "nowhere"], 1);
+    call(&["check", "nowhere"], 2);
     call(&["package"], 1);
     call(&["package", "--list", "-C", "debate"], 0);
     call(&["package", "-C", "debate"], 0);
@@ -66,7 +66,7 @@ fn every_command_has_the_envelope() {
     call(&["login"], 0);
     call(&["login", "--registry", "nonsense"], 2);
     call(&["publish", "--workspace", "-C", "debate"], 0);
-    call(&["deploy", "nowhere"], 1);
+    call(&["deploy", "nowhere"], 2);
     call(&["deploy", "debate"], 0);
     call(&["run", "orchestrator:nothing"], 1);
     let run = call(&["run", "orchestrator:debate", "-p", "prompt=really"], 0);

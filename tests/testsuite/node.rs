@@ -15,3 +15,12 @@ fn a_scaffolded_orchestrator_is_deployed_and_run() {
     assert_eq!(turns.len(), 10, "5 rounds of 2 agents, read back from the knowledge base");
     assert!(turns.windows(2).all(|pair| pair[0]["text"] != pair[1]["text"]), "the conversation moves on");
 }
+
+#[test]
+fn two_nodes_do_not_share_a_data_folder() {
+    let node = TestNode::start(&[]);
+    let ran = node.napt(&["node", "--listen", "127.0.0.1:0"]).expect(6);
+    assert!(ran.stderr.contains("another node uses the folder") && ran.stderr.contains("`--data`"), "{}", ran.stderr);
+    let ran = node.napt(&["node", "--listen", node.address(), "--data", "other"]).expect(4);
+    assert!(ran.stderr.contains("cannot listen on") && ran.stderr.contains("`--listen`"), "{}", ran.stderr);
+}

@@ -86,7 +86,7 @@ fn hostile_archives_are_refused_and_leave_nothing() {
     for name in ["short", "..%2Fevil", &sha256.to_uppercase()] {
         let (status, detail) = upload(&user, name, bytes.clone());
         assert_eq!(status, 422, "{detail}");
-        assert!(detail.contains("64 lowercase hex digits"), "{detail}");
+        assert!(detail.contains("64 lower-case hex digits"), "{detail}");
     }
     let large = vec![0; 60 << 20];
     let (status, detail) = upload(&user, &body_digest(&large), large);
@@ -126,7 +126,7 @@ fn an_archive_must_hold_what_is_pinned() {
         assert!(answer.contains(&format!("the archive of `{id} {version}` holds `agent:fine 0.1.0`")), "{answer}");
     }
     let (_, answer) = ask(&node, &user, "agent:fine", "0.1.0", "../../../../tmp/x");
-    assert!(answer.contains("64 lowercase hex digits"), "{answer}");
+    assert!(answer.contains("64 lower-case hex digits"), "{answer}");
     assert!(deployments(&user).is_empty());
     let (_, answer) = ask(&node, &user, "agent:fine", "0.1.0", &sha256);
     assert!(answer.contains("\"kind\":\"ready\""), "{answer}");

@@ -1,5 +1,7 @@
 //! Inference: the built-in model `napt/echo`, and a proxy to one OpenAI-compatible provider. Providers' keys stay here.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -12,6 +14,9 @@ pub(in crate::node) const ECHO: &str = "napt/echo";
 
 /// The largest completion.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// How long a completion may take; the SDK's own clients wait for 300 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An OpenAI-compatible API.
 #[derive(Debug, Clone)]
@@ -30,7 +35,19 @@ pub(in crate::node) struct Inference {
 }
 
 impl Inference {
-    pub(super) fn new(provider: Option<Provider>, http: reqwest::Client) -> Self {
+    pub(super) fn new(provider: Option<Provider>) -> Self {
+        Self::with_timeout(provider, ANSWER_TIMEOUT)
+    }
+
+    fn with_timeout(provider: Option<Provider>, timeout: Duration) -> Self {
+        // Of its own: a model may think for longer than any other server may be silent.
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("napt/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(timeout)
+            .build()
+            .expect("a client without custom certificates can be built");
         Inference { provider, http }
     }
 
@@ -130,16 +147,14 @@ fn echo(request: &Map<String, Value>) -> Result<Value, NodeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
     async fn a_provider_that_says_nothing_is_given_up() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/v1", silent.local_addr().expect("an address")).parse().expect("a URL");
-        let http = reqwest::Client::builder().read_timeout(Duration::from_millis(100)).build().expect("a client");
-        let inference = Inference::new(Some(Provider { url, key: Some(Secret::new("sk-secret")) }), http);
+        let provider = Provider { url, key: Some(Secret::new("sk-secret")) };
+        let inference = Inference::with_timeout(Some(provider), Duration::from_millis(100));
         let request = json!({ "model": "m", "messages": [] }).as_object().expect("an object").clone();
         let error = inference.chat(request).await.expect_err("a timeout");
         assert_eq!(error.to_string(), "the model provider did not answer in time");

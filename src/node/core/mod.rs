@@ -50,6 +50,19 @@ pub(in crate::node) struct Core {
     pub(in crate::node) peers: Peers,
     runs: Runs,
     scratch: PathBuf,
+    /// Held as long as the node lives.
+    _lock: std::fs::File,
+}
+
+/// Keeps other nodes off a data folder: they would end each other's runs.
+fn lock(data: &std::path::Path) -> Result<std::fs::File, NodeError> {
+    let failed = NodeError::internal("lock its data folder");
+    let file = fs_err::File::create(data.join("lock")).map_err(failed)?.into_parts().0;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(NodeError::InUse(data.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(NodeError::internal("lock its data folder")(error)),
+    }
 }
 
 impl Core {
@@ -57,6 +70,7 @@ impl Core {
     pub(in crate::node) async fn open(options: Options, address: SocketAddr) -> Result<Arc<Self>, NodeError> {
         let data = options.data.clone();
         fs_err::create_dir_all(&data).map_err(NodeError::internal("make its data folder"))?;
+        let lock = lock(&data)?;
         let credentials = crate::identity::CredentialStore::new(&data);
         let key = credentials.key_or_create().map_err(NodeError::internal("read its key"))?;
         let id = key.public().node_id();
@@ -77,7 +91,7 @@ impl Core {
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address),
-            inference: Inference::new(options.provider.clone(), options.http.clone()),
+            inference: Inference::new(options.provider.clone()),
             database: Database::new(data.join("storage")),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
@@ -87,6 +101,7 @@ impl Core {
             options,
             store,
             scratch,
+            _lock: lock,
         });
         core.recover().await?;
         Ok(core)

@@ -115,9 +115,22 @@ pub(super) async fn deploy(
     request: Authenticated,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let owner = request.user()?;
-    let events = start_deploy(core, request.json()?, owner);
+    let wanted: DeployRequest = request.json()?;
+    if let Some(name) = &wanted.name {
+        check_name(name)?;
+    }
+    let events = start_deploy(core, wanted, owner);
     let events = UnboundedReceiverStream::new(events).map(|event| Ok(as_event(None, &event)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+/// What a user may call a deployment. Parts of a peer's deployment have longer names, with `/` and `@`.
+fn check_name(name: &str) -> Result<(), NodeError> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if !name.is_empty() && name.len() <= 64 && name.chars().all(fine) {
+        return Ok(());
+    }
+    Err(NodeError::Invalid("a deployment's name has letters, digits, `_`, `-` and `.`, at most 64".to_owned()))
 }
 
 /// Deploys in a task of its own, which ends with `ready` or `failed` whoever listens.

@@ -45,8 +45,9 @@ impl SqliteStore {
             let sql = format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = {}; COMMIT;", index + 1);
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await?;
         }
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(SqliteStore { writer: Writer::start(connection), readers })
+        let readers =
+            SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone().read_only(true)).await?;
+        Ok(SqliteStore { writer: Writer::start(connection, options), readers })
     }
 }
 
@@ -344,5 +345,32 @@ impl Store for SqliteStore {
                 })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_used_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("node.sqlite")).await.expect("a store");
+        // As if the disk had no room for more than a few pages.
+        let limit = |pages: u32| {
+            let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+            store.writer.run(move |db| {
+                Box::pin(async move {
+                    sqlx::raw_sql(sql).execute(db).await?;
+                    Ok(())
+                })
+            })
+        };
+        limit(1).await.expect("a limit");
+        let long = "x".repeat(1 << 20);
+        store.put_user(&long).await.expect_err("no room");
+        store.put_user("user:small").await.expect("room for the small, as there is again");
+        assert!(store.knows_user("user:small").await.expect("an answer"));
+        assert!(!store.knows_user(&long).await.expect("an answer"));
     }
 }

@@ -1,7 +1,7 @@
 //! Group commit: one connection writes, and all that waits is committed in one transaction.
 
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
@@ -24,10 +24,10 @@ struct Job {
 pub(super) struct Writer(mpsc::Sender<Job>);
 
 impl Writer {
-    /// Starts the task on its own connection.
-    pub(super) fn start(connection: SqliteConnection) -> Self {
+    /// Starts the task on its own connection, which it makes again with `options` when it is of no more use.
+    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(write(connection, receiver));
+        tokio::spawn(write(connection, options, receiver));
         Writer(sender)
     }
 
@@ -54,35 +54,44 @@ impl Writer {
     }
 }
 
-async fn write(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Job>) {
+async fn write(mut connection: SqliteConnection, options: SqliteConnectOptions, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         let mut waiting = Vec::new();
-        let committed = async {
-            let mut transaction = connection.begin().await?;
-            for job in batch.drain(..) {
-                // A savepoint each, so that one that fails takes nothing else with it.
-                let mut own = transaction.begin().await?;
-                match (job.work)(&mut own).await {
-                    Ok(()) => {
-                        own.commit().await?;
-                        waiting.push(job.done);
-                    }
-                    Err(error) => {
-                        own.rollback().await?;
-                        let _ = job.done.send(Err(error));
-                    }
-                }
-            }
-            transaction.commit().await
+        let committed = commit(&mut connection, &mut batch, &mut waiting).await;
+        if committed.is_err()
+            && let Ok(fresh) = options.connect().await
+        {
+            // SQLite rolls back by itself when the disk is full; the connection does not know, and would refuse for ever.
+            connection = fresh;
         }
-        .await;
-        for done in waiting {
-            let result = match &committed {
-                Ok(()) => Ok(()),
-                Err(error) => Err(anyhow::anyhow!("{error}")),
-            };
-            let _ = done.send(result);
+        for done in waiting.into_iter().chain(batch.drain(..).map(|job| job.done)) {
+            // A caller that was dropped wants no answer.
+            let _ = done.send(committed.as_ref().copied().map_err(|error| anyhow::anyhow!("{error}")));
         }
     }
+}
+
+/// Does a batch of work in one transaction; `waiting` gets those that its commit decides about.
+async fn commit(
+    connection: &mut SqliteConnection,
+    batch: &mut Vec<Job>,
+    waiting: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    for job in batch.drain(..) {
+        // A savepoint each, so that one that fails takes nothing else with it.
+        let mut own = transaction.begin().await?;
+        match (job.work)(&mut own).await {
+            Ok(()) => {
+                waiting.push(job.done);
+                own.commit().await?;
+            }
+            Err(error) => {
+                let _ = job.done.send(Err(error));
+                own.rollback().await?;
+            }
+        }
+    }
+    transaction.commit().await
 }
