@@ -1,6 +1,8 @@
 //! `napt check`: what it looks at, how it shows what it finds, how it ends.
 
-mod rules;
+mod code;
+mod configs;
+mod manifest;
 
 use std::fs;
 
@@ -467,7 +469,9 @@ error: 3 errors, 0 warnings in 21 modules
 
 #[test]
 fn every_rule_has_a_test_that_shows_it() {
-    let tests = [include_str!("rules.rs"), include_str!("mod.rs")].concat();
+    let tests =
+        [include_str!("code.rs"), include_str!("configs.rs"), include_str!("manifest.rs"), include_str!("mod.rs")]
+            .concat();
     for rule in napt::check::RULES {
         assert!(tests.contains(&format!("[{}]:", rule.name)), "no test shows `{}`", rule.name);
     }
