@@ -1,5 +1,5 @@
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,8 @@ use tokio::runtime::Runtime;
 use super::{node_options, parse};
 use crate::{
     context::Context,
-    node, registry,
+    node::{self, NodeError},
+    registry::{self, RegistryError},
     report::{Failure, Kind},
     shell::Output,
 };
@@ -51,14 +52,7 @@ impl Args {
         fs_err::create_dir_all(&root)?;
         let root = fs_err::canonicalize(root)?;
         let servers = Runtime::new()?;
-        let (registry_address, node_address) = (preferred(7080)?, preferred(7001)?);
-        let registry_data = root.join("registry");
-        let registry = servers.block_on(registry::serve(registry::Options::new(registry_address, &registry_data)))?;
-        let mut options = node_options(context)?;
-        options.listen = node_address;
-        options.data = root.join("node");
-        options.registry = registry.url();
-        let node = servers.block_on(node::serve(options))?;
+        let (registry, node) = servers.block_on(serve(context, &root))?;
         let tour = Tour {
             context,
             root: root.clone(),
@@ -78,11 +72,29 @@ impl Args {
     }
 }
 
-/// The usual port, so that no command needs a flag; a free one when it is taken.
-fn preferred(port: u16) -> Result<SocketAddr, Failure> {
-    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = TcpListener::bind(usual).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
-    Ok(listener.local_addr()?)
+/// Starts both at their usual ports, so that no command needs a flag; at free ones when those are taken.
+async fn serve(context: &Context, root: &Path) -> Result<(registry::Running, node::Running), Failure> {
+    let usual = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut options = registry::Options::new(usual(7080), root.join("registry"));
+    let registry = match registry::serve(options.clone()).await {
+        Err(RegistryError::Listen { .. }) => {
+            options.listen = usual(0);
+            registry::serve(options).await?
+        }
+        served => served?,
+    };
+    let mut options = node_options(context)?;
+    options.listen = usual(7001);
+    options.data = root.join("node");
+    options.registry = registry.url();
+    let node = match node::serve(options.clone()).await {
+        Err(NodeError::Listen { .. }) => {
+            options.listen = usual(0);
+            node::serve(options).await?
+        }
+        served => served?,
+    };
+    Ok((registry, node))
 }
 
 impl Tour<'_> {
