@@ -25,7 +25,12 @@ impl Args {
         context.block_on(async {
             node.cancel(&self.run).await?;
             let run = node.run_view(&self.run).await?;
-            Ok(Output::new(format!("asked {} to end", run.id), json!({ "run": run })))
+            let human = match run.status {
+                // The node may have been faster than this question.
+                status if status.is_final() => format!("{} has ended: {}", run.id, status.as_str()),
+                _ => format!("asked {} to end", run.id),
+            };
+            Ok(Output::new(human, json!({ "run": run })))
         })
     }
 }

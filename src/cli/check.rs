@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    check::{self, Options, render},
+    check::{self, Level, Options, Report, render},
     context::Context,
     report::{Failure, Kind, Reporter, plural},
     shell::{MessageFormat, Output},
@@ -31,22 +31,8 @@ impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let path = self.path.as_ref().map_or_else(|| context.cwd.clone(), |path| context.cwd.join(path));
         let report = check::check(&path, Options { deny_warnings: self.deny_warnings })?;
+        show(context, &report)?;
         let data = render::json(&report, &report.root);
-        match context.shell.format {
-            MessageFormat::Json => {}
-            MessageFormat::Github if report.diagnostics.is_empty() => {}
-            MessageFormat::Github => {
-                context.shell.line(&render::github(&report.diagnostics, repository(&report.root)))?;
-            }
-            MessageFormat::Human if report.diagnostics.is_empty() => {}
-            MessageFormat::Human => {
-                let text = render::human(&report.diagnostics, &report.root) + "\n";
-                if report.errors() > 0 { context.shell.problem(&text) } else { context.shell.note(&text) }
-            }
-        }
-        if report.errors() > 0 {
-            return Err(Failure::new(Kind::Check, report.summary()).with_data(data));
-        }
         if report.warnings() > 0 {
             context.shell.warn(&report.summary());
         } else {
@@ -54,6 +40,33 @@ impl Args {
         }
         Ok(Output::new("", data))
     }
+}
+
+/// Fails when a folder has errors, after showing them; warnings are for `napt check` alone.
+pub(super) fn verify(context: &Context, folder: &Path) -> Result<(), Failure> {
+    let mut report = check::check(folder, Options::default())?;
+    report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
+    show(context, &report)
+}
+
+/// Shows what was found, and fails when there is an error among it.
+fn show(context: &Context, report: &Report) -> Result<(), Failure> {
+    match context.shell.format {
+        MessageFormat::Json => {}
+        _ if report.diagnostics.is_empty() => {}
+        MessageFormat::Github => {
+            context.shell.line(&render::github(&report.diagnostics, repository(&report.root)))?;
+        }
+        MessageFormat::Human => {
+            let text = render::human(&report.diagnostics, &report.root) + "\n";
+            if report.errors() > 0 { context.shell.problem(&text) } else { context.shell.note(&text) }
+        }
+    }
+    if report.errors() > 0 {
+        let data = render::json(report, &report.root);
+        return Err(Failure::new(Kind::Check, report.summary()).with_data(data));
+    }
+    Ok(())
 }
 
 /// The folder of the repository that `root` is in, which GitHub's paths are relative to.

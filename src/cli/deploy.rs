@@ -11,7 +11,7 @@ use crate::{
 
 /// Deploy a module and all that it needs on a node
 ///
-/// A folder's modules are sent as they are on disk; what they need besides is fetched from the registry, at the
+/// A folder's modules are checked, then sent as they are on disk; what they need besides is fetched from the registry, at the
 /// versions in `napt.lock`. The new revision goes live only when all of it is ready. Doing it again is fine.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// Differences to the module's `deployment.json`, as JSON
     #[arg(long, value_name = "JSON")]
     deployment: Option<String>,
+
+    /// Do not check the folder's modules first
+    #[arg(long)]
+    no_verify: bool,
 
     /// Fail when `napt.lock` would change
     #[arg(long)]
@@ -64,6 +68,10 @@ impl Args {
         let what = if is_folder {
             workspace = Workspace::discover(&folder)?;
             root = root_of(&workspace, self.module.as_deref())?;
+            if !self.no_verify {
+                let hint = "`--no-verify` deploys it all the same";
+                super::check::verify(context, &workspace.root).map_err(|failure| failure.hinted(hint))?;
+            }
             What::Project { workspace: &workspace, root: &root, locked: self.locked }
         } else {
             spec = given.parse()?;

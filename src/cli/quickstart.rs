@@ -145,7 +145,8 @@ impl Tour<'_> {
         format!(
             "
 No server is left running. What there is now:
-  {workspace}  the workspace: the agents' words are in modules/{NAME}_agent
+  {workspace}  the workspace: the agents' words are in
+    modules/{NAME}/{NAME}/configs/agent_deployments.json
   {registry}  the registry's records and archives
   {node}  the node's modules and runs
 

@@ -25,6 +25,9 @@ pub(super) struct Args {
     module: ModuleId,
 
     /// Its inputs: `key=value` pairs with shell quoting, or a JSON object; repeatable
+    ///
+    /// A value that is JSON other than text, such as `3`, `true` or `[1]`, is that; all else is text. For the text `3`
+    /// write a JSON object.
     #[arg(long = "parameter", short = 'p', value_name = "INPUTS")]
     parameters: Vec<String>,
 
@@ -115,7 +118,10 @@ fn finished(run: RunView) -> Result<Output, Failure> {
         let reason = run.error.clone().unwrap_or_else(|| run.status.as_str().to_owned());
         return Err(Failure::new(Kind::Failed, format!("the run of {} ended without a result", run.module))
             .caused_by(reason)
-            .hinted(format!("`napt logs {}` shows what it and the modules that it called printed", run.id)));
+            .hinted(format!(
+                "`napt logs {}` shows what it printed, `napt status {}` the runs that it called for",
+                run.id, run.id
+            )));
     }
     let result = run.result.clone().unwrap_or_default();
     // JSON is shown in lines, text as it is.

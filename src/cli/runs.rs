@@ -27,7 +27,8 @@ impl Args {
         let node = super::node_client(context, self.node.as_deref())?;
         let runs = context.block_on(node.runs(self.all, self.limit))?;
         if runs.is_empty() {
-            context.shell.note("no runs yet");
+            let more = if self.all { "" } else { "; `--all` also shows those that modules called for" };
+            context.shell.note(&format!("no runs yet{more}"));
         }
         let human: Vec<String> = runs.iter().map(line).collect();
         Ok(Output::new(human.join("\n"), json!({ "runs": runs })))

@@ -74,6 +74,7 @@ pub async fn deploy(
     let mut events = Box::pin(node.start_deploy(&request).await?);
     while let Some(event) = events.next().await {
         match event? {
+            DeployEvent::Step { verb, what } if verb == DeployEvent::WARNING => reporter.warn(&what),
             DeployEvent::Step { verb, what } => reporter.step(&verb, &what),
             DeployEvent::Ready { deployment } => return Ok(*deployment),
             DeployEvent::Failed { problem } => {

@@ -74,6 +74,14 @@ impl NodeError {
         NodeError::NotFound { what: what.into(), hint: None }
     }
 
+    /// There is no such run, or none that the caller may see.
+    pub(in crate::node) fn no_run(id: &str) -> Self {
+        NodeError::NotFound {
+            what: format!("there is no run `{id}`"),
+            hint: Some("a run on another node is known to that node: name it with `--node`".to_owned()),
+        }
+    }
+
     /// Wraps an error of the node's own work.
     pub(in crate::node) fn internal<E: Into<anyhow::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |error| NodeError::Internal { what, source: error.into() }

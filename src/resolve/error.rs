@@ -94,10 +94,10 @@ impl Fault for ResolveError {
     fn hint(&self) -> Option<String> {
         match self {
             ResolveError::Unknown { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
-            ResolveError::Unknown { near: None, id, .. } => Some(format!(
-                "`napt search {}` shows what there is; a yanked version is found only when it is locked",
-                id.name
-            )),
+            ResolveError::Unknown { near: None, .. } => Some(
+                "see that type, name and registry are right; a module of this workspace is named with its `path`"
+                    .to_owned(),
+            ),
             ResolveError::Conflict { .. } => Some("widen one of these requirements in `[dependencies]`".to_owned()),
             ResolveError::Outdated { .. } => {
                 Some("run the command without `--locked` to bring it up to date, and commit it".to_owned())

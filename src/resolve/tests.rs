@@ -192,7 +192,7 @@ hint: did you mean `agent:chat`?
         told(&Memory::default().resolve(asking(&["kb:zebra *"])).expect_err("nothing")),
         str![[r#"
 there is no module `kb:zebra`
-hint: `napt search zebra` shows what there is; a yanked version is found only when it is locked
+hint: see that type, name and registry are right; a module of this workspace is named with its `path`
 "#]]
     );
 }

@@ -216,6 +216,11 @@ pub enum DeployEvent {
     },
 }
 
+impl DeployEvent {
+    /// The verb of a step that is a warning.
+    pub const WARNING: &str = "Warning";
+}
+
 /// A deployment's live revision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeploymentView {

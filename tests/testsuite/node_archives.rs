@@ -142,7 +142,7 @@ fn an_archive_that_changed_on_disk_is_not_installed_and_can_be_given_again() {
     std::fs::write(node.data().join("archives").join(format!("{sha256}.napt")), "other bytes").expect("a file");
     let (_, answer) = ask(&node, &user, "agent:fine", "0.1.0", &sha256);
     assert!(answer.contains("the archive is refused"), "{answer}");
-    node.napt(&["deploy", "fine"]).expect(0);
+    node.napt(&["deploy", "fine", "--no-verify"]).expect(0);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_failing_dependency_leaves_the_old_revision_live() {
     let run = "def run(module_run):\n    return 'new'\n";
     Python { version: "0.2.0", requirements: &requirements, run, ..module }.write(&node.sandbox);
     for _ in 0..2 {
-        let failed = node.napt(&["deploy", "fine"]).expect(1);
+        let failed = node.napt(&["deploy", "fine", "--no-verify"]).expect(1);
         assert!(failed.stderr.contains("cannot install `agent:fine 0.2.0`"), "{}", failed.stderr);
         assert!(failed.stderr.contains("installing the module's dependencies failed"), "{}", failed.stderr);
         assert!(failed.stderr.contains("missing_package-1.0-py3-none-any.whl"), "{}", failed.stderr);
@@ -165,7 +165,7 @@ fn a_failing_dependency_leaves_the_old_revision_live() {
     assert_eq!((live.len(), live[0].revision, live[0].version.to_string().as_str()), (1, 1, "0.1.0"));
     assert_eq!(user.run("agent:fine", json!({})).result.as_deref(), Some("fine"));
     Python { version: "0.2.0", run, ..Python::new("agent:fine", FINE) }.write(&node.sandbox);
-    node.napt(&["deploy", "fine"]).expect(0);
+    node.napt(&["deploy", "fine", "--no-verify"]).expect(0);
     assert_eq!((deployments(&user)[0].revision, deployments(&user).len()), (2, 1));
     assert_eq!(user.run("agent:fine", json!({})).result.as_deref(), Some("new"));
 }
@@ -179,7 +179,7 @@ fn the_same_deployment_is_the_same_revision_however_often_and_at_once() {
     node.sandbox.write("fine/.napt.lock.a1B2c3", "half");
     let commands: Vec<_> = (0..8)
         .map(|_| {
-            let mut command = node.sandbox.command(&["deploy", "fine"]);
+            let mut command = node.sandbox.command(&["deploy", "fine", "--no-verify"]);
             command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("napt")
         })
         .collect();
@@ -192,7 +192,7 @@ fn the_same_deployment_is_the_same_revision_however_often_and_at_once() {
     }
     assert_eq!(installs, 1);
     std::fs::remove_file(node.sandbox.work().join("fine").join(".napt.lock.a1B2c3")).expect("removed");
-    node.napt(&["deploy", "fine"]).expect(0);
+    node.napt(&["deploy", "fine", "--no-verify"]).expect(0);
     let live = deployments(&user);
     assert_eq!((live.len(), live[0].revision), (1, 1));
 }
@@ -216,12 +216,12 @@ fn published() -> (TestRegistry, TestNode) {
 fn a_published_module_is_installed_and_an_unknown_one_is_not() {
     let (registry, node) = published();
     let user = node.user();
-    let unknown = node.napt(&["deploy", "agent:nobody_has_this"]).expect(1);
+    let unknown = node.napt(&["deploy", "agent:nobody_has_this", "--no-verify"]).expect(1);
     assert!(unknown.stderr.contains("agent:nobody_has_this"), "{}", unknown.stderr);
-    node.napt(&["deploy", "agent:fine@^0.1"]).expect(0);
+    node.napt(&["deploy", "agent:fine@^0.1", "--no-verify"]).expect(0);
     assert_eq!(user.run("agent:fine", json!({})).result.as_deref(), Some("fine"));
     drop(registry);
-    let down = node.napt(&["deploy", "agent:fine@^0.1"]).expect(4);
+    let down = node.napt(&["deploy", "agent:fine@^0.1", "--no-verify"]).expect(4);
     assert!(down.stderr.contains("cannot reach the registry"), "{}", down.stderr);
     assert_eq!(user.run("agent:fine", json!({})).result.as_deref(), Some("fine"));
 }
@@ -238,11 +238,11 @@ fn a_swapped_blob_of_a_registry_is_not_installed() {
     let last = bad.len() - 1;
     bad[last] ^= 1;
     std::fs::write(&blob, bad).expect("written");
-    let refused = node.napt(&["deploy", "agent:fine"]).expect(1);
+    let refused = node.napt(&["deploy", "agent:fine", "--no-verify"]).expect(1);
     assert!(refused.stderr.contains("is damaged: its sha256 is"), "{}", refused.stderr);
     assert_eq!(kept(&node), before);
     std::fs::write(&blob, good).expect("written");
-    node.napt(&["deploy", "agent:fine"]).expect(0);
+    node.napt(&["deploy", "agent:fine", "--no-verify"]).expect(0);
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_registry_that_only_the_node_cannot_reach_is_told_as_such() {
     sandbox.set("NAPT_CACHE_DIR", &cache());
     sandbox.set("NAPT_REGISTRY", "http://127.0.0.1:9/");
     let lonely = TestNode::start_in(sandbox, &[]);
-    let failed = lonely.napt(&["deploy", "agent:fine", "--registry", registry.url.as_str()]).expect(4);
+    let failed = lonely.napt(&["deploy", "agent:fine", "--registry", registry.url.as_str(), "--no-verify"]).expect(4);
     assert!(failed.stderr.contains("cannot fetch `agent:fine 0.1.0`"), "{}", failed.stderr);
     assert!(failed.stderr.contains("cannot reach the registry at `http://127.0.0.1:9`"), "{}", failed.stderr);
 }

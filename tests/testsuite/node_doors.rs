@@ -43,7 +43,7 @@ impl Scene {
     fn new(flags: &[&str]) -> Self {
         let node = TestNode::start(flags);
         write_python(&node.sandbox, "holder", "agent:holder", HOLDER, "");
-        node.napt(&["deploy", "holder"]).expect(0);
+        node.napt(&["deploy", "holder", "--no-verify"]).expect(0);
         Scene { node }
     }
 

@@ -112,7 +112,7 @@ fn a_scaffolded_orchestrator_spans_two_nodes() {
     let port: u16 = second.address().rsplit_once(':').expect("a port").1.parse().expect("a number");
     change("agent_deployments.json", 1, json!({ "ip": "127.0.0.1", "user_communication_port": port }));
     change("kb_deployments.json", 0, json!({ "name": second.url }));
-    first.napt(&["deploy", "debate"]).expect(0);
+    first.napt(&["deploy", "debate", "--no-verify"]).expect(0);
     let ran =
         first.napt(&["run", "orchestrator:debate", "-p", "prompt='Is it?'", "--message-format", "json"]).expect(0);
     let root = ran.json()["data"]["run"].clone();
@@ -137,7 +137,7 @@ fn a_scaffolded_orchestrator_spans_two_nodes() {
 fn a_module_uses_what_is_on_the_other_node_also_after_a_restart() {
     let (mut first, second) = TestNode::pair();
     modules(&first.sandbox, &json!({ "name": second.url }));
-    first.napt(&["deploy", "-m", "orchestrator:caller"]).expect(0);
+    first.napt(&["deploy", "-m", "orchestrator:caller", "--no-verify"]).expect(0);
     for round in 1..=2 {
         let ran = first.napt(&["run", "orchestrator:caller", "-p", "word=one", "--message-format", "json"]).expect(0);
         let run = &ran.json()["data"]["run"];
@@ -169,7 +169,7 @@ fn a_module_uses_what_is_on_the_other_node_also_after_a_restart() {
 fn ends_cross_nodes() {
     let (mut first, mut second) = TestNode::pair();
     modules(&first.sandbox, &json!({ "name": second.url }));
-    first.napt(&["deploy", "-m", "orchestrator:caller"]).expect(0);
+    first.napt(&["deploy", "-m", "orchestrator:caller", "--no-verify"]).expect(0);
 
     let (parent, child) = start_sleeping(&first, &second);
     first.napt(&["cancel", &parent]).expect(0);
@@ -202,7 +202,7 @@ fn nodes_that_are_not_peers_refuse_each_other() {
     let stranger = TestNode::start_in(sandbox, &["--peer", &second.url]);
     // It knows the second node, which does not know it.
     modules(&stranger.sandbox, &json!({ "name": second.url }));
-    let refused = stranger.napt(&["deploy", "-m", "orchestrator:caller"]);
+    let refused = stranger.napt(&["deploy", "-m", "orchestrator:caller", "--no-verify"]);
     assert_ne!(refused.code, Some(0));
     assert!(
         refused.stderr.contains("403") && refused.stderr.contains("is not a peer of this node"),
@@ -211,7 +211,7 @@ fn nodes_that_are_not_peers_refuse_each_other() {
     );
     // And the other way round.
     modules(&first.sandbox, &json!({ "name": stranger.url }));
-    let refused = first.napt(&["deploy", "-m", "orchestrator:caller"]);
+    let refused = first.napt(&["deploy", "-m", "orchestrator:caller", "--no-verify"]);
     assert_ne!(refused.code, Some(0));
     let told = format!("node `{}` is not known to this node", stranger.url);
     assert!(refused.stderr.contains(&told) && refused.stderr.contains(&second.url), "{}", refused.stderr);

@@ -6,12 +6,14 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Warn,
     summary: "the module has no `napt.toml`",
     docs: r#"A Naptha project without `napt.toml` is checked as far as its files tell what it is. Without a type and dependencies it
-can be neither packaged nor published. `napt init` writes a manifest from `pyproject.toml` and `configs/deployment.json`."#,
+can be neither packaged nor published. Two lines are enough: `[module]` and its `type`; the rest comes from `pyproject.toml`."#,
     run: Run::Module(run),
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
     if module.manifest.is_none() {
-        findings.report(module.place_of("name"), "this module has no `napt.toml`").help("`napt init` writes one");
+        findings
+            .report(module.place_of("name"), "this module has no `napt.toml`")
+            .help("write one with `[module]` and `type = \"…\"`");
     }
 }

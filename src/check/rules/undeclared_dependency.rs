@@ -31,8 +31,10 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         if let Some(table) = table.filter(|table| !table.node.members().is_empty()) {
             finding.also(manifest.at(&table.key_span), "it is missing here");
         }
-        finding
-            .help(format!("add `\"{}\" = \"…\"` with the versions that work, or run `napt add {}`", used.id, used.id));
+        finding.help(format!(
+            "add `\"{0}\" = \"…\"` with the versions that work, or `\"{0}\" = {{ path = \"…\" }}` with its folder",
+            used.id
+        ));
         told.push(used.id);
     }
 }

@@ -32,7 +32,7 @@ impl Reporter for Progress {
     }
 
     fn warn(&self, message: &str) {
-        self.step("Warning", message);
+        self.step(DeployEvent::WARNING, message);
     }
 
     fn detail(&self, _message: &str) {}
@@ -77,6 +77,7 @@ impl Core {
         let modules = self.install_all(&request.modules, reporter).await?;
         let given = request.deployment.clone().unwrap_or_default();
         let mut deployment = resolve(&request.root, &given, &modules)?;
+        self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
         for installed in modules.0.values() {
@@ -99,6 +100,19 @@ impl Core {
             deployment,
         };
         self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+    }
+
+    /// Tells of models that nobody serves here; a module may still reach its own.
+    fn warn_of_models(&self, deployment: &Deployment, reporter: &dyn Reporter) {
+        let mut models = Vec::new();
+        collect_models(deployment, &mut models);
+        if self.options.provider.is_none() {
+            for model in models.iter().filter(|model| **model != super::inference::ECHO) {
+                reporter.warn(&format!(
+                    "the model `{model}` is not served by this node, which has no provider (`napt node --provider URL`)"
+                ));
+            }
+        }
     }
 
     /// The live revision of a name.
@@ -156,6 +170,21 @@ impl Modules {
     /// One of them.
     pub(super) fn get(&self, id: &ModuleId) -> Option<&Arc<Installed>> {
         self.0.get(id)
+    }
+}
+
+/// The models that a deployment and all below it name, each once.
+fn collect_models<'a>(deployment: &'a Deployment, found: &mut Vec<&'a str>) {
+    let llm = deployment.config.as_ref().and_then(|config| config.llm_config.as_ref());
+    if let Some(model) = llm.and_then(|llm| llm.model.as_deref())
+        && !found.contains(&model)
+    {
+        found.push(model);
+    }
+    for (module_type, _, _) in crate::config::SUB_DEPLOYMENTS {
+        for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
+            collect_models(element, found);
+        }
     }
 }
 

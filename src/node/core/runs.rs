@@ -440,7 +440,7 @@ impl Core {
     /// A run as it is stored.
     pub(in crate::node) async fn stored_run(&self, id: &str) -> Result<StoredRun, NodeError> {
         let run = self.store.run(id).await.map_err(NodeError::internal("read a run"))?;
-        run.ok_or_else(|| NodeError::missing(format!("there is no run `{id}`")))
+        run.ok_or_else(|| NodeError::no_run(id))
     }
 
     /// Waits for a run's end.

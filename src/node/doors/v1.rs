@@ -177,7 +177,7 @@ pub(super) async fn runs(
         let mut tree = core.store.tree(&root).await.map_err(read)?;
         tree.retain(|run| run.consumer == consumer);
         if tree.is_empty() {
-            return Err(NodeError::missing(format!("there is no run `{root}`")).into());
+            return Err(NodeError::no_run(&root).into());
         }
         return Ok(Json(tree));
     }
@@ -203,7 +203,7 @@ async fn visible(core: &Shared, caller: &Caller, id: &str) -> Result<RunView, No
         Ok(view)
     } else {
         // As if it were not there, so that ids cannot be tried out.
-        Err(NodeError::missing(format!("there is no run `{id}`")))
+        Err(NodeError::no_run(id))
     }
 }
 

@@ -275,7 +275,7 @@ warning[missing-manifest]: this module has no `napt.toml`
 2 | name = "debate"
   |        ^^^^^^^^
   |
-  = help: `napt init` writes one
+  = help: write one with `[module]` and `type = "…"`
 
 warning: 0 errors, 1 warning in 1 module
 
@@ -547,7 +547,7 @@ error[undeclared-dependency]: `agent:chatter` is not in `[dependencies]`
 6 | [dependencies]
   |  ------------ it is missing here
   |
-  = help: add `"agent:chatter" = "…"` with the versions that work, or run `napt add agent:chatter`
+  = help: add `"agent:chatter" = "…"` with the versions that work, or `"agent:chatter" = { path = "…" }` with its folder
 
 error: 1 error, 0 warnings in 1 module
 

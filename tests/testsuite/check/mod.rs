@@ -384,7 +384,7 @@ error[secret-in-config]: this looks like an OpenAI API key
   |                                                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
   = note: whoever can read the package can read it
-  = help: remove it, revoke it where it was issued, and store the new one with `napt secret`
+  = help: remove it, and revoke it where it was issued; a model provider's key belongs to the node
 
 error[secret-in-config]: this looks like a secret, by its key
  --> debate/configs/llm_configs.json:2:139
@@ -393,7 +393,7 @@ error[secret-in-config]: this looks like a secret, by its key
   |                                                         ^^^^^^^^^^^^^^^^^^^^^^^
   |
   = note: whoever can read the package can read it
-  = help: remove it, revoke it where it was issued, and store the new one with `napt secret`
+  = help: remove it, and revoke it where it was issued; a model provider's key belongs to the node
 
 error[python-syntax]: cannot read `run.py` as Python 3
  --> debate/run.py:5:1
