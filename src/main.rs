@@ -15,6 +15,6 @@ fn main() -> ExitCode {
 fn eprint_bug(text: &str) {
     eprintln!(
         "error: napt has a defect and stopped\n\n{}\n\nhint: please report it with the text above",
-        napt::shell::redact(text)
+        napt::secrets::redact(text)
     );
 }

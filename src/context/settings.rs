@@ -139,7 +139,7 @@ impl Settings {
             .unwrap_or_else(|| (default.to_owned(), Source::Default));
         match Url::parse(&value) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Setting { value: url, source }),
-            _ => Err(SettingsError::Url { what, value: crate::shell::redact(&value), from: source }),
+            _ => Err(SettingsError::Url { what, value: crate::secrets::redact(&value), from: source }),
         }
     }
 }

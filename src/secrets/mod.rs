@@ -1,11 +1,13 @@
 //! Texts that are keys to something: found, so that they are not published, and masked, so that no excerpt shows one.
 
 mod pattern;
+mod redact;
 
 use std::{ops::Range, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use pattern::PATTERNS;
+pub use redact::redact;
 
 /// A secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! The only room that prints. Results go to stdout, talk to stderr; the JSON envelope is one object on stdout.
 
 mod ask;
-mod redact;
 
 use std::{
     io::{IsTerminal, Write},
@@ -13,10 +12,12 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
-pub use redact::redact;
 use serde_json::{Value, json};
 
-use crate::report::{Failure, Reporter};
+use crate::{
+    report::{Failure, Reporter},
+    secrets::redact,
+};
 
 /// How messages and results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

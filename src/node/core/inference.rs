@@ -78,7 +78,7 @@ impl Inference {
         // Some providers repeat the key in their errors.
         let failed = |what: String| {
             let what = key.map_or(what.clone(), |key| what.replace(key, "…"));
-            NodeError::Upstream(format!("the model provider {}", crate::shell::redact(&what)))
+            NodeError::Upstream(format!("the model provider {}", crate::secrets::redact(&what)))
         };
         let url = format!("{}/chat/completions", provider.url.as_str().trim_end_matches('/'));
         let mut call = self.http.post(url).json(&request);

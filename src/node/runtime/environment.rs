@@ -206,7 +206,7 @@ impl Environments {
         let text = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = text.lines().collect();
         let last = lines[lines.len().saturating_sub(20)..].join("\n");
-        Err(EnvironmentError::Failed { what: what.to_owned(), output: crate::shell::redact(&last) })
+        Err(EnvironmentError::Failed { what: what.to_owned(), output: crate::secrets::redact(&last) })
     }
 }
 

@@ -164,6 +164,8 @@ impl Store for SqliteStore {
                         if live.same_as(&view) {
                             return Ok(live);
                         }
+                        // The core asks before it installs; this is for two users who deploy one name at once.
+                        anyhow::ensure!(live.owner == view.owner, "the deployment `{}` is another user's", view.name);
                         view.revision = live.revision;
                     }
                     view.revision += 1;

@@ -2,6 +2,7 @@
 
 mod code;
 mod configs;
+mod dependencies;
 mod manifest;
 
 use std::fs;
@@ -469,9 +470,14 @@ error: 3 errors, 0 warnings in 21 modules
 
 #[test]
 fn every_rule_has_a_test_that_shows_it() {
-    let tests =
-        [include_str!("code.rs"), include_str!("configs.rs"), include_str!("manifest.rs"), include_str!("mod.rs")]
-            .concat();
+    let tests = [
+        include_str!("code.rs"),
+        include_str!("configs.rs"),
+        include_str!("dependencies.rs"),
+        include_str!("manifest.rs"),
+        include_str!("mod.rs"),
+    ]
+    .concat();
     for rule in napt::check::RULES {
         assert!(tests.contains(&format!("[{}]:", rule.name)), "no test shows `{}`", rule.name);
     }
