@@ -4,6 +4,7 @@ mod arguments;
 mod cancel;
 mod check;
 mod deploy;
+mod fsck;
 mod help;
 mod login;
 mod logout;

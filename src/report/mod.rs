@@ -2,8 +2,11 @@
 //! and its hint, which says what to do next.
 
 mod client;
+mod inspection;
 
 use std::fmt;
+
+pub use inspection::{Finding, Inspection};
 
 /// What went wrong, as far as the caller of the program needs to know. Documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -27,4 +27,5 @@ mod quickstart;
 mod registry;
 mod registry_client;
 mod registry_crash;
+mod registry_fsck;
 mod resolve;
