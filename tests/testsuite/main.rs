@@ -28,3 +28,4 @@ mod registry;
 mod registry_client;
 mod registry_crash;
 mod resolve;
+mod terminal;
