@@ -232,7 +232,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
     let result = cli.command.exec(&context);
-    context.shell.stop_bar();
+    context.shell.clear_progress();
     let written = match &result {
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),

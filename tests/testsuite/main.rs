@@ -29,3 +29,4 @@ mod registry;
 mod registry_client;
 mod registry_crash;
 mod resolve;
+mod terminal;
