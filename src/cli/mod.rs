@@ -158,6 +158,7 @@ fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
         max_runs: 64,
         caps: crate::node::Caps::default(),
         http: context.http(),
+        policy: context.policy()?,
         installer: context.env.installer.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
@@ -175,7 +176,8 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
-    Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+    let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
+    Ok(client.with_policy(context.policy()?))
 }
 
 /// The JSON of a flag; what is wrong is told with its place.
