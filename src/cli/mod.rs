@@ -4,6 +4,7 @@ mod arguments;
 mod cancel;
 mod check;
 mod deploy;
+mod explain;
 mod help;
 mod login;
 mod logout;
@@ -78,6 +79,7 @@ enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
     Check(check::Args),
+    Explain(explain::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
@@ -100,6 +102,7 @@ impl Command {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
             Command::Check(_) => "check",
+            Command::Explain(_) => "explain",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
@@ -121,6 +124,7 @@ impl Command {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
+            Command::Explain(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
