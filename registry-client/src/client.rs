@@ -1,8 +1,9 @@
 //! The calls.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::TryStreamExt;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
@@ -59,7 +60,11 @@ pub struct RegistryClient {
     http: reqwest::Client,
     token: Option<String>,
     policy: Policy,
+    watch: Watch,
 }
+
+/// Who is told how many bytes of an archive have moved, from its start.
+pub(crate) type Watch = Arc<dyn Fn(u64) + Send + Sync>;
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,13 +78,20 @@ impl RegistryClient {
     pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
         url.set_query(None);
         url.set_fragment(None);
-        RegistryClient { base: url, http, token, policy: Policy::default() }
+        RegistryClient { base: url, http, token, policy: Policy::default(), watch: Arc::new(|_| ()) }
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same, telling `watch` how many bytes of an archive have moved. Another try begins at 0 again.
+    #[must_use]
+    pub fn watched(mut self, watch: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.watch = Arc::new(watch);
         self
     }
 
@@ -172,7 +184,7 @@ impl RegistryClient {
         let what = format!("{module_type}:{name}@{version}");
         let once = || async {
             let response = self.in_time(self.follow(url.clone(), &what)).await?;
-            transfer::archive(response, &self.base, &what, sha256, into, &self.policy).await
+            transfer::archive(response, &self.base, &what, sha256, into, &self.policy, &self.watch).await
         };
         self.retrying(true, once).await
     }
@@ -239,7 +251,13 @@ impl RegistryClient {
     async fn publish_once(&self, url: Url, archive: &Path, digest: &str) -> Result<Published, ClientError> {
         let file = fs_err::tokio::File::open(archive).await?;
         let size = file.metadata().await?.len();
-        let body = reqwest::Body::wrap_stream(ReaderStream::new(file.into_parts().0));
+        let watch = Arc::clone(&self.watch);
+        let mut sent = 0;
+        let chunks = ReaderStream::new(file.into_parts().0).inspect_ok(move |chunk| {
+            sent += chunk.len() as u64;
+            watch(sent);
+        });
+        let body = reqwest::Body::wrap_stream(chunks);
         let request = self
             .request(Method::PUT, url)
             .header(CONTENT_TYPE, "application/gzip")

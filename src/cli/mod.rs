@@ -5,6 +5,7 @@ mod cancel;
 mod check;
 mod deploy;
 mod fsck;
+mod explain;
 mod help;
 mod login;
 mod logout;
@@ -79,6 +80,7 @@ enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
     Check(check::Args),
+    Explain(explain::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
@@ -101,6 +103,7 @@ impl Command {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
             Command::Check(_) => "check",
+            Command::Explain(_) => "explain",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
@@ -122,6 +125,7 @@ impl Command {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
+            Command::Explain(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
@@ -235,7 +239,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
     let result = cli.command.exec(&context);
-    context.shell.stop_bar();
+    context.shell.clear_progress();
     let written = match &result {
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),

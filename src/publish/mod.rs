@@ -17,7 +17,7 @@ use crate::{
     crash,
     module::{Manifest, ModuleId, Project, Workspace},
     package::{self, Limits, PackageError, Packed},
-    report::Reporter,
+    report::{Amount, Reporter},
 };
 
 /// How long a new version may take until the index shows it.
@@ -107,6 +107,7 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     }
     crash::point("publish.checked")?;
     let mut done = Vec::new();
+    let progress = reporter.progress("Publishing", Amount::Items(modules.len() as u64));
     for (packed, outcome) in modules {
         let outcome = match outcome {
             Some(outcome) => {
@@ -119,6 +120,7 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
         };
         let Packed { sha256, size, manifest, .. } = packed;
         done.push(PublishedModule { id: manifest.id, version: manifest.version, sha256, size, outcome });
+        progress.advance(1);
     }
     Ok(done)
 }
@@ -204,7 +206,10 @@ async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter)
     let (module_type, name) = (id.module_type.as_str(), id.name.as_str());
     let size = bytesize::ByteSize::b(packed.size);
     reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
-    let published = options.client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
+    let progress = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
+    let client = options.client.clone().watched(move |bytes| progress.set(bytes));
+    let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
+    drop(client);
     crash::point("publish.answered")?;
     let started = Instant::now();
     let mut wait = Duration::from_millis(50);

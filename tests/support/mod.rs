@@ -10,6 +10,7 @@ pub mod processes;
 pub mod provider;
 pub mod python;
 pub mod registry;
+pub mod terminal;
 
 use std::{
     path::{Path, PathBuf},
