@@ -59,7 +59,7 @@ impl Scene {
 }
 
 /// Changes a database behind the back of the server that keeps it.
-fn sql_in(path: &Path, sql: &'static str) {
+pub fn sql_in(path: &Path, sql: &'static str) {
     let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
     runtime().block_on(async {
         let mut connection = options.connect().await.expect("a database");

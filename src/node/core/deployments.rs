@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
+    crash,
     module::ModuleId,
     report::Reporter,
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
@@ -74,17 +75,22 @@ impl Core {
         if self.live(&name).await?.is_some_and(|live| live.owner != owner) {
             return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
         }
+        let failed = |name: &str| crash::point(name).map_err(NodeError::internal("prepare a deployment"));
+        failed("deploy.asked")?;
         let modules = self.install_all(&request.modules, reporter).await?;
+        failed("deploy.installed")?;
         let given = request.deployment.clone().unwrap_or_default();
         let mut deployment = resolve(&request.root, &given, &modules)?;
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
+        failed("deploy.resolved")?;
         let modules: Vec<Arc<Installed>> =
             request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
         if let Some(error) = self.import_all(&modules, reporter).await.into_iter().next() {
             return Err(error);
         }
+        failed("deploy.imported")?;
         let view = DeploymentView {
             name,
             revision: 0,
@@ -95,7 +101,9 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+        let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        failed("deploy.stored")?;
+        Ok(live)
     }
 
     /// Tells of models that nobody serves here; a module may still reach its own.
