@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::registry_fsck::sql_in;
+use super::registry_fsck::{copy, sql_in};
 use crate::support::{
     Sandbox,
+    http::send,
     modules::{CALL, Python},
     node::TestNode,
 };
@@ -15,6 +16,8 @@ use crate::support::{
 struct Scene {
     node: TestNode,
     sha256: String,
+    /// The node's folder, or a copy of it.
+    data: PathBuf,
 }
 
 impl Scene {
@@ -24,22 +27,27 @@ impl Scene {
         child.write(&node.sandbox);
         let code = format!(
             "{CALL}\ndef run(module_run):\n    if module_run['inputs'].get('fail'):\n        raise ValueError('no')\n    \
-             ask('/storage/db/create/notes', {{'schema': {{'id': {{'type': 'integer', 'primary_key': True}}}}}})\n    \
              return call('agent:child', {{}})['result']\n"
         );
         let more = "[dependencies]\n\"agent:child\" = { path = \"../child\", version = \"0.1.0\" }\n";
         node.deploy(&Python { more, ..Python::new("agent:parent", &code) });
         assert_eq!(node.napt(&["run", "agent:parent"]).expect(0).stdout, "fine\n");
         node.napt(&["run", "agent:parent", "-p", "fail=true"]).expect(1);
+        let authorization = format!("Bearer {}", node.token(60));
+        let schema = json!({ "schema": { "id": { "type": "integer", "primary_key": true } } }).to_string();
+        let form: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("data", &schema).finish();
+        let url = format!("{}/storage/db/create/notes", node.url);
+        assert_eq!(send("POST", &url, &[("Authorization", &authorization)], &form).status, 200);
         let user = node.user();
         let live = user.runtime.block_on(user.client.deployments()).expect("deployments");
         let sha256 = live[0].modules[0].sha256.clone();
         node.kill();
-        Scene { node, sha256 }
+        let data = node.data();
+        Scene { node, sha256, data }
     }
 
     fn path(&self, path: &str) -> PathBuf {
-        self.node.data().join(path.replace("SHA", &self.sha256))
+        self.data.join(path.replace("SHA", &self.sha256))
     }
 
     fn sql(&self, sql: &'static str) {
@@ -55,7 +63,8 @@ impl Scene {
     /// The kinds of what is found.
     #[track_caller]
     fn found(&self, code: i32, list: &str) -> Vec<String> {
-        let json = self.node.napt(&["node", "fsck", "--message-format", "json"]).expect(code).json();
+        let data = self.data.to_str().expect("UTF-8");
+        let json = self.node.napt(&["node", "fsck", "--data", data, "--message-format", "json"]).expect(code).json();
         let kinds = json["data"][list].as_array().expect("a list").iter();
         kinds.map(|finding| finding["kind"].as_str().expect("text").to_owned()).collect()
     }
@@ -99,14 +108,22 @@ fn each_kind_of_damage_is_named() {
         ("revision-differs", |scene| scene.sql("UPDATE revisions SET revision = 7")),
         ("bad-row", |scene| scene.sql("UPDATE revisions SET view = '{}'")),
         ("database", |scene| {
+            // What is in the log would make it whole again.
+            std::fs::remove_file(scene.path("node.sqlite-wal")).expect("a file");
             std::fs::write(scene.path("node.sqlite"), "no database at all".repeat(1000)).expect("written");
         }),
-        ("storage", |scene| std::fs::write(scene.storage(), "no database at all".repeat(1000)).expect("written")),
+        ("storage", |scene| {
+            let _ = std::fs::remove_file(scene.storage().with_extension("sqlite-wal"));
+            std::fs::write(scene.storage(), "no database at all".repeat(1000)).expect("written");
+        }),
         ("key-missing", |scene| std::fs::remove_file(scene.path("identity.key")).expect("a file")),
     ];
+    let mut scene = Scene::new();
     for (number, (kind, damage)) in cases.into_iter().enumerate() {
-        let scene = Scene::new();
+        scene.data = copy(&scene.node.data(), &scene.node.sandbox.work().join(number.to_string()));
         damage(&scene);
+        let ran = scene.node.napt(&["node", "fsck", "--data", scene.data.to_str().expect("UTF-8")]);
+        assert_eq!(ran.code, Some(3), "{number}: {kind}: {}{}", ran.stdout, ran.stderr);
         let found = scene.found(3, "problems");
         assert!(found.contains(&kind.to_owned()), "{number}: {kind} is not in {found:?}");
     }
