@@ -12,6 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Share", &["publish", "login", "logout"]),
     ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
+    ("Set up", &["config"]),
 ];
 
 /// The whole command line. A command that is in no group is listed under `More`.

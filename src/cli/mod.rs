@@ -3,6 +3,7 @@
 mod arguments;
 mod cancel;
 mod check;
+mod config;
 mod deploy;
 mod help;
 mod login;
@@ -27,7 +28,7 @@ pub use help::command;
 use crate::{
     client::NodeClient,
     config::{Deployment, SUB_DEPLOYMENTS},
-    context::{Context, Environment},
+    context::{Context, Environment, Key},
     report::{Failure, Kind, Reporter},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
@@ -60,9 +61,9 @@ struct Global {
     #[arg(long, short, global = true)]
     verbose: bool,
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    color: Option<ColorChoice>,
 
     /// How to write messages and results
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
@@ -91,6 +92,7 @@ enum Command {
     Logs(logs::Args),
     Cancel(cancel::Args),
     Token(token::Args),
+    Config(config::Args),
 }
 
 impl Command {
@@ -113,6 +115,7 @@ impl Command {
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
             Command::Token(_) => "token",
+            Command::Config(_) => "config",
         }
     }
 
@@ -134,6 +137,7 @@ impl Command {
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
             Command::Token(args) => args.exec(context),
+            Command::Config(args) => args.exec(context),
         }
     }
 }
@@ -211,10 +215,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
-    match cli.global.color {
-        ColorChoice::Auto => {}
-        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
-        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    if let Some(choice) = cli.global.color {
+        use_color(choice);
     }
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -231,6 +233,14 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if cli.global.color.is_none() {
+        match context.setting(Key::Color, None) {
+            Ok(setting) => {
+                use_color(setting.and_then(|setting| setting.value.parse().ok()).unwrap_or(ColorChoice::Auto))
+            }
+            Err(error) => return fail(&context.shell, name, &error.into()),
+        }
+    }
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {
@@ -240,6 +250,15 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
+    }
+}
+
+/// From here on.
+fn use_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Environment {
     pub token: Option<String>,
     /// `NAPT_PROVIDER_KEY`: the key of a node's model provider.
     pub provider_key: Option<Secret>,
+    /// `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`: what the first of them that is set says of colour, and which it is.
+    pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
@@ -51,7 +53,18 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
     pub fn of_process() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // In the order, and with the meanings, that `anstream` gives them.
+        let color = if text("NO_COLOR").is_some() {
+            Some(("never", "NO_COLOR"))
+        } else if text("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+            Some(("always", "CLICOLOR_FORCE"))
+        } else if text("CLICOLOR").is_some_and(|value| value == "0") {
+            Some(("never", "CLICOLOR"))
+        } else {
+            None
+        };
         Environment {
+            color,
             home: std::env::var_os("NAPT_HOME").filter(|value| !value.is_empty()).map(PathBuf::from),
             cache: std::env::var_os("NAPT_CACHE_DIR").filter(|value| !value.is_empty()).map(PathBuf::from),
             registry: text("NAPT_REGISTRY"),
