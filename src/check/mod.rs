@@ -4,6 +4,7 @@
 //! each) look at what was read and report [`Diagnostic`]s; renderers (`render/`) show them.
 
 mod diagnostic;
+mod explain;
 mod load;
 pub mod render;
 mod rules;
@@ -14,8 +15,9 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use diagnostic::{Diagnostic, Label, Level, Place};
-pub use rules::{RULES, Rule};
+pub use diagnostic::{Diagnostic, Edit, Label, Level, Place};
+pub use explain::{UnknownRule, explain};
+pub use rules::{Example, Part, RULES, Rule};
 pub use source::{Position, SourceFile};
 
 use crate::{

@@ -3,12 +3,15 @@
 mod arguments;
 mod cancel;
 mod check;
+mod completions;
 mod config;
 mod deploy;
+mod explain;
 mod help;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod new;
 mod node;
 mod package;
@@ -79,6 +82,7 @@ enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
     Check(check::Args),
+    Explain(explain::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
@@ -93,6 +97,8 @@ enum Command {
     Cancel(cancel::Args),
     Token(token::Args),
     Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -102,6 +108,7 @@ impl Command {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
             Command::Check(_) => "check",
+            Command::Explain(_) => "explain",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
@@ -116,6 +123,8 @@ impl Command {
             Command::Cancel(_) => "cancel",
             Command::Token(_) => "token",
             Command::Config(_) => "config",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -124,6 +133,7 @@ impl Command {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
+            Command::Explain(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
@@ -138,6 +148,8 @@ impl Command {
             Command::Cancel(args) => args.exec(context),
             Command::Token(args) => args.exec(context),
             Command::Config(args) => args.exec(context),
+            Command::Completions(args) => args.exec(context),
+            Command::Man(args) => args.exec(context),
         }
     }
 }
@@ -162,6 +174,7 @@ fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
         max_runs: 64,
         caps: crate::node::Caps::default(),
         http: context.http(),
+        policy: context.policy()?,
         installer: context.env.installer.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
@@ -179,7 +192,8 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
-    Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+    let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
+    Ok(client.with_policy(context.policy()?))
 }
 
 /// The JSON of a flag; what is wrong is told with its place.

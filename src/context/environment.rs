@@ -24,6 +24,10 @@ pub struct Environment {
     pub node_url: Option<String>,
     /// `NAPT_TOKEN`: a token, instead of the credentials file.
     pub token: Option<String>,
+    /// `NAPT_HTTP_TIMEOUT`: how many seconds a server may take for a short answer.
+    pub http_timeout: Option<String>,
+    /// `NAPT_HTTP_RETRIES`: how often a call that may pass is made again.
+    pub http_retries: Option<String>,
     /// `NAPT_PROVIDER_KEY`: the key of a node's model provider.
     pub provider_key: Option<Secret>,
     /// `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`: what the first of them that is set says of colour, and which it is.
@@ -71,6 +75,8 @@ impl Environment {
             node: text("NAPT_NODE"),
             node_url: text("NODE_URL"),
             token: text("NAPT_TOKEN"),
+            http_timeout: text("NAPT_HTTP_TIMEOUT"),
+            http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
             installer: std::env::vars_os()

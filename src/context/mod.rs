@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use environment::{Dirs, Environment};
-use napt_registry_client::RegistryClient;
+use napt_registry_client::{Policy, RegistryClient};
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
@@ -84,7 +84,32 @@ impl Context {
             Some(text) => Some(text.parse::<Token>().map_err(|error| Failure::from(error).context("`NAPT_TOKEN`"))?),
             None => self.credentials().registry_token(url.as_str())?,
         };
-        Ok(RegistryClient::new(url, self.http(), token.map(|token| token.reveal().to_owned())))
+        let client = RegistryClient::new(url, self.http(), token.map(|token| token.reveal().to_owned()));
+        Ok(client.with_policy(self.policy()?))
+    }
+
+    /// How patient clients are: `NAPT_HTTP_TIMEOUT`, `NAPT_HTTP_RETRIES`, defaults.
+    pub fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::default();
+        let usage = |name: &str, text: &str, example: &str| {
+            Failure::new(Kind::Usage, format!("`{text}` is no value for `{name}`"))
+                .hinted(format!("write for example `{example}`"))
+        };
+        if let Some(text) = &self.env.http_timeout {
+            let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+            let seconds = seconds.ok_or_else(|| usage("NAPT_HTTP_TIMEOUT", text, "20"))?;
+            policy.call_timeout = Duration::from_secs_f64(seconds);
+            policy.rate_window = policy.call_timeout.mul_f64(1.5);
+        }
+        if let Some(text) = &self.env.http_retries {
+            let retries: u32 = text
+                .parse()
+                .ok()
+                .filter(|retries| *retries <= 100)
+                .ok_or_else(|| usage("NAPT_HTTP_RETRIES", text, "4"))?;
+            policy.tries = retries + 1;
+        }
+        Ok(policy)
     }
 
     /// The user's key and tokens.

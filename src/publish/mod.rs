@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
+    crash,
     module::{Manifest, ModuleId, Project, Workspace},
     package::{self, Limits, PackageError, Packed},
     report::{Amount, Reporter},
@@ -93,6 +94,7 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     for member in members {
         let mut packed = pack(member, folder.path(), reporter)?;
         let outcome = known(options, &mut packed, &mut problems).await?;
+        crash::point("publish.packed")?;
         modules.push((packed, outcome));
     }
     let new: Vec<&ModuleId> =
@@ -103,6 +105,7 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     if !problems.is_empty() {
         return Err(PublishError::Problems(problems));
     }
+    crash::point("publish.checked")?;
     let mut done = Vec::new();
     let progress = reporter.progress("Publishing", Amount::Items(modules.len() as u64));
     for (packed, outcome) in modules {
@@ -207,6 +210,7 @@ async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter)
     let client = options.client.clone().watched(move |bytes| progress.set(bytes));
     let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
     drop(client);
+    crash::point("publish.answered")?;
     let started = Instant::now();
     let mut wait = Duration::from_millis(50);
     loop {
@@ -220,6 +224,7 @@ async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter)
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(2));
     }
+    crash::point("publish.seen")?;
     reporter.step("Published", &format!("{id}@{version}"));
     Ok(match published.status {
         PublishStatus::Created => Outcome::Published,

@@ -46,24 +46,6 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Called after each step of a publish, before the next one.
-pub type StepHook = Arc<dyn Fn(Step) + Send + Sync>;
-
-/// The steps of a publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// The archive is in staging, synced.
-    Received,
-    /// It is a good archive of the right module.
-    Verified,
-    /// It is in its place.
-    Stored,
-    /// Its place is durable.
-    Synced,
-    /// It is in the index; the answer is not sent yet.
-    Visible,
-}
-
 /// What the registry takes.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -105,15 +87,13 @@ pub struct Options {
     pub limits: Limits,
     /// What the time is.
     pub clock: Clock,
-    /// Watches the steps of publishes.
-    pub on_step: Option<StepHook>,
 }
 
 impl Options {
     /// A registry on the loopback with its data in `data`.
     pub fn new(listen: SocketAddr, data: impl Into<PathBuf>) -> Self {
         let clock = Arc::new(Timestamp::now);
-        Options { listen, data: data.into(), url: None, limits: Limits::default(), clock, on_step: None }
+        Options { listen, data: data.into(), url: None, limits: Limits::default(), clock }
     }
 }
 
@@ -179,7 +159,6 @@ struct Registry {
     blobs: blobs::Blobs,
     limits: Limits,
     clock: Clock,
-    on_step: Option<StepHook>,
     /// The names that users dial, as they sign them.
     hosts: Vec<String>,
     challenges: Buckets<IpAddr>,
@@ -189,12 +168,6 @@ struct Registry {
 impl Registry {
     fn now(&self) -> Timestamp {
         (self.clock)()
-    }
-
-    fn step(&self, step: Step) {
-        if let Some(hook) = &self.on_step {
-            hook(step);
-        }
     }
 }
 
@@ -229,7 +202,7 @@ impl Running {
 
 /// Starts a registry. It runs until it is stopped.
 pub async fn serve(options: Options) -> Result<Running, RegistryError> {
-    let Options { listen, data, url, limits, clock, on_step } = options;
+    let Options { listen, data, url, limits, clock } = options;
     if url.is_none() && !listen.ip().is_loopback() {
         return Err(RegistryError::NoUrl(listen));
     }
@@ -250,7 +223,6 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         failed_logins: Buckets::new(limits.failed_logins),
         limits,
         clock,
-        on_step,
         hosts: hosts(addr, url.as_ref()),
     };
     let service = api::router(Arc::new(registry)).into_make_service_with_connect_info::<SocketAddr>();

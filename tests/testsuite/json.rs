@@ -88,7 +88,11 @@ fn every_command_has_the_envelope() {
     call(&["config", "get", "registry"], 0);
     call(&["config", "set", "color", "never"], 0);
     call(&["config", "get", "colr"], 2);
+    call(&["completions", "zsh"], 0);
+    call(&["man"], 0);
+    call(&["man", "--out", "pages"], 0);
     sandbox.write("file", "");
+    call(&["man", "--out", "file"], 1);
     call(&["quickstart", "file"], 1);
     call(&["quickstart", "tour"], 0);
 

@@ -97,9 +97,31 @@ pub struct Rule {
     pub level: LintLevel,
     /// One line: what it finds.
     pub summary: &'static str,
-    /// Markdown: why it matters, with an example.
+    /// Markdown: why it matters.
     pub docs: &'static str,
+    /// What `--fix` does about it, when there is something that it can do for certain.
+    pub fix: Option<&'static str>,
+    /// Files in which it finds something, and the same ones mended.
+    pub example: Example,
     run: Run,
+}
+
+/// A part of a project, as a rule finds it and as it should be. What it does not show is in order.
+#[derive(Debug)]
+pub struct Example {
+    /// The rule finds something.
+    pub bad: &'static [Part],
+    /// It does not.
+    pub good: &'static [Part],
+}
+
+/// A file of an example, relative to the module's folder.
+#[derive(Debug)]
+pub enum Part {
+    /// Path and text, without the last line break.
+    File(&'static str, &'static str),
+    /// A path at which there is nothing.
+    Without(&'static str),
 }
 
 /// What a rule looks at.
@@ -134,6 +156,7 @@ impl Findings<'_> {
             labels: vec![],
             notes: vec![],
             help: vec![],
+            fix: vec![],
         });
         self.found.last_mut().expect("it has just been pushed")
     }

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
     module::{LintLevel, ModuleName, ModuleType},
@@ -8,19 +8,20 @@ pub(super) static RULE: Rule = Rule {
     name: "module-mismatch",
     level: LintLevel::Deny,
     summary: "a deployment is of another module than the file or list is for",
-    docs: r#"The entries of `deployment.json` are deployments of the module itself. This happens when a module is renamed or copied.
-
-```json
-[{"name": "deployment_1", "module": {"name": "the_old_name"}}]
-```
-
-A module that is listed as another type than its own is never found:
-
-```json
-[{"name": "kb_1", "module": {"name": "agent:chat"}}]
-```
-
-in `kb_deployments.json` would be `kb:chat`."#,
+    docs: r#"The entries of `deployment.json` are deployments of the module itself: when it is renamed or copied, the old name stays in
+them. A module that is listed as another type than its own is never found: `{"name": "agent:chat"}` in `kb_deployments.json`
+would be `kb:chat`."#,
+    fix: Some("writes the module's name into `deployment.json`, unless what stands there is a dependency"),
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "module": {"name": "the_old_name"}}]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "module": {"name": "debate"}}]"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     config::{DEPLOYMENT_FILE, LLM_CONFIGS_FILE, SUB_DEPLOYMENTS},
     module::{LintLevel, Project},
@@ -10,11 +10,9 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "a file that nodes need is left out of the archive",
     docs: r#"What git ignores, and what `include` and `exclude` leave out, is not packaged: the module works where it is written and
-nowhere else.
-
-```gitignore
-*.json          # configs/deployment.json too
-```"#,
+nowhere else."#,
+    fix: None,
+    example: Example { bad: &[Part::File(".gitignore", "*.json")], good: &[Part::File(".gitignore", "*.jsonl")] },
     run: Run::Module(run),
 };
 

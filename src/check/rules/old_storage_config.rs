@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
@@ -6,15 +6,18 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Warn,
     summary: "storage is configured as before `naptha-sdk` 1.0",
     docs: r#"Until 0.2 the keys of a storage stood in `config` itself. From 1.0 on they stand in `storage_config`, where `schema` is
-`storage_schema`; elsewhere the SDK drops them.
-
-```json
-[{"name": "kb_1", "config": {"storage_type": "db", "path": "turns", "schema": {}}}]
-```
-
-```json
-[{"name": "kb_1", "config": {"storage_config": {"storage_type": "db", "path": "turns", "storage_schema": {}}}}]
-```"#,
+`storage_schema`; elsewhere the SDK drops them."#,
+    fix: Some("moves them in `deployment.json`, when `pyproject.toml` asks for an SDK from 1.0 on"),
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "kb_1", "config": {"storage_type": "db", "path": "turns", "schema": {}}}]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "kb_1", "config": {"storage_config": {"storage_type": "db", "path": "turns", "storage_schema": {}}}}]"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,5 +1,5 @@
 use super::RULES;
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::{
     check::source::Node,
     module::{LintLevel, MANIFEST_FILE},
@@ -10,10 +10,26 @@ pub(super) static RULE: Rule = Rule {
     name: "unknown-lint",
     level: LintLevel::Warn,
     summary: "`[lints]` sets the level of a rule that does not exist",
-    docs: r#"```toml
+    docs: "A level that is set for no rule silences nothing.",
+    fix: Some("corrects a name in which one letter is wrong, missing, too many or swapped with the next"),
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
 [lints]
-unused-dependancy = "allow"     # unused-dependency
-```"#,
+unused-dependancy = "allow""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
+[lints]
+unused-dependency = "allow""#,
+        )],
+    },
     run: Run::Document(run),
 };
 

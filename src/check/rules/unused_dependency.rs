@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LintLevel, ModuleId};
 
 pub(super) static RULE: Rule = Rule {
@@ -7,6 +7,22 @@ pub(super) static RULE: Rule = Rule {
     summary: "a dependency that neither configuration nor code names",
     docs: r#"Nodes install every dependency. One is used when a deployment in `configs/` is of it, when it is somebody's persona, or
 when the code holds its name."#,
+    fix: Some("removes it from `[dependencies]`"),
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
+[dependencies]
+"agent:chat" = "^0.1""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -80,14 +80,10 @@ impl Core {
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
-        for installed in modules.0.values() {
-            if let Some(parent) = &installed.parent {
-                reporter.step("Warming", &installed.manifest.id.to_string());
-                parent.warm_up().await.map_err(|error| NodeError::Install {
-                    module: installed.manifest.id.to_string(),
-                    reason: error.to_string(),
-                })?;
-            }
+        let modules: Vec<Arc<Installed>> =
+            request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
+        if let Some(error) = self.import_all(&modules, reporter).await.into_iter().next() {
+            return Err(error);
         }
         let view = DeploymentView {
             name,

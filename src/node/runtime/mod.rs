@@ -10,6 +10,7 @@ pub(in crate::node) use environment::Environments;
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use python::{Parent, PythonModule, RunFrame};
+pub(in crate::node) use redact::Redactor;
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

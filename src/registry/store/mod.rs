@@ -30,8 +30,9 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // SQLITE_FULL
-        match error.as_database_error().and_then(|error| error.code()) {
-            Some(code) if code == "13" => StoreError::Full,
+        match (&error, error.as_database_error().and_then(|error| error.code())) {
+            (_, Some(code)) if code == "13" => StoreError::Full,
+            (sqlx::Error::Io(error), _) if error.kind() == std::io::ErrorKind::StorageFull => StoreError::Full,
             _ => StoreError::Database(error),
         }
     }

@@ -14,7 +14,10 @@ use sqlx::{
 };
 
 use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked};
-use crate::module::{ModuleId, ModuleType};
+use crate::{
+    crash,
+    module::{ModuleId, ModuleType},
+};
 
 const CONNECTIONS: u32 = 8;
 const PAGE_SIZE: u32 = 20;
@@ -149,6 +152,7 @@ impl Store for SqliteStore {
     async fn insert(&self, new: &NewVersion) -> Result<Inserted, StoreError> {
         let manifest = &new.manifest;
         let mut transaction = self.begin().await?;
+        crash::point("publish.begun").map_err(sqlx::Error::Io)?;
         let module = match module_row(&mut transaction, &manifest.id).await? {
             Some(module) => {
                 if !owners(&mut transaction, module).await?.contains(&new.publisher) {
@@ -196,6 +200,7 @@ impl Store for SqliteStore {
         summarise(&mut transaction, module).await?;
         event(&mut transaction, new.published, &new.publisher, "publish", module, &manifest.version, &new.sha256)
             .await?;
+        crash::point("publish.inserted").map_err(sqlx::Error::Io)?;
         transaction.commit().await?;
         Ok(Inserted::Created)
     }
