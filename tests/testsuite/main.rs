@@ -8,6 +8,7 @@ mod support;
 
 mod check;
 mod cli;
+mod completions;
 mod config;
 mod configuration;
 mod deploy;
