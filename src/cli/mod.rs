@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod config;
 mod deploy;
+mod fsck;
 mod explain;
 mod help;
 mod login;

@@ -14,6 +14,7 @@
 mod accounts;
 mod api;
 mod blobs;
+mod fsck;
 mod publish;
 mod rate;
 mod refusal;
@@ -23,11 +24,12 @@ use std::{
     fmt,
     fs::TryLockError,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+pub use fsck::fsck;
 use jiff::Timestamp;
 use rate::Buckets;
 pub use rate::Rate;
@@ -42,6 +44,9 @@ use crate::{
 
 /// How long calls in progress may take to end when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// The file with the records, in a registry's folder.
+const DATABASE: &str = "registry.db";
 
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -118,6 +123,9 @@ pub enum RegistryError {
     /// Others can reach it, but it does not know under which name.
     #[error("a registry that listens on `{0}` must be told the URL that its users reach it by")]
     NoUrl(SocketAddr),
+    /// There is no registry in the folder.
+    #[error("`{}` is not a registry's folder: it has no `{DATABASE}`", .0.display())]
+    NotARegistry(PathBuf),
     /// Another process uses its folder.
     #[error("another registry uses `{}`", .0.display())]
     Locked(PathBuf),
@@ -132,7 +140,7 @@ pub enum RegistryError {
 impl Fault for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            RegistryError::NoUrl(_) => Kind::Usage,
+            RegistryError::NoUrl(_) | RegistryError::NotARegistry(_) => Kind::Usage,
             RegistryError::Listen { .. } => Kind::Network,
             RegistryError::Locked(_) => Kind::Conflict,
             RegistryError::Io(_) | RegistryError::Store(_) => Kind::Failed,
@@ -146,6 +154,7 @@ impl Fault for RegistryError {
                  server can use their signature here"
                     .to_owned(),
             ),
+            RegistryError::NotARegistry(_) => Some("name its folder with `--data`".to_owned()),
             RegistryError::Listen { .. } => Some("choose another address with `--listen`".to_owned()),
             RegistryError::Locked(_) => Some("stop it, or choose another folder with `--data`".to_owned()),
             RegistryError::Io(_) | RegistryError::Store(_) => None,
@@ -207,13 +216,8 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         return Err(RegistryError::NoUrl(listen));
     }
     fs_err::create_dir_all(&data)?;
-    let lock = fs_err::File::create(data.join("lock"))?;
-    match lock.file().try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(RegistryError::Locked(data)),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    let store = SqliteStore::open(&data.join("registry.db")).await?;
+    let lock = lock(&data)?;
+    let store = SqliteStore::open(&data.join(DATABASE)).await?;
     let listener = TcpListener::bind(listen).await.map_err(|error| RegistryError::Listen { address: listen, error })?;
     let addr = listener.local_addr()?;
     let registry = Registry {
@@ -240,6 +244,16 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         drop(lock);
     });
     Ok(Running { addr, stop, task })
+}
+
+/// Keeps other registries off a folder.
+fn lock(data: &Path) -> Result<fs_err::File, RegistryError> {
+    let lock = fs_err::File::create(data.join("lock"))?;
+    match lock.file().try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RegistryError::Locked(data.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }
 
 /// The names that clients may sign: the URL's host, and those of the loopback where it listens there.

@@ -2,10 +2,12 @@
 //! and its hint, which says what to do next.
 
 mod client;
+mod inspection;
 mod progress;
 
 use std::fmt;
 
+pub use inspection::{Finding, Inspection};
 pub use progress::{Amount, Meter, Progress};
 
 /// What went wrong, as far as the caller of the program needs to know. Documented in `docs/exit-codes.md`.

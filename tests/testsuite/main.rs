@@ -30,5 +30,6 @@ mod readiness;
 mod registry;
 mod registry_client;
 mod registry_crash;
+mod registry_fsck;
 mod resolve;
 mod terminal;

@@ -10,11 +10,12 @@ use std::{
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
 
 use super::{
-    super::runtime::{Environments, Parent, PythonModule},
+    super::runtime::{EnvironmentError, Environments, Parent, PythonModule},
     NodeError,
 };
 use crate::{
     config::ModuleConfigs,
+    crash,
     module::{Manifest, Runtime, package_dir_of},
     package,
     report::Reporter,
@@ -101,8 +102,7 @@ impl Installs {
                 Ok(file)
             };
             let file = write().map_err(keep)?;
-            package::inspect(file.path(), &package::Limits::default())
-                .map_err(|error| NodeError::Invalid(format!("the archive is refused: {error}")))?;
+            package::inspect(file.path(), &package::Limits::default()).map_err(refused)?;
             file.persist(&target).map_err(NodeError::internal("keep an archive"))?;
             Ok(())
         });
@@ -120,6 +120,7 @@ impl Installs {
             return Ok(());
         }
         reporter.step("Fetching", &format!("{} {}", pin.id, pin.version));
+        crash::point("install.fetching").map_err(NodeError::internal("fetch an archive"))?;
         let id = &pin.id;
         self.registry
             .download(id.module_type.as_str(), id.name.as_str(), &pin.version, &pin.sha256, &self.archive(&pin.sha256))
@@ -128,8 +129,10 @@ impl Installs {
                 RegistryError::Unreachable { .. } | RegistryError::Timeout { .. } => {
                     NodeError::Upstream(format!("cannot fetch `{id} {}`: {error}", pin.version))
                 }
+                RegistryError::Io(error) => NodeError::internal("keep an archive")(error),
                 error => install_error(pin, &error),
-            })
+            })?;
+        crash::point("install.fetched").map_err(NodeError::internal("keep an archive"))
     }
 
     /// Installs a module, once however often it is asked for at once.
@@ -168,7 +171,7 @@ impl Installs {
                 if matches!(error, package::ArchiveError::Digest { .. }) {
                     let _ = fs_err::remove_file(&archive);
                 }
-                NodeError::Invalid(format!("the archive is refused: {error}"))
+                refused(error)
             })
         });
         let contents = unpacked.await.map_err(NodeError::internal("unpack an archive"))??;
@@ -184,9 +187,10 @@ impl Installs {
         };
         let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
         let python = match manifest.runtime {
-            Runtime::Python => {
-                self.environments.prepare(&root, reporter).await.map_err(|error| install_error(pin, &error))?
-            }
+            Runtime::Python => self.environments.prepare(&root, reporter).await.map_err(|error| match error {
+                EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
+                error => install_error(pin, &error),
+            })?,
             Runtime::Data | Runtime::Rust => PathBuf::new(),
         };
         let python = PythonModule { python, root, package: manifest.id.name.to_string(), entry };
@@ -205,6 +209,14 @@ fn check_digest(text: &str) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::Invalid("an archive is named by the 64 lower-case hex digits of its SHA-256".to_owned()))
+}
+
+/// What is wrong with an archive is whoever sent it to mend; what is wrong with this disk is not.
+fn refused(error: package::ArchiveError) -> NodeError {
+    match error {
+        package::ArchiveError::Io(error) => NodeError::internal("read or unpack an archive")(error),
+        error => NodeError::Invalid(format!("the archive is refused: {error}")),
+    }
 }
 
 fn install_error(pin: &ModulePin, reason: &dyn std::fmt::Display) -> NodeError {

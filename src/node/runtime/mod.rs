@@ -6,7 +6,7 @@ mod frames;
 mod python;
 mod redact;
 
-pub(in crate::node) use environment::Environments;
+pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use python::{Parent, PythonModule, RunFrame};

@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked};
+use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, runtime_text};
 use crate::{
     crash,
     module::{ModuleId, ModuleType},
@@ -189,7 +189,7 @@ impl Store for SqliteStore {
             .bind(manifest.version.to_string())
             .bind(&new.sha256)
             .bind(i64::try_from(new.size).map_err(|error| StoreError::Corrupt(error.to_string()))?)
-            .bind(to_json(&manifest.runtime)?.trim_matches('"'))
+            .bind(runtime_text(manifest))
             .bind(to_json(&new.deps())?)
             .bind(to_json(manifest)?)
             .bind(&new.readme)
@@ -341,18 +341,23 @@ async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<St
     Ok(rows.iter().map(|row| row.try_get("user_id")).collect::<Result<_, _>>()?)
 }
 
-/// Copies to the module what search shows: the highest version, those that are not yanked and stable ones first.
-async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+/// The highest version of a module, those that are not yanked and stable ones first.
+pub(super) async fn highest(connection: &mut SqliteConnection, module: i64) -> Result<Option<Version>, StoreError> {
     let rows = sqlx::query("SELECT version, yanked FROM versions WHERE module_id = ?")
         .bind(module)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
     let rank = |row| -> Result<(bool, bool, Version), StoreError> {
         let version: Version = parse(row, "version")?;
         Ok((!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version))
     };
     let ranks = rows.iter().map(rank).collect::<Result<Vec<_>, _>>()?;
-    let Some((_, _, version)) = ranks.into_iter().max() else { return Ok(()) };
+    Ok(ranks.into_iter().max().map(|(_, _, version)| version))
+}
+
+/// Copies to the module what search shows of its highest version.
+async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+    let Some(version) = highest(connection, module).await? else { return Ok(()) };
     let row = sqlx::query("SELECT manifest, published FROM versions WHERE module_id = ? AND version = ?")
         .bind(module)
         .bind(version.to_string())
@@ -391,7 +396,7 @@ async fn event(
     Ok(())
 }
 
-fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
+pub(super) fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
     Ok(IndexEntry {
         format: INDEX_FORMAT,
         name: row.try_get("name")?,
