@@ -80,13 +80,16 @@ impl Core {
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
+        let mut parents = Vec::new();
         for installed in modules.0.values() {
-            if let Some(parent) = &installed.parent {
+            if let Some(python) = &installed.python {
                 reporter.step("Warming", &installed.manifest.id.to_string());
+                let parent = self.parents.of(python, &owner);
                 parent.warm_up().await.map_err(|error| NodeError::Install {
                     module: installed.manifest.id.to_string(),
                     reason: error.to_string(),
                 })?;
+                parents.push(parent);
             }
         }
         let view = DeploymentView {
@@ -99,7 +102,11 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+        let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        for parent in &parents {
+            self.parents.keep(&live.name, live.revision, parent);
+        }
+        Ok(live)
     }
 
     /// Tells of models that nobody serves here; a module may still reach its own.

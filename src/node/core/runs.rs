@@ -351,9 +351,11 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(parent) = &installed.parent else {
+        let Some(python) = &installed.python else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
+        let parent = self.parents.of(python, &run.modules.owner);
+        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
@@ -380,13 +382,13 @@ impl Core {
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
             ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
         ]);
-        let package = &installed.python.package;
+        let package = &python.package;
         let execution = Execution {
             run: run.id.clone(),
             frame: RunFrame {
-                root: installed.python.root.clone(),
-                module: format!("{package}.{}", installed.python.entry),
-                function: installed.python.entry.clone(),
+                root: python.root.clone(),
+                module: format!("{package}.{}", python.entry),
+                function: python.entry.clone(),
                 schemas: format!("{package}.schemas"),
                 memory: self.caps(&installed.manifest.limits).memory,
                 env,
@@ -397,7 +399,7 @@ impl Core {
         };
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         Ok(ended)
     }
 
