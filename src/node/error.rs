@@ -43,6 +43,18 @@ pub enum NodeError {
         /// Why.
         reason: String,
     },
+    /// A module cannot be imported.
+    #[error("`{module}` cannot be imported: {error}{}{traceback}", if traceback.is_empty() { "" } else { "\n" })]
+    NotReady {
+        /// The module with its version.
+        module: String,
+        /// What Python said at last.
+        error: String,
+        /// Where, in the module's own files.
+        traceback: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -57,6 +69,16 @@ pub enum NodeError {
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
+    /// Another node did not do its part.
+    #[error("node `{url}` {did}: {}", problem.detail)]
+    Peer {
+        /// That node.
+        url: url::Url,
+        /// What it did not do.
+        did: &'static str,
+        /// What it said.
+        problem: Box<Problem>,
+    },
     /// The node cannot do its own work. Only its log says why.
     #[error("the node failed to {what}")]
     Internal {
@@ -96,7 +118,11 @@ impl NodeError {
             NodeError::Conflict(_) | NodeError::InUse(_) => 409,
             NodeError::TooLarge(_) => 413,
             NodeError::Invalid(_) | NodeError::Config(_) => 422,
+            NodeError::NotReady { .. } => 424,
             NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
+            // That the nodes do not understand each other is not the caller's fault.
+            NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
+            NodeError::Peer { problem, .. } => problem.status,
             NodeError::Upstream(_) => 502,
         }
     }
@@ -126,7 +152,7 @@ impl Fault for NodeError {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
             NodeError::Conflict(_) | NodeError::InUse(_) => Kind::Conflict,
-            NodeError::Upstream(_) | NodeError::Listen { .. } => Kind::Network,
+            NodeError::Upstream(_) | NodeError::Peer { .. } | NodeError::Listen { .. } => Kind::Network,
             NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
             _ => Kind::Failed,
         }
@@ -134,8 +160,9 @@ impl Fault for NodeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            NodeError::NotFound { hint, .. } => hint.clone(),
+            NodeError::NotFound { hint, .. } | NodeError::NotReady { hint, .. } => hint.clone(),
             NodeError::Config(error) => error.hint(),
+            NodeError::Peer { problem, .. } => problem.hint.clone(),
             NodeError::Listen { .. } => {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
             }

@@ -75,7 +75,12 @@ pub fn packaged_paths(project: &Project) -> Result<Vec<String>, PackageError> {
 
 /// The folders below `root` that may hold source: a change anywhere else changes no archive of a project there.
 pub fn source_folders(root: &Path) -> Result<Vec<PathBuf>, PackageError> {
-    fn walk(folder: &Path, root: &Path, ignores: &mut Vec<Gitignore>, found: &mut Vec<PathBuf>) -> Result<(), PackageError> {
+    fn walk(
+        folder: &Path,
+        root: &Path,
+        ignores: &mut Vec<Gitignore>,
+        found: &mut Vec<PathBuf>,
+    ) -> Result<(), PackageError> {
         let known = ignores.len();
         ignores.extend(gitignore(folder, &folder.join(".gitignore"))?);
         found.push(folder.to_owned());

@@ -24,6 +24,7 @@ mod node_runs;
 mod package;
 mod publish;
 mod quickstart;
+mod readiness;
 mod registry;
 mod registry_client;
 mod registry_crash;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{
+    super::runtime::Parent,
     Core, NodeError, Target,
     addresses::{for_each_node, stored},
     installs::Installed,
@@ -80,17 +81,13 @@ impl Core {
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
-        let mut parents = Vec::new();
-        for installed in modules.0.values() {
-            if let Some(python) = &installed.python {
-                reporter.step("Warming", &installed.manifest.id.to_string());
-                let parent = self.parents.of(python, &owner);
-                parent.warm_up().await.map_err(|error| NodeError::Install {
-                    module: installed.manifest.id.to_string(),
-                    reason: error.to_string(),
-                })?;
-                parents.push(parent);
-            }
+        let modules: Vec<Arc<Installed>> =
+            request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> =
+            modules.iter().filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &owner))).collect();
+        if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
+            return Err(error);
         }
         let view = DeploymentView {
             name,

@@ -9,6 +9,7 @@ mod deployments;
 mod inference;
 mod installs;
 mod peers;
+mod readiness;
 mod runs;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};

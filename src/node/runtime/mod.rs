@@ -13,7 +13,8 @@ pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
-pub(in crate::node) use python::{PythonModule, RunFrame};
+pub(in crate::node) use python::{Parent, PythonModule, RunFrame};
+pub(in crate::node) use redact::Redactor;
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

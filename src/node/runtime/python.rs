@@ -66,7 +66,8 @@ pub(in crate::node) struct RunFrame {
     pub schemas: String,
     pub memory: u64,
     pub env: HashMap<String, String>,
-    pub module_run: Value,
+    /// `None` imports the module and calls nothing.
+    pub module_run: Option<Value>,
 }
 
 /// How a child says that it is done.
