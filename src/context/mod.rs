@@ -5,7 +5,7 @@ mod settings;
 
 use std::{future::Future, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
-pub use environment::{Dirs, Environment};
+pub use environment::{Dirs, Environment, dotenv};
 use napt_registry_client::RegistryClient;
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};

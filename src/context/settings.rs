@@ -1,4 +1,4 @@
-//! Layered configuration: flag, environment, `.napt/config.toml` up the tree, the user's `config.toml`, defaults.
+//! Layered configuration: flag, environment, a running `napt dev`, `.napt/config.toml` up the tree, the user's `config.toml`, defaults.
 //! Every value knows where it is from.
 
 use std::{
@@ -10,7 +10,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Dirs;
-use crate::report::{Fault, Kind};
+use crate::{
+    dev::Session,
+    report::{Fault, Kind},
+};
 
 /// The registry when nothing else is said.
 pub const DEFAULT_REGISTRY_URL: &str = "http://127.0.0.1:7080";
@@ -104,9 +107,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `.napt/config.toml` in `cwd` and above, then the user's.
+    /// Reads where a running `napt dev` of this workspace is, `.napt/config.toml` in `cwd` and above, then the user's.
     pub(super) fn read(cwd: &Path, dirs: &Dirs) -> Result<Self, SettingsError> {
-        let mut layers = Vec::new();
+        let session = Session::find(cwd)
+            .map(|(path, session)| (path, ConfigFile { registry: Some(session.registry), node: Some(session.node) }));
+        let mut layers: Vec<(PathBuf, ConfigFile)> = session.into_iter().collect();
         let above = cwd.ancestors().map(|folder| folder.join(".napt").join("config.toml"));
         for path in above.chain([dirs.config.join("config.toml")]) {
             if path.is_file() {

@@ -78,8 +78,11 @@ mod tests {
 
     #[test]
     fn every_module_is_in_a_deployment() {
-        let chat: &[(&str, &[&str])] =
-            &[("orchestrator:chat", &["agent:a", "agent:b"]), ("agent:a", &["tool:t"]), ("agent:b", &["agent:published"])];
+        let chat: &[(&str, &[&str])] = &[
+            ("orchestrator:chat", &["agent:a", "agent:b"]),
+            ("agent:a", &["tool:t"]),
+            ("agent:b", &["agent:published"]),
+        ];
         assert_eq!(shown(chat), ["chat orchestrator:chat: orchestrator:chat agent:a agent:b"]);
         let more: Vec<_> = chat.iter().copied().chain([("tool:t", &[][..]), ("kb:chat", &[][..])]).collect();
         assert_eq!(

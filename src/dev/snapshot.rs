@@ -117,4 +117,98 @@ impl Camera {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs_err::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        fs_err::write(path, text).expect("a file");
+    }
+
+    const MODULE: &str = "[module]\ntype = \"agent\"\nname = \"a\"\nversion = \"0.1.0\"\n";
+
+    #[test]
+    fn only_what_is_packaged_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs_err::canonicalize(folder.path()).expect("a path");
+        write(&root, "napt.toml", "[workspace]\nmembers = [\"modules/*\"]\n");
+        write(&root, "modules/a/napt.toml", MODULE);
+        write(&root, "modules/a/a/run.py", "1");
+        write(&root, "modules/a/.gitignore", "*.log\nout/\n");
+        let mut camera = Camera::default();
+        let mut before = camera.take(&root);
+        let mut check = |path: &str, text: &str, counts: bool| {
+            write(&root, path, text);
+            let now = camera.take(&root);
+            assert_eq!(!now.is_as(&before), counts, "{path}: {now:?}");
+            before = now;
+        };
+        check("modules/a/a/run.py", "1", false);
+        check("modules/a/a/run.py", "2", true);
+        check("modules/a/a/.run.py.swp", "b", false);
+        check("modules/a/a/run.py~", "b", false);
+        check("modules/a/a/.#run.py", "b", false);
+        check("modules/a/run.log", "b", false);
+        check("modules/a/out/x.py", "b", false);
+        check("modules/a/a/__pycache__/run.pyc", "b", false);
+        check("napt.lock", "b", false);
+        check(".napt/dev/node/x", "b", false);
+        check("target/package/x.py", "b", false);
+        check("notes.txt", "b", false);
+        check("modules/a/a/new.py", "b", true);
+        check("napt.toml", "[workspace]\nmembers = [\"modules/a\"]\n", true);
+        // Nobody knows what is in there.
+        check("modules/a/napt.toml", "[module", true);
+        check("modules/a/napt.toml", "[module", true);
+        check("modules/a/napt.toml", MODULE, true);
+        check("modules/a/napt.toml", MODULE, false);
+    }
+
+    #[test]
+    fn a_large_file_is_read_again_when_it_may_differ() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs_err::canonicalize(folder.path()).expect("a path");
+        write(&root, "napt.toml", MODULE);
+        let large = "x".repeat(1 << 20);
+        write(&root, "large.txt", &large);
+        let path = root.join("large.txt");
+        let set_time = |seconds| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let file = fs_err::File::options().write(true).open(&path).expect("the file");
+            file.file().set_modified(time).expect("a time");
+        };
+        set_time(1_000_000_000);
+        let mut camera = Camera::default();
+        let first = camera.take(&root);
+        assert_eq!(camera.large.len(), 1);
+        write(&root, "large.txt", &large.replace('x', "y"));
+        // Just written: its time may not tell it from the next one.
+        assert!(!camera.take(&root).is_as(&first));
+        assert_eq!(camera.large.len(), 0);
+        set_time(1_000_000_001);
+        assert!(!camera.take(&root).is_as(&first));
+        assert_eq!(camera.large.len(), 1);
+    }
+
+    #[test]
+    fn folders_are_watched_where_source_may_appear() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = fs_err::canonicalize(folder.path()).expect("a path");
+        write(&root, "w/napt.toml", "[workspace]\nmembers = [\"modules/*\"]\n");
+        write(
+            &root,
+            "w/modules/a/napt.toml",
+            &format!("{MODULE}[dependencies]\n\"agent:b\" = {{ path = \"../../../b\" }}\n"),
+        );
+        write(&root, "w/modules/a/a/run.py", "1");
+        write(&root, "w/modules/.venv/pyvenv.cfg", "");
+        write(&root, "w/.git/x/y", "");
+        write(&root, "w/target/x/y", "");
+        write(&root, "b/napt.toml", &MODULE.replace("\"a\"", "\"b\""));
+        write(&root, "b/b/run.py", "1");
+        let snapshot = Camera::default().take(&root.join("w"));
+        let shown: Vec<&str> =
+            snapshot.folders.iter().filter_map(|path| path.strip_prefix(&root).ok()?.to_str()).collect();
+        assert_eq!(shown, ["b", "b/b", "w", "w/modules", "w/modules/a", "w/modules/a/a"]);
+        assert_eq!(snapshot.modules.len(), 2);
+    }
 }
