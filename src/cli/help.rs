@@ -10,7 +10,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
     ("Write", &["new", "check", "explain", "package"]),
     ("Share", &["publish", "login", "logout"]),
-    ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];

@@ -8,6 +8,7 @@ mod config;
 mod deploy;
 mod fsck;
 mod explain;
+mod dev;
 mod help;
 mod login;
 mod logout;
@@ -90,6 +91,7 @@ enum Command {
     Logout(logout::Args),
     Publish(publish::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -116,6 +118,7 @@ impl Command {
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
             Command::Node(_) => "node",
+            Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
@@ -141,6 +144,7 @@ impl Command {
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
+            Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{
+    super::runtime::Parent,
     Core, NodeError, Target,
     addresses::{for_each_node, stored},
     installs::Installed,
@@ -82,7 +83,10 @@ impl Core {
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
         let modules: Vec<Arc<Installed>> =
             request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
-        if let Some(error) = self.import_all(&modules, reporter).await.into_iter().next() {
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> =
+            modules.iter().filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &owner))).collect();
+        if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
             return Err(error);
         }
         let view = DeploymentView {
@@ -95,7 +99,11 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+        let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        for parent in &parents {
+            self.parents.keep(&live.name, live.revision, parent);
+        }
+        Ok(live)
     }
 
     /// Tells of models that nobody serves here; a module may still reach its own.
