@@ -8,14 +8,15 @@ use std::{
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
+use serde_json::{Map, Value};
 
 use super::{
     super::runtime::{Environments, Parent, PythonModule},
     NodeError,
 };
 use crate::{
-    config::ModuleConfigs,
-    module::{Manifest, Runtime, package_dir_of},
+    config::{ModuleConfigs, read_persona},
+    module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
     report::Reporter,
     wire::ModulePin,
@@ -26,6 +27,8 @@ use crate::{
 pub(super) struct Installed {
     pub(super) manifest: Manifest,
     pub(super) configs: ModuleConfigs,
+    /// What it says, when it is a persona.
+    pub(super) persona: Option<Map<String, Value>>,
     pub(super) python: PythonModule,
     /// `None` for data.
     pub(super) parent: Option<Parent>,
@@ -183,6 +186,12 @@ impl Installs {
             }
         };
         let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let persona = match manifest.id.module_type {
+            ModuleType::Persona => {
+                Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)
+            }
+            _ => None,
+        };
         let python = match manifest.runtime {
             Runtime::Python => {
                 self.environments.prepare(&root, reporter).await.map_err(|error| install_error(pin, &error))?
@@ -191,7 +200,7 @@ impl Installs {
         };
         let python = PythonModule { python, root, package: manifest.id.name.to_string(), entry };
         let parent = (manifest.runtime == Runtime::Python).then(|| Parent::new(python.clone()));
-        Ok(Arc::new(Installed { manifest, configs, python, parent }))
+        Ok(Arc::new(Installed { manifest, configs, persona, python, parent }))
     }
 }
 
