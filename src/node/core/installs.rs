@@ -8,15 +8,16 @@ use std::{
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
+use serde_json::{Map, Value};
 
 use super::{
     super::runtime::{EnvironmentError, Environments, PythonModule, imports_of},
     NodeError,
 };
 use crate::{
-    config::ModuleConfigs,
+    config::{ModuleConfigs, read_persona},
     crash,
-    module::{Manifest, Runtime, package_dir_of},
+    module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
     report::Reporter,
     wire::ModulePin,
@@ -27,6 +28,8 @@ use crate::{
 pub(super) struct Installed {
     pub(super) manifest: Manifest,
     pub(super) configs: ModuleConfigs,
+    /// What it says, when it is a persona.
+    pub(super) persona: Option<Map<String, Value>>,
     /// `None` for data.
     pub(super) python: Option<PythonModule>,
 }
@@ -190,6 +193,12 @@ impl Installs {
             }
         };
         let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let persona = match manifest.id.module_type {
+            ModuleType::Persona => {
+                Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)
+            }
+            _ => None,
+        };
         let python = match manifest.runtime {
             Runtime::Python => {
                 let prepared = self.environments.prepare(&root, reporter).await;
@@ -204,7 +213,7 @@ impl Installs {
             }
             Runtime::Data | Runtime::Rust => None,
         };
-        Ok(Arc::new(Installed { manifest, configs, python }))
+        Ok(Arc::new(Installed { manifest, configs, persona, python }))
     }
 }
 
