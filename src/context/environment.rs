@@ -1,6 +1,6 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use etcetera::BaseStrategy;
 
@@ -28,6 +28,8 @@ pub struct Environment {
     pub provider_key: Option<Secret>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// The names of all variables, for what a project's configuration refers to.
+    pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
 }
@@ -60,6 +62,7 @@ impl Environment {
             token: text("NAPT_TOKEN"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
+            variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
