@@ -8,7 +8,7 @@ use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
-    ("Write", &["new", "check", "explain", "package"]),
+    ("Write", &["new", "check", "explain", "schema", "package"]),
     ("Share", &["publish", "login", "logout"]),
     ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),

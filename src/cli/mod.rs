@@ -22,6 +22,7 @@ mod quickstart;
 mod registry;
 mod run;
 mod runs;
+mod schema;
 mod status;
 mod token;
 
@@ -85,6 +86,7 @@ enum Command {
     New(new::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
@@ -112,6 +114,7 @@ impl Command {
             Command::New(_) => "new",
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
+            Command::Schema(_) => "schema",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
@@ -138,6 +141,7 @@ impl Command {
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Explain(args) => args.exec(context),
+            Command::Schema(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),

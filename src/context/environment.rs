@@ -1,6 +1,9 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use etcetera::BaseStrategy;
 
@@ -34,6 +37,8 @@ pub struct Environment {
     pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// The names of all variables, for what a project's configuration refers to.
+    pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
 }
@@ -79,6 +84,7 @@ impl Environment {
             http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
+            variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
