@@ -3,13 +3,17 @@
 mod arguments;
 mod cancel;
 mod check;
+mod completions;
+mod config;
 mod deploy;
 mod explain;
 mod fsck;
+mod dev;
 mod help;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod new;
 mod node;
 mod package;
@@ -18,6 +22,7 @@ mod quickstart;
 mod registry;
 mod run;
 mod runs;
+mod schema;
 mod status;
 mod token;
 
@@ -29,7 +34,7 @@ pub use help::command;
 use crate::{
     client::NodeClient,
     config::{Deployment, SUB_DEPLOYMENTS},
-    context::{Context, Environment},
+    context::{Context, Environment, Key},
     report::{Failure, Kind, Reporter},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
@@ -62,9 +67,9 @@ struct Global {
     #[arg(long, short, global = true)]
     verbose: bool,
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    color: Option<ColorChoice>,
 
     /// How to write messages and results
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
@@ -81,12 +86,14 @@ enum Command {
     New(new::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
     Logout(logout::Args),
     Publish(publish::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -94,6 +101,9 @@ enum Command {
     Logs(logs::Args),
     Cancel(cancel::Args),
     Token(token::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -104,12 +114,14 @@ impl Command {
             Command::New(_) => "new",
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
+            Command::Schema(_) => "schema",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
             Command::Node(_) => "node",
+            Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
@@ -117,6 +129,9 @@ impl Command {
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
             Command::Token(_) => "token",
+            Command::Config(_) => "config",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -126,12 +141,14 @@ impl Command {
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Explain(args) => args.exec(context),
+            Command::Schema(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
+            Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
@@ -139,6 +156,9 @@ impl Command {
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
             Command::Token(args) => args.exec(context),
+            Command::Config(args) => args.exec(context),
+            Command::Completions(args) => args.exec(context),
+            Command::Man(args) => args.exec(context),
         }
     }
 }
@@ -218,10 +238,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
-    match cli.global.color {
-        ColorChoice::Auto => {}
-        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
-        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    if let Some(choice) = cli.global.color {
+        use_color(choice);
     }
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -238,6 +256,14 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if cli.global.color.is_none() {
+        match context.setting(Key::Color, None) {
+            Ok(setting) => {
+                use_color(setting.and_then(|setting| setting.value.parse().ok()).unwrap_or(ColorChoice::Auto))
+            }
+            Err(error) => return fail(&context.shell, name, &error.into()),
+        }
+    }
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {
@@ -247,6 +273,15 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
+    }
+}
+
+/// From here on.
+fn use_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
 }
 

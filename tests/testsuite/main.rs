@@ -8,6 +8,8 @@ mod support;
 
 mod check;
 mod cli;
+mod completions;
+mod config;
 mod configuration;
 mod deploy;
 mod docs;

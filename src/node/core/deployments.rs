@@ -4,9 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
+    super::runtime::Parent,
     Core, NodeError, Target,
     addresses::{for_each_node, stored},
     installs::Installed,
@@ -45,6 +47,10 @@ pub(super) struct Modules(HashMap<ModuleId, Arc<Installed>>);
 impl Catalog for Modules {
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
         self.0.get(id).map(|installed| &installed.configs)
+    }
+
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>> {
+        self.0.get(id).and_then(|installed| installed.persona.as_ref())
     }
 }
 
@@ -87,7 +93,10 @@ impl Core {
         failed("deploy.resolved")?;
         let modules: Vec<Arc<Installed>> =
             request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
-        if let Some(error) = self.import_all(&modules, reporter).await.into_iter().next() {
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> =
+            modules.iter().filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &owner))).collect();
+        if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
             return Err(error);
         }
         failed("deploy.imported")?;
@@ -102,6 +111,9 @@ impl Core {
             deployment,
         };
         let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        for parent in &parents {
+            self.parents.keep(&live.name, live.revision, parent);
+        }
         failed("deploy.stored")?;
         Ok(live)
     }
