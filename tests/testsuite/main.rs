@@ -13,6 +13,7 @@ mod config;
 mod configuration;
 mod deploy;
 mod docs;
+mod faults;
 mod json;
 mod login;
 mod new;
