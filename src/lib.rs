@@ -22,6 +22,7 @@
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
@@ -35,6 +36,7 @@ pub mod module;
 pub mod node;
 pub mod package;
 pub mod publish;
+pub mod registries;
 pub mod registry;
 pub mod report;
 pub mod resolve;

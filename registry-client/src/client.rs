@@ -1,6 +1,6 @@
 //! The calls.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{
@@ -47,6 +47,8 @@ pub enum IndexAnswer {
     Found {
         /// One entry a version.
         entries: Vec<IndexEntry>,
+        /// What the entries were read from, for [`RegistryClient::read_index`] to read again.
+        body: Vec<u8>,
         /// To ask again with.
         etag: Option<String>,
     },
@@ -59,7 +61,11 @@ pub struct RegistryClient {
     http: reqwest::Client,
     token: Option<String>,
     policy: Policy,
+    on_wait: Option<OnWait>,
 }
+
+/// Called before a call is made again: why, and how long the client waits first.
+pub type OnWait = Arc<dyn Fn(&ClientError, Duration) + Send + Sync>;
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,13 +79,20 @@ impl RegistryClient {
     pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
         url.set_query(None);
         url.set_fragment(None);
-        RegistryClient { base: url, http, token, policy: Policy::default() }
+        RegistryClient { base: url, http, token, policy: Policy::default(), on_wait: None }
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same, telling somebody when it waits.
+    #[must_use]
+    pub fn on_wait(mut self, tell: OnWait) -> Self {
+        self.on_wait = Some(tell);
         self
     }
 
@@ -131,16 +144,23 @@ impl RegistryClient {
             }
             let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = transfer::answer(&mut response, &self.base, &what, &self.policy).await?;
-            let entries = self.index_lines(&body, &what)?;
-            if entries.iter().any(|entry| !is_digest(&entry.sha256)) {
-                return Err(self.garbage(format!("{what} has a sha256 that is not 64 hex digits")));
-            }
-            if entries.iter().any(|entry| entry.module_type != module_type || entry.name != name) {
-                return Err(self.garbage(format!("{what} is about another module")));
-            }
-            Ok(IndexAnswer::Found { entries, etag })
+            let entries = self.read_index(module_type, name, &body)?;
+            Ok(IndexAnswer::Found { entries, body, etag })
         };
         self.in_time(call).await
+    }
+
+    /// Reads the index of a module as it was answered. No call is made.
+    pub fn read_index(&self, module_type: &str, name: &str, body: &[u8]) -> Result<Vec<IndexEntry>, ClientError> {
+        let what = format!("the index of `{module_type}:{name}`");
+        let entries = self.index_lines(body, &what)?;
+        if entries.iter().any(|entry| !is_digest(&entry.sha256)) {
+            return Err(self.garbage(format!("{what} has a sha256 that is not 64 hex digits")));
+        }
+        if entries.iter().any(|entry| entry.module_type != module_type || entry.name != name) {
+            return Err(self.garbage(format!("{what} is about another module")));
+        }
+        Ok(entries)
     }
 
     fn index_lines(&self, body: &[u8], what: &str) -> Result<Vec<IndexEntry>, ClientError> {
@@ -225,7 +245,7 @@ impl RegistryClient {
                 result => return result,
             };
             let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
-            tokio::time::sleep(wait).await;
+            self.wait(&error, wait).await;
             if let Ok(IndexAnswer::Found { entries, .. }) = self.index_once(module_type, name, None).await
                 && entries.iter().any(|entry| entry.version == *version && entry.sha256 == sha256)
             {
@@ -402,8 +422,15 @@ impl RegistryClient {
             };
             done += 1;
             let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
-            tokio::time::sleep(wait).await;
+            self.wait(&error, wait).await;
         }
+    }
+
+    async fn wait(&self, error: &ClientError, wait: Duration) {
+        if let Some(tell) = &self.on_wait {
+            tell(error, wait);
+        }
+        tokio::time::sleep(wait).await;
     }
 
     fn garbage(&self, what: String) -> ClientError {

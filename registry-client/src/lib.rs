@@ -10,7 +10,7 @@ mod retry;
 mod transfer;
 mod types;
 
-pub use client::{IndexAnswer, RegistryClient, account_challenge_text};
+pub use client::{IndexAnswer, OnWait, RegistryClient, account_challenge_text};
 pub use error::ClientError;
 pub use retry::Policy;
 pub use types::{

@@ -68,6 +68,10 @@ struct Global {
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     message_format: MessageFormat,
 
+    /// Do not use the network: answer from what was fetched before
+    #[arg(long, global = true)]
+    offline: bool,
+
     /// Run as if called in this folder
     #[arg(long, short = 'C', global = true, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -171,11 +175,28 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the user in the node's URL `{url}` is not a token"))
             .hinted("a token is `napt_` and 48 hex digits; leave it out to sign with your key"));
     }
+    if context.offline && !is_local(&url) {
+        return Err(Failure::new(
+            Kind::Network,
+            format!("the node at `{url}` is not on this machine, and `--offline` is set"),
+        )
+        .hinted("leave `--offline` out, or name a node on this machine"));
+    }
     if url.path() != "/" || url.query().is_some() {
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
     Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+}
+
+/// Whether a server is on this machine, and so no network is between.
+fn is_local(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The JSON of a flag; what is wrong is told with its place.
@@ -231,6 +252,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    let context = Context { offline: cli.global.offline, ..context };
     let result = cli.command.exec(&context);
     context.shell.stop_bar();
     let written = match &result {

@@ -2,6 +2,7 @@
 //! Every value knows where it is from.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -74,6 +75,16 @@ pub enum SettingsError {
         /// Where it is from.
         from: Source,
     },
+    /// A registry is named, and none has the name.
+    #[error("no registry is called `{name}`, as {from} has it")]
+    UnknownRegistry {
+        /// The name.
+        name: String,
+        /// Where it is from.
+        from: Source,
+        /// The names there are.
+        known: Vec<String>,
+    },
 }
 
 impl Fault for SettingsError {
@@ -84,6 +95,10 @@ impl Fault for SettingsError {
     fn hint(&self) -> Option<String> {
         match self {
             SettingsError::Url { .. } => Some("write for example `http://127.0.0.1:7001`".to_owned()),
+            SettingsError::UnknownRegistry { name, known, .. } => Some(format!(
+                "{}; a registry's URL begins with `http://` or `https://`",
+                crate::registries::unknown_name(name, known)
+            )),
             SettingsError::Io(_) | SettingsError::Syntax { .. } => None,
         }
     }
@@ -95,6 +110,15 @@ impl Fault for SettingsError {
 struct ConfigFile {
     registry: Option<String>,
     node: Option<String>,
+    #[serde(default)]
+    registries: BTreeMap<String, RegistryTable>,
+}
+
+/// `[registries.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegistryTable {
+    url: String,
 }
 
 /// The configuration files that apply, nearest first.
@@ -119,6 +143,17 @@ impl Settings {
         Ok(Settings { layers })
     }
 
+    /// The registries with a name, the nearest file's of each.
+    pub(super) fn registries(&self) -> Result<BTreeMap<String, Setting<Url>>, SettingsError> {
+        let mut found = BTreeMap::new();
+        for (path, file) in self.layers.iter().rev() {
+            for (name, table) in &file.registries {
+                found.insert(name.clone(), server("registry", table.url.clone(), Source::File(path.clone()))?);
+            }
+        }
+        Ok(found)
+    }
+
     pub(super) fn url(
         &self,
         what: &'static str,
@@ -137,9 +172,26 @@ impl Settings {
             .or_else(|| variable.map(|(value, name)| (value.to_owned(), Source::Variable(name))))
             .or_else(in_files)
             .unwrap_or_else(|| (default.to_owned(), Source::Default));
-        match Url::parse(&value) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Setting { value: url, source }),
-            _ => Err(SettingsError::Url { what, value: crate::secrets::redact(&value), from: source }),
+        if what == "registry" && is_name(&value) {
+            let mut registries = self.registries()?;
+            return registries.remove(&value).ok_or_else(|| SettingsError::UnknownRegistry {
+                name: value,
+                from: source,
+                known: registries.into_keys().collect(),
+            });
         }
+        server(what, value, source)
+    }
+}
+
+/// Whether a text is the name of a registry rather than the URL of one.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+fn server(what: &'static str, value: String, source: Source) -> Result<Setting<Url>, SettingsError> {
+    match Url::parse(&value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Setting { value: url, source }),
+        _ => Err(SettingsError::Url { what, value: crate::secrets::redact(&value), from: source }),
     }
 }
