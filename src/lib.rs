@@ -14,6 +14,7 @@
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
+//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod context;
+pub mod dependencies;
 pub mod identity;
 pub mod module;
 pub mod node;

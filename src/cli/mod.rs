@@ -1,10 +1,13 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod add;
 mod arguments;
 mod cancel;
 mod check;
 mod deploy;
+mod fetch;
 mod help;
+mod info;
 mod login;
 mod logout;
 mod logs;
@@ -14,10 +17,15 @@ mod package;
 mod publish;
 mod quickstart;
 mod registry;
+mod remove;
 mod run;
 mod runs;
+mod search;
 mod status;
 mod token;
+mod tree;
+mod update;
+mod yank;
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -87,6 +95,14 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Publish(publish::Args),
+    Yank(yank::Args),
+    Search(search::Args),
+    Info(info::Args),
+    Add(add::Args),
+    Remove(remove::Args),
+    Update(update::Args),
+    Fetch(fetch::Args),
+    Tree(tree::Args),
     Node(node::Args),
     Deploy(deploy::Args),
     Run(run::Args),
@@ -109,6 +125,14 @@ impl Command {
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
+            Command::Yank(_) => "yank",
+            Command::Search(_) => "search",
+            Command::Info(_) => "info",
+            Command::Add(_) => "add",
+            Command::Remove(_) => "remove",
+            Command::Update(_) => "update",
+            Command::Fetch(_) => "fetch",
+            Command::Tree(_) => "tree",
             Command::Node(_) => "node",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
@@ -130,6 +154,14 @@ impl Command {
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
+            Command::Yank(args) => args.exec(context),
+            Command::Search(args) => args.exec(context),
+            Command::Info(args) => args.exec(context),
+            Command::Add(args) => args.exec(context),
+            Command::Remove(args) => args.exec(context),
+            Command::Update(args) => args.exec(context),
+            Command::Fetch(args) => args.exec(context),
+            Command::Tree(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),

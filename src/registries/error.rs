@@ -21,6 +21,12 @@ pub enum RegistriesError {
         /// Of which registry.
         registry: String,
     },
+    /// It may not be asked, and only it can know.
+    #[error("this needs the registry at `{registry}`, and `--offline` is set")]
+    Offline {
+        /// The registry.
+        registry: String,
+    },
     /// No registry has this name.
     #[error("no registry is called `{name}`")]
     Unknown {
@@ -39,7 +45,7 @@ impl Fault for RegistriesError {
         match self {
             RegistriesError::Client(error) => error.kind(),
             RegistriesError::Io(_) | RegistriesError::NoCache => Kind::Failed,
-            RegistriesError::NotKept { .. } => Kind::Network,
+            RegistriesError::NotKept { .. } | RegistriesError::Offline { .. } => Kind::Network,
             RegistriesError::Unknown { .. } => Kind::Usage,
         }
     }
@@ -51,6 +57,7 @@ impl Fault for RegistriesError {
             RegistriesError::NotKept { .. } => {
                 Some("run `napt fetch` in the workspace once with the network, or leave `--offline` out".to_owned())
             }
+            RegistriesError::Offline { .. } => Some("leave `--offline` out".to_owned()),
             RegistriesError::Unknown { name, known } => Some(unknown_name(name, known)),
         }
     }

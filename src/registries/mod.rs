@@ -16,11 +16,15 @@ pub use cache::Cache;
 use cache::Kept;
 pub use error::RegistriesError;
 pub(crate) use error::unknown_name;
-use napt_registry_client::{IndexAnswer, IndexEntry, ModuleDetails, RegistryClient};
+use napt_registry_client::{IndexAnswer, IndexEntry, ModuleDetails, ModuleSummary, Page, RegistryClient};
 use semver::Version;
 use url::Url;
 
-use crate::{module::ModuleId, package::sha256_file, report::Reporter};
+use crate::{
+    module::{ModuleId, ModuleType},
+    package::sha256_file,
+    report::{Reporter, did_you_mean},
+};
 
 /// One registry.
 #[derive(Debug)]
@@ -152,6 +156,29 @@ impl Registry {
         Ok(path)
     }
 
+    /// Modules whose name, description or keywords hold all words of `query`: a page of them.
+    pub async fn search(
+        &self,
+        query: &str,
+        module_type: Option<ModuleType>,
+        page: u32,
+    ) -> Result<Page<ModuleSummary>, RegistriesError> {
+        if self.offline {
+            return Err(RegistriesError::Offline { registry: self.address.clone() });
+        }
+        Ok(self.client.search(query, module_type.map(ModuleType::as_str), page).await?)
+    }
+
+    /// A module of a similar name, for a hint: when there is no answer, there is no hint.
+    pub async fn near(&self, wanted: &ModuleId) -> Option<String> {
+        let start: String = wanted.name.as_str().chars().take(3).collect();
+        let found = self.search(&start, None, 1).await.ok()?.items;
+        let ids: Vec<String> = found.iter().map(|found| format!("{}:{}", found.module_type, found.name)).collect();
+        let same_name = found.iter().position(|found| found.name == wanted.name.as_str());
+        let near = || did_you_mean(&wanted.to_string(), ids.iter().map(String::as_str)).map(str::to_owned);
+        same_name.map(|at| ids[at].clone()).or_else(near)
+    }
+
     fn not_kept(&self, what: String) -> RegistriesError {
         RegistriesError::NotKept { what, registry: self.address.clone() }
     }
@@ -197,6 +224,11 @@ impl Registries {
     pub fn at(&self, address: &str) -> Option<&Registry> {
         let mut all = std::iter::once(&self.default).chain(self.named.values());
         all.find(|registry| registry.address == address).map(AsRef::as_ref)
+    }
+
+    /// The name of the registry at this address, if it has one.
+    pub fn name_of(&self, address: &str) -> Option<&str> {
+        self.named.iter().find(|(_, registry)| registry.address == address).map(|(name, _)| name.as_str())
     }
 
     /// The names there are.

@@ -24,7 +24,13 @@ pub(super) struct Found {
 }
 
 /// Asks the index about every module that might be needed.
-pub(super) async fn fetch(request: &Request, previous: &Lock, index: &dyn Index) -> Result<Found, ResolveError> {
+/// `previous` says what must not have changed, `kept` what may be chosen although it is yanked.
+pub(super) async fn fetch(
+    request: &Request,
+    previous: &Lock,
+    kept: &Lock,
+    index: &dyn Index,
+) -> Result<Found, ResolveError> {
     let default = index.registry(None);
     let mut found = Found {
         universe: Universe::new(),
@@ -68,7 +74,7 @@ pub(super) async fn fetch(request: &Request, previous: &Lock, index: &dyn Index)
         });
         let mut answers = stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS);
         while let Some((origin, candidates)) = answers.try_next().await? {
-            let choices = choices(&mut found, request, previous, index, &origin, candidates)?;
+            let choices = choices(&mut found, request, [previous, kept], index, &origin, candidates)?;
             wanted.extend(choices.iter().flat_map(|choice| &choice.dependencies).map(|(origin, _)| origin.clone()));
             found.universe.insert(origin, choices);
         }
@@ -92,7 +98,7 @@ fn origin(request: &Request, index: &dyn Index, need: &Need, own: Option<&str>) 
 fn choices(
     found: &mut Found,
     request: &Request,
-    previous: &Lock,
+    [previous, kept]: [&Lock; 2],
     index: &dyn Index,
     from: &Origin,
     candidates: Vec<Candidate>,
@@ -105,22 +111,25 @@ fn choices(
         found.passed_over.insert(from.clone(), versions);
     }
     for candidate in candidates {
-        let locked = previous.get(&from.id).filter(|locked| {
-            locked.version == candidate.version && locked.registry.as_ref() == Some(&candidate.registry)
-        });
-        if let Some(expected) = locked.and_then(|locked| locked.sha256.as_ref())
-            && *expected != candidate.sha256
+        let of = |lock: &Lock| {
+            let locked = lock.get(&from.id).cloned();
+            locked.filter(|locked| {
+                locked.version == candidate.version && locked.registry.as_ref() == Some(&candidate.registry)
+            })
+        };
+        if let Some(expected) = of(previous).and_then(|locked| locked.sha256)
+            && expected != candidate.sha256
         {
             return Err(ResolveError::Changed {
                 module: format!("{}@{}", from.id, candidate.version),
                 registry: candidate.registry,
-                expected: expected.clone(),
+                expected,
                 found: candidate.sha256,
             });
         }
         let is_wanted = match precise {
             Some(precise) => candidate.version == *precise,
-            None => !candidate.yanked || locked.is_some(),
+            None => !candidate.yanked || of(kept).is_some(),
         };
         if !is_wanted {
             continue;

@@ -94,8 +94,22 @@ pub struct Request {
     pub lock: Option<Lock>,
     /// The result must be what was chosen before.
     pub locked: bool,
+    /// What may be chosen anew although it is locked.
+    pub free: Free,
     /// Exactly this version of this module, even when it is yanked.
     pub precise: Option<(ModuleId, Version)>,
+}
+
+/// What of a lock may be chosen anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Free {
+    /// Only what does not fit any more.
+    #[default]
+    Nothing,
+    /// These too.
+    Modules(Vec<ModuleId>),
+    /// All of it.
+    Everything,
 }
 
 impl Request {
@@ -120,6 +134,17 @@ impl Request {
     /// A published module with all that it needs.
     pub fn of_module(id: ModuleId, req: VersionReq) -> Self {
         Request { roots: vec![Need { id, req, registry: None }], ..Request::default() }
+    }
+
+    /// What stays as it is locked while it fits.
+    fn kept(&self) -> Lock {
+        let locked = self.lock.iter().flat_map(|lock| &lock.modules);
+        let kept = locked.filter(|module| match &self.free {
+            Free::Nothing => true,
+            Free::Modules(free) => !free.contains(&module.id),
+            Free::Everything => false,
+        });
+        Lock::new(kept.cloned().collect())
     }
 
     fn member(&self, id: &ModuleId) -> Option<&Member> {
@@ -203,14 +228,16 @@ pub async fn resolve(request: Request, index: &dyn Index) -> Result<Lock, Resolv
     }
     if index.is_offline()
         && request.precise.is_none()
+        && request.free == Free::Nothing
         && let Some(lock) = request.satisfied(index)
     {
         return Ok(lock);
     }
     let previous = request.lock.clone().unwrap_or_default();
-    let found = fetch::fetch(&request, &previous, index).await?;
+    let kept = request.kept();
+    let found = fetch::fetch(&request, &previous, &kept, index).await?;
     known(&request, &found, index)?;
-    let chosen = solve::solve(&found, &previous)?;
+    let chosen = solve::solve(&found, &kept)?;
     let lock = lock_of(chosen, &found.universe)?;
     if request.locked {
         let changes = previous.changes_to(&lock);
