@@ -79,6 +79,8 @@ struct Plan {
     /// How many more requests meet the fault, and what their first line has in it.
     left: usize,
     aim: &'static str,
+    /// The first lines of all requests.
+    seen: Vec<String>,
 }
 
 /// The proxy; it ends with the test process.
@@ -94,7 +96,8 @@ impl FaultProxy {
     pub fn start(elsewhere: &Url) -> Self {
         let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let plan = Plan { target: None, elsewhere: elsewhere.to_string(), fault: None, left: 0, aim: "" };
+        let plan =
+            Plan { target: None, elsewhere: elsewhere.to_string(), fault: None, left: 0, aim: "", seen: Vec::new() };
         let proxy = FaultProxy {
             url: format!("http://{address}").parse().expect("a URL"),
             address,
@@ -129,6 +132,11 @@ impl FaultProxy {
         self.plan.lock().expect("no panic").left
     }
 
+    /// How many requests had this in their first line.
+    pub fn requests(&self, text: &str) -> usize {
+        self.plan.lock().expect("no panic").seen.iter().filter(|line| line.contains(text)).count()
+    }
+
     /// All is well again.
     pub fn mend(&self) {
         self.plan.lock().expect("no panic").fault = None;
@@ -156,6 +164,7 @@ async fn serve(mut client: TcpStream, plan: &Mutex<Plan>) -> std::io::Result<()>
     let Some(head) = read_head(&mut client).await? else { return Ok(()) };
     let (target, elsewhere, fault) = {
         let mut plan = plan.lock().expect("no panic");
+        plan.seen.extend(head.lines().next().map(str::to_owned));
         let is_meant = plan.left > 0 && head.lines().next().is_some_and(|line| line.contains(plan.aim));
         let fault = plan.fault.filter(|_| is_meant);
         plan.left -= usize::from(fault.is_some());

@@ -8,6 +8,7 @@ use snapbox::{Data, assert_data_eq};
 use crate::support::{
     Sandbox,
     console::{self, Step},
+    modules,
     node::{self, TestNode},
     registry::TestRegistry,
 };
@@ -131,6 +132,24 @@ fn the_tutorial_can_be_followed() {
 #[test]
 fn the_settings_are_as_the_configuration_page_shows_them() {
     follow("docs/configuration.md");
+}
+
+#[test]
+fn backups_are_looked_through_as_the_operations_page_says() {
+    let mut registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    modules::write(&sandbox, "d", "kb:d", "1.0.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.napt(&["publish", "-C", "d"]).expect(0);
+    let mut node = TestNode::start_in(sandbox, &[]);
+    node.napt(&["deploy", "kb:d"]).expect(0);
+    node.kill();
+    registry.stop();
+    for (from, to) in [(registry.data(), "backup"), (&node.data(), "node-backup")] {
+        super::registry_fsck::copy(from, &node.sandbox.work().join(to));
+    }
+    console::follow(&node.sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md"));
 }
 
 /// Follows a page with a registry and a node that nobody has used.

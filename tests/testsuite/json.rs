@@ -99,11 +99,13 @@ fn every_command_has_the_envelope() {
     // Servers have an error here, and their success below.
     call(&["registry", "--listen", registry.url.authority()], 4);
     call(&["node", "--registry", "nonsense"], 2);
+    call(&["registry", "fsck", "--data", "nowhere"], 2);
     for server in ["registry", "node"] {
         seen.insert((server.to_owned(), true));
         serve(server);
     }
     node.kill();
+    envelope(&node.sandbox, &["node", "fsck"], 0);
     envelope(&node.sandbox, &["status"], 4);
     node.restart();
     envelope(&node.sandbox, &["status"], 0);
