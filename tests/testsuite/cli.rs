@@ -2,11 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use crate::support::{
-    Ran, Sandbox,
+    Sandbox,
     faults::{Faults, Reply, response},
     modules::{self, write as module},
     registry::TestRegistry,
@@ -89,20 +89,6 @@ fn ctrl_c_cancels_the_run_and_is_exit_code_130() {
     assert!(text.contains("error: interrupted; the node was asked to cancel the run"), "{text}");
 }
 
-/// Runs `napt` with nobody to read its stdout.
-fn into_nothing(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    drop(reader);
-    let mut command: Command = sandbox.command(arguments);
-    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("napt starts");
-    let output = child.wait_with_output().expect("it ends");
-    Ran {
-        code: output.status.code(),
-        stdout: String::new(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
 #[test]
 fn a_reader_that_has_gone_is_no_error() {
     let sandbox = Sandbox::new();
@@ -116,11 +102,11 @@ fn a_reader_that_has_gone_is_no_error() {
         &["package", "--message-format", "json"],
         &["check", "--message-format", "json"],
     ] {
-        let ran = into_nothing(&sandbox, arguments).expect(0);
+        let ran = sandbox.napt_into_nothing(arguments).expect(0);
         assert!(!ran.stderr.contains("error: "), "{}", ran.stderr);
     }
     // What is wrong stays wrong.
-    into_nothing(&sandbox, &["status", "--node", &nowhere(), "--message-format", "json"]).expect(4);
+    sandbox.napt_into_nothing(&["status", "--node", &nowhere(), "--message-format", "json"]).expect(4);
 }
 
 #[test]
