@@ -18,6 +18,7 @@
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 //! | [`client`] | verb: a client of a node: deploy, run, follow |
+//! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
@@ -32,6 +33,7 @@ pub mod client;
 pub mod config;
 pub mod context;
 pub mod crash;
+pub mod dev;
 pub mod identity;
 pub mod module;
 pub mod node;

@@ -8,9 +8,9 @@ use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
-    ("Write", &["new", "check", "explain", "package"]),
+    ("Write", &["new", "check", "explain", "schema", "package"]),
     ("Share", &["publish", "login", "logout"]),
-    ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];

@@ -8,6 +8,7 @@ mod config;
 mod deploy;
 mod explain;
 mod fsck;
+mod dev;
 mod help;
 mod login;
 mod logout;
@@ -21,6 +22,7 @@ mod quickstart;
 mod registry;
 mod run;
 mod runs;
+mod schema;
 mod status;
 mod token;
 
@@ -84,12 +86,14 @@ enum Command {
     New(new::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Schema(schema::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
     Logout(logout::Args),
     Publish(publish::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -110,12 +114,14 @@ impl Command {
             Command::New(_) => "new",
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
+            Command::Schema(_) => "schema",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
             Command::Node(_) => "node",
+            Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
@@ -135,12 +141,14 @@ impl Command {
             Command::New(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Explain(args) => args.exec(context),
+            Command::Schema(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
+            Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),

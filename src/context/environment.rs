@@ -1,6 +1,9 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use etcetera::BaseStrategy;
 
@@ -34,6 +37,8 @@ pub struct Environment {
     pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// The names of all variables, for what a project's configuration refers to.
+    pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
 }
@@ -79,12 +84,25 @@ impl Environment {
             http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
+            variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
                 .collect(),
         }
     }
+}
+
+/// The value of a variable in a folder's `.env` file, as Naptha's modules have one; napt reads no other of it.
+pub fn dotenv(folder: &Path, variable: &str) -> Option<String> {
+    let text = fs_err::read_to_string(folder.join(".env")).ok()?;
+    let value = text.lines().rev().find_map(|line| {
+        let line = line.trim_start();
+        let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        (name.trim() == variable).then_some(value.trim())
+    })?;
+    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    Some(quoted.unwrap_or(value).to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Where napt keeps things.
@@ -120,5 +138,27 @@ impl Dirs {
             data: base.data_dir().join("napt"),
             cache: base.cache_dir().join("napt"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_variable_is_read_from_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = || dotenv(folder.path(), "KEY");
+        assert_eq!(key(), None);
+        for (text, value) in [
+            ("KEY=a", Some("a")),
+            ("# KEY=a\nKEYS=b\n", None),
+            ("KEY=a\nexport KEY = \"b c\"\r\nOTHER=1\n", Some("b c")),
+            ("KEY='a=b'", Some("a=b")),
+            ("KEY=", None),
+        ] {
+            fs_err::write(folder.path().join(".env"), text).expect("a file");
+            assert_eq!(key().as_deref(), value, "{text}");
+        }
     }
 }

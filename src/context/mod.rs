@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use environment::{Dirs, Environment};
+pub use environment::{Dirs, Environment, dotenv};
 use napt_registry_client::{Policy, RegistryClient};
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,4 +1,4 @@
-//! Layered configuration: flag, environment, `.napt/config.toml` up the tree, the user's `config.toml`, defaults.
+//! Layered configuration: flag, environment, a running `napt dev`, `.napt/config.toml` up the tree, the user's `config.toml`, defaults.
 //! Every value knows where it is from.
 
 use std::{
@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{Dirs, Environment};
 use crate::{
+    dev::Session,
     identity::{StoreError, read_private},
     report::{Fault, Kind, did_you_mean},
 };
@@ -237,14 +238,19 @@ impl Fault for SettingsError {
     }
 }
 
-/// A configuration file: each setting in it, with the line that it is in.
+/// A configuration file, or what a running `napt dev` wrote: each setting in it, with the line that it is in.
 #[derive(Debug, Clone)]
 struct Layer {
     path: PathBuf,
-    values: BTreeMap<Key, (String, usize)>,
+    values: BTreeMap<Key, (String, Option<usize>)>,
 }
 
 impl Layer {
+    fn of_session(path: PathBuf, session: Session) -> Self {
+        let values = [(Key::Registry, (session.registry, None)), (Key::Node, (session.node, None))];
+        Layer { path, values: BTreeMap::from(values) }
+    }
+
     fn read(path: PathBuf, is_users: bool) -> Result<Self, SettingsError> {
         let text = fs_err::read_to_string(&path)?;
         let table: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(&text)
@@ -264,7 +270,7 @@ impl Layer {
             let toml::Value::String(value) = value else {
                 return Err(SettingsError::NotText { key, place: place() });
             };
-            values.insert(key, (value, line));
+            values.insert(key, (value, Some(line)));
         }
         Ok(Layer { path, values })
     }
@@ -277,13 +283,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads `.napt/config.toml` in `cwd` and above, then the user's.
+    /// Reads where a running `napt dev` of this workspace is, `.napt/config.toml` in `cwd` and above, then the user's.
     pub(super) fn read(cwd: &Path, dirs: &Dirs) -> Result<Self, SettingsError> {
         let users = dirs.config.join("config.toml");
+        let session = Session::find(cwd).map(|(path, session)| Ok(Layer::of_session(path, session)));
         let above = cwd.ancestors().map(|folder| folder.join(".napt").join("config.toml"));
         let paths = above.filter(|path| *path != users).map(|path| (path, false)).chain([(users.clone(), true)]);
         let there = paths.filter(|(path, _)| path.is_file());
-        Ok(Settings { layers: there.map(|(path, is_users)| Layer::read(path, is_users)).collect::<Result<_, _>>()? })
+        let files = there.map(|(path, is_users)| Layer::read(path, is_users));
+        Ok(Settings { layers: session.into_iter().chain(files).collect::<Result<_, _>>()? })
     }
 
     /// A setting, if anything says what it is.
@@ -296,7 +304,7 @@ impl Settings {
         let in_files = || {
             self.layers.iter().find_map(|layer| {
                 let (value, line) = layer.values.get(&key)?;
-                Some((value.as_str(), Source::File { path: layer.path.clone(), line: Some(*line) }))
+                Some((value.as_str(), Source::File { path: layer.path.clone(), line: *line }))
             })
         };
         let found = flag

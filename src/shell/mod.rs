@@ -158,21 +158,20 @@ impl Shell {
 
     /// Writes why a command failed: message, causes, hints.
     pub fn failure(&self, command: &str, failure: &Failure) -> std::io::Result<()> {
-        let mut messages = failure.messages();
-        messages.dedup();
         if self.format == MessageFormat::Json {
-            let error = json!({
-                "kind": failure.kind,
-                "message": messages.first(),
-                "causes": messages.get(1..).unwrap_or_default(),
-                "hints": failure.hints,
-            });
-            let mut envelope = envelope(command, false, "error", error);
+            let mut envelope = envelope(command, false, "error", error_of(failure));
             if let Some(data) = &failure.data {
                 envelope["data"] = data.clone();
             }
             return self.line(&envelope.to_string());
         }
+        self.complain(failure);
+        Ok(())
+    }
+
+    /// Tells people of a failure that ends nothing.
+    pub fn complain(&self, failure: &Failure) {
+        let messages = messages(failure);
         let mut parts = messages.iter();
         self.talk(&format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str)));
         for cause in parts {
@@ -181,7 +180,6 @@ impl Shell {
         for hint in &failure.hints {
             self.talk(&format!("\n{HINT}hint{HINT:#}: {hint}"));
         }
-        Ok(())
     }
 
     /// A problem in detail, ahead of the failure that it leads to.
@@ -200,6 +198,23 @@ impl Shell {
     pub fn clear_progress(&self) {
         self.bars.clear();
     }
+}
+
+/// A failure as the envelope has it.
+pub fn error_of(failure: &Failure) -> Value {
+    let messages = messages(failure);
+    json!({
+        "kind": failure.kind,
+        "message": messages.first(),
+        "causes": messages.get(1..).unwrap_or_default(),
+        "hints": failure.hints,
+    })
+}
+
+fn messages(failure: &Failure) -> Vec<String> {
+    let mut messages = failure.messages();
+    messages.dedup();
+    messages
 }
 
 fn envelope(command: &str, ok: bool, key: &str, value: Value) -> Value {

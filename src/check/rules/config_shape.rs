@@ -26,10 +26,11 @@ pub(super) static RULE: Rule = Rule {
 fn run(document: &Document, findings: &mut Findings<'_>) {
     let Some(shape) = Shape::of(document).filter(|shape| *shape != Shape::Manifest) else { return };
     for problem in shape.problems(document) {
-        if let Problem::Value { span, message, label, help } = problem {
+        if let Problem::Value { span, message, label, help, fix } = problem {
             let finding = findings.report(document.at(&span), message);
             finding.label = label;
             finding.help.extend(help);
+            finding.fix(fix.map(|text| document.edit(&span, text)));
         }
     }
 }

@@ -35,5 +35,6 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
         if let Some(help) = &error.help {
             finding.help(help);
         }
+        finding.fix(error.surplus.as_ref().map(|span| document.edit(span, "")));
     }
 }

@@ -60,6 +60,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
                 if let Err(error) = VersionReq::parse(text) {
                     let finding = findings.report(manifest.at(&node.span), "invalid version requirement");
                     finding.label(error.to_string()).help("write for example `^1.2`, `=1.2.3` or `>=1, <3`");
+                    let with_commas = text.split_whitespace().collect::<Vec<_>>().join(", ");
+                    let is_it = VersionReq::parse(&with_commas).is_ok();
+                    finding.fix(is_it.then(|| manifest.edit(&node.span, format!("\"{with_commas}\""))));
                 }
             }
             None if matches!(member.node.value, Value::Object(_)) && member.node.get("path").is_none() => {

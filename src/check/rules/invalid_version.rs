@@ -43,6 +43,7 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let (kept, _) = text.split_once('+').unwrap_or((text, ""));
             let finding = findings.report(document.at(&node.span), format!("the version `{text}` has build metadata"));
             finding.label("`+…` is not part of a module's version").help(format!("write `{kept}`"));
+            finding.fix([document.edit(&node.span, format!("\"{kept}\""))]);
         }
         Err(error) => {
             let finding = findings.report(document.at(&node.span), format!("`{text}` is not a semantic version"));
@@ -52,6 +53,7 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let fixed = ["", ".0", ".0.0"].map(|rest| format!("{bare}{rest}"));
             if let Some(near) = fixed.iter().find(|text| Version::parse(text).is_ok()) {
                 finding.help(format!("write `{near}`"));
+                finding.fix([document.edit(&node.span, format!("\"{near}\""))]);
             }
         }
     }

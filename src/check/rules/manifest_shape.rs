@@ -43,10 +43,11 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
 
 fn own(document: &Document, findings: &mut Findings<'_>) {
     for problem in Shape::Manifest.problems(document) {
-        if let Problem::Value { span, message, label, help } = problem {
+        if let Problem::Value { span, message, label, help, fix } = problem {
             let finding = findings.report(document.at(&span), message);
             finding.label = label;
             finding.help.extend(help);
+            finding.fix(fix.map(|text| document.edit(&span, text)));
         }
     }
     if document.errors.is_empty() && document.get(&["module"]).is_none() && document.get(&["workspace"]).is_none() {

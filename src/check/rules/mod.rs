@@ -21,10 +21,12 @@ mod missing_manifest;
 mod missing_package;
 mod missing_readme;
 mod missing_runtime;
+mod missing_variable;
 mod module_mismatch;
 mod node_address;
 mod not_packaged;
 mod old_storage_config;
+mod packaged_env;
 mod path_dependency;
 mod python_syntax;
 mod requires_python;
@@ -40,6 +42,7 @@ mod unused_subdeployment;
 mod workspace_members;
 
 use super::{
+    Options,
     diagnostic::{Diagnostic, Level, Place, said},
     load::{Checked, Levels, Module},
     source::Document,
@@ -69,10 +72,12 @@ pub static RULES: &[&Rule] = &[
     &missing_package::RULE,
     &missing_readme::RULE,
     &missing_runtime::RULE,
+    &missing_variable::RULE,
     &module_mismatch::RULE,
     &node_address::RULE,
     &not_packaged::RULE,
     &old_storage_config::RULE,
+    &packaged_env::RULE,
     &path_dependency::RULE,
     &python_syntax::RULE,
     &requires_python::RULE,
@@ -162,15 +167,17 @@ impl Findings<'_> {
     }
 }
 
-/// Runs all rules at the levels of the manifests.
-pub(super) fn run(checked: &Checked) -> Vec<Diagnostic> {
+/// Runs all rules, at the levels of the manifests unless the options have others.
+pub(super) fn run(checked: &Checked, options: &Options) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let none = Levels::new();
     for rule in RULES {
         let level = |own: &Levels| {
-            let level = own.get(rule.name).or_else(|| checked.levels.get(rule.name)).copied().unwrap_or(rule.level);
-            match level {
+            let given = options.levels.get(rule.name);
+            let level = given.or_else(|| own.get(rule.name)).or_else(|| checked.levels.get(rule.name));
+            match level.copied().unwrap_or(rule.level) {
                 LintLevel::Allow => None,
+                LintLevel::Warn if options.deny_warnings && given.is_none() => Some(Level::Error),
                 LintLevel::Warn => Some(Level::Warning),
                 LintLevel::Deny => Some(Level::Error),
             }

@@ -1,7 +1,7 @@
 use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
-    module::{LintLevel, ModuleName, ModuleType},
+    module::{LintLevel, ModuleId, ModuleName, ModuleType},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -40,6 +40,14 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let finding =
                 findings.report(document.at(span), format!("this is a deployment of `{given}`, the module is `{own}`"));
             finding.also(module.place_of("name"), "its name").help(format!("write `{name}`"));
+            // An entry for a module that this one calls has only got into the wrong file.
+            let is_a_dependency = module.dependencies().iter().any(|member| {
+                member.key.parse::<ModuleId>().is_ok_and(|id| id.name.as_str() == given_name.replace('-', "_"))
+            });
+            if !is_a_dependency && document.errors.is_empty() {
+                let text = if given.contains(':') { own } else { name.to_string() };
+                finding.fix([document.edit(span, format!("\"{text}\""))]);
+            }
         }
     }
     for deployment in module.deployments() {

@@ -32,6 +32,10 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let place = deployment.document.at(&member.node.span);
             let finding = findings.report(place, "this node has no `ip`, `name` or `id`");
             finding.help("write `{\"ip\": \"localhost\"}`, or leave `node` out");
+            if member.node.members().is_empty() && deployment.document.errors.is_empty() {
+                let surplus = deployment.node.surplus(&member.key_span);
+                finding.fix(surplus.map(|span| deployment.document.edit(&span, "")));
+            }
         }
     }
 }

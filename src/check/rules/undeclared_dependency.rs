@@ -59,6 +59,16 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             "add `\"{0}\" = \"…\"` with the versions that work, or `\"{0}\" = {{ path = \"…\" }}` with its folder",
             used.id
         ));
+        finding.fix(module.sibling(&used.id).and_then(|(path, version)| {
+            manifest.edit_toml(|tree| {
+                let table = tree.entry("dependencies").or_insert(toml_edit::table()).as_table_like_mut()?;
+                let mut entry = toml_edit::InlineTable::new();
+                entry.insert("path", path.into());
+                entry.insert("version", version.to_string().into());
+                table.insert(&used.id.to_string(), toml_edit::value(entry));
+                Some(())
+            })
+        }));
         told.push(used.id);
     }
 }

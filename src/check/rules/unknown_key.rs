@@ -30,7 +30,7 @@ objects (`persona_module`, `system_prompt`, `options`, `storage_schema`, the res
 fn run(document: &Document, findings: &mut Findings<'_>) {
     let Some(shape) = Shape::of(document) else { return };
     for problem in shape.problems(document) {
-        if let Problem::UnknownKey { key, span, known } = problem {
+        if let Problem::UnknownKey { key, span, known, correction } = problem {
             // Under a broken `[header]`, keys look as if they stood at the top.
             let at_the_top = document.get(&[&key]).is_some() && shape == Shape::Manifest;
             if at_the_top && !document.errors.is_empty() {
@@ -42,6 +42,10 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
                 continue;
             }
             let finding = findings.report(document.at(&span), format!("unknown key `{key}`"));
+            finding.fix(correction.map(|key| match shape {
+                Shape::Manifest => document.edit(&span, key),
+                Shape::Deployments | Shape::LlmConfigs => document.edit(&span, format!("\"{key}\"")),
+            }));
             match did_you_mean(&key, known.iter().map(String::as_str)) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => finding.help(format!("the keys here are {}", known.join(", "))),

@@ -1,7 +1,7 @@
 use super::RULES;
 use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::{
-    check::source::Node,
+    check::{shape::correction, source::Node},
     module::{LintLevel, MANIFEST_FILE},
     report::did_you_mean,
 };
@@ -37,11 +37,14 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
     if document.name() != MANIFEST_FILE {
         return;
     }
-    for member in document.get(&["lints"]).map(Node::members).unwrap_or_default() {
+    let table = document.get(&["lints"]).map(Node::members).unwrap_or_default();
+    for member in table {
         let names = || RULES.iter().map(|rule| rule.name);
         if names().all(|name| name != member.key) {
             let message = format!("there is no rule `{}`", member.key);
             let finding = findings.report(document.at(&member.key_span), message);
+            let known: Vec<&str> = names().collect();
+            finding.fix(correction(&member.key, &known, table).map(|name| document.edit(&member.key_span, name)));
             match did_you_mean(&member.key, names()) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => finding.help("all rules are listed in `docs/rules.md`"),

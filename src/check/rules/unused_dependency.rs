@@ -35,6 +35,12 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         if !used.contains(&id) && !in_code {
             let finding = findings.report(manifest.at(&member.key_span), format!("the dependency `{id}` is not used"));
             finding.help("remove it, or list it in a file of `configs/`");
+            // Code of another language has not been looked through.
+            if module.runs_python() {
+                finding.fix(manifest.edit_toml(|tree| {
+                    tree.get_mut("dependencies")?.as_table_like_mut()?.remove(&member.key).map(drop)
+                }));
+            }
         }
     }
 }

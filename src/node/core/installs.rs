@@ -1,4 +1,4 @@
-//! Installed modules: fetched, verified, unpacked, with an environment and a warm parent. All of it is found by the
+//! Installed modules: fetched, verified, unpacked, with an environment. All of it is found by the
 //! archive's SHA-256, so that the same bytes are installed once.
 
 use std::{
@@ -8,15 +8,16 @@ use std::{
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
+use serde_json::{Map, Value};
 
 use super::{
-    super::runtime::{EnvironmentError, Environments, Parent, PythonModule},
+    super::runtime::{EnvironmentError, Environments, PythonModule, imports_of},
     NodeError,
 };
 use crate::{
-    config::ModuleConfigs,
+    config::{ModuleConfigs, read_persona},
     crash,
-    module::{Manifest, Runtime, package_dir_of},
+    module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
     report::Reporter,
     wire::ModulePin,
@@ -27,9 +28,10 @@ use crate::{
 pub(super) struct Installed {
     pub(super) manifest: Manifest,
     pub(super) configs: ModuleConfigs,
-    pub(super) python: PythonModule,
+    /// What it says, when it is a persona.
+    pub(super) persona: Option<Map<String, Value>>,
     /// `None` for data.
-    pub(super) parent: Option<Parent>,
+    pub(super) python: Option<PythonModule>,
 }
 
 /// Where an install goes, once it is made.
@@ -71,6 +73,11 @@ impl Installs {
             }
         }
         Ok(())
+    }
+
+    /// Where the unpacked modules are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.modules
     }
 
     fn archive(&self, sha256: &str) -> PathBuf {
@@ -186,16 +193,27 @@ impl Installs {
             }
         };
         let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
-        let python = match manifest.runtime {
-            Runtime::Python => self.environments.prepare(&root, reporter).await.map_err(|error| match error {
-                EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
-                error => install_error(pin, &error),
-            })?,
-            Runtime::Data | Runtime::Rust => PathBuf::new(),
+        let persona = match manifest.id.module_type {
+            ModuleType::Persona => {
+                Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)
+            }
+            _ => None,
         };
-        let python = PythonModule { python, root, package: manifest.id.name.to_string(), entry };
-        let parent = (manifest.runtime == Runtime::Python).then(|| Parent::new(python.clone()));
-        Ok(Arc::new(Installed { manifest, configs, python, parent }))
+        let python = match manifest.runtime {
+            Runtime::Python => {
+                let prepared = self.environments.prepare(&root, reporter).await;
+                let python = prepared.map_err(|error| match error {
+                    EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
+                    error => install_error(pin, &error),
+                })?;
+                let package = manifest.id.name.to_string();
+                let imports =
+                    imports_of(&root, &package, &python).map_err(NodeError::internal("read what a module imports"))?;
+                Some(PythonModule { python, root, package, entry, imports })
+            }
+            Runtime::Data | Runtime::Rust => None,
+        };
+        Ok(Arc::new(Installed { manifest, configs, persona, python }))
     }
 }
 

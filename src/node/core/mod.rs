@@ -30,7 +30,7 @@ use self::{
 use super::{
     Options,
     error::NodeError,
-    runtime::{Caps, Environments},
+    runtime::{Caps, Environments, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -48,6 +48,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) installs: Installs,
+    parents: Parents,
     pub(in crate::node) peers: Peers,
     runs: Runs,
     scratch: PathBuf,
@@ -95,6 +96,7 @@ impl Core {
             addresses: Addresses::new(id.clone(), address),
             inference: Inference::new(options.provider.clone()),
             database: Database::new(data.join("storage")),
+            parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
             runs: Runs::new(options.max_runs),

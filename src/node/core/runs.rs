@@ -24,12 +24,11 @@ use super::{
         store::{StoredRun, deployment_of},
     },
     Core, NodeError,
-    installs::Installed,
 };
 use crate::{
     config::{Deployment, merge, resolve},
     identity::{SecretKey, random_hex},
-    module::ModuleId,
+    module::{Manifest, ModuleId},
     wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
 };
 
@@ -364,9 +363,11 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(parent) = &installed.parent else {
+        let Some(python) = &installed.python else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
+        let parent = self.parents.of(python, &run.modules.owner);
+        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
@@ -374,10 +375,10 @@ impl Core {
 
         let surroundings = self.surroundings(&run.id, &run.secret)?;
         let module_run = self.module_run(run, &stored, started)?;
-        let execution = self.execution(&installed, &surroundings, Some(module_run));
+        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         Ok(ended)
     }
 
@@ -410,12 +411,13 @@ impl Core {
     /// A module's process in its surroundings. Without a `module_run` it is only imported.
     pub(super) fn execution(
         &self,
-        installed: &Installed,
+        manifest: &Manifest,
+        python: &PythonModule,
         surroundings: &Surroundings,
         module_run: Option<Value>,
     ) -> Execution {
-        let caps = self.caps(&installed.manifest.limits);
-        let PythonModule { root, package, entry, .. } = &installed.python;
+        let caps = self.caps(&manifest.limits);
+        let PythonModule { root, package, entry, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
