@@ -6,9 +6,9 @@ mod check;
 mod completions;
 mod config;
 mod deploy;
+mod dev;
 mod explain;
 mod fsck;
-mod dev;
 mod help;
 mod login;
 mod logout;
@@ -232,15 +232,15 @@ fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Depl
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
+pub fn main(arguments: &[OsString]) -> ExitCode {
     // Before clap's own messages.
-    if let Some(choice) = given(&arguments, "--color").and_then(|value| value.parse().ok()) {
+    if let Some(choice) = given(arguments, "--color").and_then(|value| value.parse().ok()) {
         use_color(choice);
     }
-    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, &arguments),
+        Err(error) => return usage(&error, arguments),
     };
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -315,6 +315,18 @@ fn fail(shell: &Shell, command: &str, failure: &Failure) -> ExitCode {
     // When even the error cannot be written, the exit code still says it.
     let _ = shell.failure(command, failure);
     ExitCode::from(failure.kind.exit_code())
+}
+
+/// The end after a panic, which people have been told of. Programs get the envelope as ever.
+pub fn stopped(arguments: &[OsString]) -> ExitCode {
+    if given(arguments, "--message-format") == Some("json") {
+        let matches = command().try_get_matches_from(arguments).ok();
+        let name = matches.as_ref().and_then(clap::ArgMatches::subcommand_name).unwrap_or("napt");
+        let failure = Failure::new(Kind::Bug, "napt has a defect and stopped")
+            .hinted("please report it with what stands on stderr");
+        return fail(&Shell::new(MessageFormat::Json, Verbosity::Quiet), name, &failure);
+    }
+    ExitCode::from(Kind::Bug.exit_code())
 }
 
 /// clap's own answers: help and version are results, the rest are usage errors.

@@ -87,7 +87,7 @@ impl Cycle {
         let mut kept = Vec::new();
         let mut reloaded = BTreeSet::new();
         let steps = Steps { audience, start, warned: &self.warned };
-        let report = match check::check(&self.root, check::Options::default()) {
+        let report = match check::check(&self.root, &check::Options::default()) {
             Ok(mut report) => {
                 report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
                 Some(report)

@@ -32,7 +32,7 @@ fn usage_errors_are_exit_code_2_and_json_when_asked() {
         assert_eq!(ran.stderr, "");
     }
     let ran = Sandbox::new().napt(&["chekc"]).expect(2);
-    assert!(ran.stderr.contains("a similar subcommand exists: 'check'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("similar subcommands exist: ") && ran.stderr.contains("'check'"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
 }
 
@@ -61,6 +61,20 @@ fn exit_codes_say_what_went_wrong() {
     assert_eq!(kind(&["publish"], 6), "conflict");
     sandbox.write("napt.toml", "[module]\ntype = \"persona\"\nname = \"ada\"\nversion = \"none\"\n");
     assert_eq!(kind(&["check"], 3), "check");
+}
+
+#[test]
+fn a_defect_is_exit_code_70_with_what_to_report_and_the_envelope() {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.set("FAILPOINTS", "publish.packed=panic(no such luck)");
+    let ran = sandbox.napt(&["publish"]).expect(70);
+    let told = ["error: napt has a defect and stopped", "no such luck", "hint: please report it"];
+    assert!(told.iter().all(|text| ran.stderr.contains(text)), "{}", ran.stderr);
+    let json = sandbox.napt(&["publish", "--message-format", "json"]).expect(70).json();
+    assert_eq!((&json["command"], &json["error"]["kind"]), (&"publish".into(), &"bug".into()));
 }
 
 #[cfg(unix)]
