@@ -15,6 +15,7 @@ mod deploy;
 mod docs;
 mod json;
 mod login;
+mod manners;
 mod new;
 mod node;
 mod node_archives;
