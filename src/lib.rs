@@ -12,6 +12,7 @@
 //! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
 //! | [`scaffold`] | verb: templates in, project out |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
@@ -25,6 +26,7 @@
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
+pub mod adopt;
 pub mod check;
 pub mod cli;
 pub mod client;

@@ -8,7 +8,7 @@ use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
-    ("Write", &["new", "check", "package"]),
+    ("Write", &["new", "init", "check", "package"]),
     ("Share", &["publish", "login", "logout"]),
     ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),

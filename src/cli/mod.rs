@@ -5,6 +5,7 @@ mod cancel;
 mod check;
 mod deploy;
 mod help;
+mod init;
 mod login;
 mod logout;
 mod logs;
@@ -77,6 +78,7 @@ struct Global {
 enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
+    Init(init::Args),
     Check(check::Args),
     Package(package::Args),
     Registry(registry::Args),
@@ -99,6 +101,7 @@ impl Command {
         match self {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
+            Command::Init(_) => "init",
             Command::Check(_) => "check",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
@@ -120,6 +123,7 @@ impl Command {
         match self {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
+            Command::Init(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),

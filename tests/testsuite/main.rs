@@ -11,6 +11,7 @@ mod cli;
 mod configuration;
 mod deploy;
 mod docs;
+mod init;
 mod json;
 mod login;
 mod new;

@@ -194,7 +194,8 @@ impl Installs {
         };
         let python = match manifest.runtime {
             Runtime::Python => {
-                self.environments.prepare(&root, reporter).await.map_err(|error| install_error(pin, &error))?
+                let environment = self.environments.prepare(&root, manifest.sdk.as_deref(), reporter).await;
+                environment.map_err(|error| install_error(pin, &error))?
             }
             Runtime::Data | Runtime::Rust => PathBuf::new(),
         };

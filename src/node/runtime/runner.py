@@ -173,10 +173,17 @@ def imports_of(folder, package):
     return [name for name in dict.fromkeys(found) if name.split(".")[0] != package]
 
 
+def import_folder(root, package):
+    """The folder that the package is imported from: the root, or `src` in it."""
+    source = os.path.join(root, "src")
+    is_below = os.path.isdir(os.path.join(source, package)) and not os.path.isdir(os.path.join(root, package))
+    return source if is_below else root
+
+
 def preload(root, package):
     """Imports what the module will import, so that children have it already."""
     shim_dotenv()
-    for name in imports_of(os.path.join(root, package), package):
+    for name in imports_of(os.path.join(import_folder(root, package), package), package):
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001 - the child will meet the same error, and report it
@@ -449,7 +456,7 @@ def execute(run):
         for fd in (1, 2)
     )
     os.chdir(run["root"])
-    sys.path.insert(0, run["root"])
+    sys.path.insert(0, import_folder(run["root"], run["module"].split(".")[0]))
     shim_dotenv()
     sys.argv = [run["module"]]
     module_run = run["module_run"]
