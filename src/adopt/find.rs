@@ -45,7 +45,8 @@ pub(super) fn find(root: &Path, native: &NativeManifest) -> Result<Found, AdoptE
         folders.extend(modules_in(&root.join(base), base)?);
     }
     if let [] = folders.as_slice() {
-        if let Some((package, folder)) = listed.iter().find(|(_, folder)| !matches!(folder.as_str(), "" | "." | "src")) {
+        if let Some((package, folder)) = listed.iter().find(|(_, folder)| !matches!(folder.as_str(), "" | "." | "src"))
+        {
             return Err(AdoptError::Elsewhere { package: package.clone(), folder: folder.clone() });
         }
         return persona(root, native);
@@ -135,7 +136,9 @@ fn entrypoint(package: &Path) -> Result<(String, String), AdoptError> {
         let text = fs_err::read_to_string(package.join(&name)).unwrap_or_default();
         let is_defined = text.lines().any(|line| {
             let line = line.strip_prefix("async ").unwrap_or(line);
-            line.strip_prefix("def ").and_then(|rest| rest.strip_prefix(function)).is_some_and(|rest| rest.starts_with('('))
+            line.strip_prefix("def ")
+                .and_then(|rest| rest.strip_prefix(function))
+                .is_some_and(|rest| rest.starts_with('('))
         });
         if is_defined {
             let reason = format!("it defines `{function}`");
@@ -176,6 +179,10 @@ fn persona(root: &Path, native: &NativeManifest) -> Result<Found, AdoptError> {
         shown: String::new(),
         entrypoint: file.clone(),
         entrypoint_from: "what an agent is told".to_owned(),
-        description: persona.get("description").and_then(|text| text.as_str()).and_then(|text| text.lines().next()).map(str::to_owned),
+        description: persona
+            .get("description")
+            .and_then(|text| text.as_str())
+            .and_then(|text| text.lines().next())
+            .map(str::to_owned),
     })
 }

@@ -44,7 +44,8 @@ pub(super) fn module_type(found: &Found) -> Result<(ModuleType, String), AdoptEr
     for clue in &clues {
         *weights.entry(clue.module_type).or_default() += clue.weight;
     }
-    let mut ranked: Vec<(u32, ModuleType)> = weights.into_iter().map(|(module_type, weight)| (weight, module_type)).collect();
+    let mut ranked: Vec<(u32, ModuleType)> =
+        weights.into_iter().map(|(module_type, weight)| (weight, module_type)).collect();
     ranked.sort_by(|a, b| b.cmp(a));
     match ranked.as_slice() {
         [(_, best)] => Ok((*best, best_reason(&clues, *best))),
@@ -52,10 +53,7 @@ pub(super) fn module_type(found: &Found) -> Result<(ModuleType, String), AdoptEr
         _ => {
             let told: Vec<String> =
                 clues.iter().map(|clue| format!("{} since {}", clue.module_type, clue.reason)).collect();
-            Err(AdoptError::Unsure {
-                name: found.name.to_string(),
-                clues: (!told.is_empty()).then(|| told.join(", ")),
-            })
+            Err(AdoptError::Unsure { name: found.name.to_string(), clues: (!told.is_empty()).then(|| told.join(", ")) })
         }
     }
 }

@@ -108,7 +108,7 @@ fn finding(key: &str, text: &str, reason: String) -> Finding {
 /// A version of its own, when the native manifest has none that napt can use.
 fn version(native: &NativeManifest) -> Option<Finding> {
     let Some(given) = &native.version else {
-        return Some(finding("version", "0.1.0", "`pyproject.toml` does not say a version".to_owned()));
+        return Some(finding("version", "0.1.0", "the project does not say a version".to_owned()));
     };
     if Version::parse(given).is_ok_and(|version| version.build.is_empty()) {
         return None;
@@ -127,7 +127,7 @@ fn version(native: &NativeManifest) -> Option<Finding> {
 
 /// The manifest, with a comment behind each line that says where it is from.
 fn manifest(findings: &[Finding], needs: &[Need]) -> String {
-    let mut text = String::from("# Written by `napt init` from what it found. What is not here is taken from `pyproject.toml`.\n[module]\n");
+    let mut text = String::from("# Written by `napt init`: behind each line stands where it is from.\n[module]\n");
     let lines: Vec<(String, &str)> =
         findings.iter().map(|finding| (format!("{} = {}", finding.key, finding.value), &*finding.reason)).collect();
     commented(&mut text, &lines);

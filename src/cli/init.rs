@@ -61,7 +61,8 @@ impl Args {
             shell.note("\nnext:\n  napt check");
             String::new()
         };
-        let data = json!({ "path": path, "id": id, "manifest": manifest, "findings": findings, "dry_run": self.dry_run });
+        let data =
+            json!({ "path": path, "id": id, "manifest": manifest, "findings": findings, "dry_run": self.dry_run });
         Ok(Output::new(human, data))
     }
 }

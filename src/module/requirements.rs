@@ -136,7 +136,10 @@ fn requirement(name: &str, value: &Value, sdk: Option<&str>) -> Result<Option<St
         }
         let _ = write!(result, " @ {url} ");
     } else if let Some(key) = ["path", "file", "source"].into_iter().find(|key| table.contains_key(*key)) {
-        return Err(error(name, format!("has a `{key}`, which only your machine knows; give a version of the package index")));
+        return Err(error(
+            name,
+            format!("has a `{key}`, which only your machine knows; give a version of the package index"),
+        ));
     } else {
         let constraint = text("version")?.ok_or_else(|| error(name, "does not say its `version`"))?;
         result.push_str(&specifier(name, constraint)?);
@@ -152,7 +155,11 @@ fn requirement(name: &str, value: &Value, sdk: Option<&str>) -> Result<Option<St
         markers.push(format!("sys_platform == \"{platform}\""));
     }
     if let Some(marker) = text("markers")? {
-        markers.push(if marker.contains(" or ") && !markers.is_empty() { format!("({marker})") } else { marker.to_owned() });
+        markers.push(if marker.contains(" or ") && !markers.is_empty() {
+            format!("({marker})")
+        } else {
+            marker.to_owned()
+        });
     }
     if !markers.is_empty() {
         let _ = write!(result, "; {}", markers.join(" and "));
@@ -356,7 +363,8 @@ mod tests {
             let expected: Vec<String> = expected.iter().map(|text| (*text).to_owned()).collect();
             assert_eq!(poetry(dependency), Ok(expected), "{dependency}");
         }
-        let grouped = "[tool.poetry.dependencies]\nx = \"1.0\"\n[tool.poetry.group.dev.dependencies]\npytest = \"^8\"\n";
+        let grouped =
+            "[tool.poetry.dependencies]\nx = \"1.0\"\n[tool.poetry.group.dev.dependencies]\npytest = \"^8\"\n";
         assert_eq!(of(grouped), Ok(vec!["x==1.0".to_owned()]));
     }
 

@@ -36,7 +36,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() { copy(&from, &to) } else { drop(fs::copy(&from, &to).expect("a file")) }
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a file");
+        }
     }
 }
 
@@ -67,7 +71,9 @@ fn every_layout_is_adopted_checked_packaged_deployed_and_run() {
         let folder = fixture(&node.sandbox, name);
         let data = node.napt(&["--message-format", "json", "init", name, "--type", module_type]);
         // Only the template tells nobody what it is.
-        let detected = if name == "module_template" { data } else {
+        let detected = if name == "module_template" {
+            data
+        } else {
             fs::remove_file(folder.join("napt.toml")).expect("it was there");
             node.napt(&["--message-format", "json", "init", name])
         };
@@ -75,17 +81,14 @@ fn every_layout_is_adopted_checked_packaged_deployed_and_run() {
         assert_eq!(detected.expect(0).json()["data"]["id"], id, "{name}");
         let checked = node.napt(&["--message-format", "json", "check", name]).expect(0).json();
         assert_eq!(checked["data"]["errors"], 0, "{name}: {checked}");
-        node.napt(&["package", name]).expect(0);
+        node.napt(&["-C", name, "package"]).expect(0);
     }
     // What needs a key or the network is not run: `generate_image_tool`.
     let words = |value: &Value| value.to_string();
     for (name, runs) in [
         ("agent:hello_world_agent", vec![(json!({"firstname": "sam", "surname": "smith"}), "Hello sam smith")]),
         ("agent:random_number_agent", vec![(json!({}), "")]),
-        (
-            "agent:simple_chat_agent",
-            vec![(json!({"tool_name": "chat", "tool_input_data": "Hi"}), "I am gpt-4o-mini")],
-        ),
+        ("agent:simple_chat_agent", vec![(json!({"tool_name": "chat", "tool_input_data": "Hi"}), "I am gpt-4o-mini")]),
         (
             "kb:groupchat_kb",
             vec![
@@ -106,7 +109,10 @@ fn every_layout_is_adopted_checked_packaged_deployed_and_run() {
                            "func_input_data": {"cognitive_step": "thought", "content": "it rains"}}),
                     "success",
                 ),
-                (json!({"func_name": "get_cognitive_items", "func_input_data": {"cognitive_step": "thought"}}), "it rains"),
+                (
+                    json!({"func_name": "get_cognitive_items", "func_input_data": {"cognitive_step": "thought"}}),
+                    "it rains",
+                ),
             ],
         ),
         ("orchestrator:keynesian_beauty_contest", vec![(json!({"num_agents": 3}), "[")]),
@@ -141,10 +147,61 @@ fn what_was_found_is_said_in_the_manifest() {
         sandbox.napt(&["init", name]).expect(0);
     }
     let of = |name: &str| manifest(&sandbox.work().join(name));
-    assert_data_eq!(of("keynesian_beauty_contest"), str![[r#""#]]);
-    assert_data_eq!(of("wikipedia_agent"), str![[r#""#]]);
-    assert_data_eq!(of("src_agent"), str![[r#""#]]);
-    assert_data_eq!(of("richard_twitter"), str![[r#""#]]);
+    assert_data_eq!(
+        of("keynesian_beauty_contest"),
+        str![[r##"
+# Written by `napt init`: behind each line stands where it is from.
+[module]
+type = "orchestrator"              # `keynesian_beauty_contest/run.py` reads an `OrchestratorRunInput`
+name = "keynesian_beauty_contest"  # the folder `keynesian_beauty_contest`
+sdk = "1.0.5"                      # `pyproject.toml` takes naptha-sdk from git; nodes install this version of it
+
+[dependencies]
+"agent:random_number_agent" = { path = "../random_number_agent", version = "^0.1.0" }  # `keynesian_beauty_contest/configs/agent_deployments.json`
+
+"##]]
+    );
+    assert_data_eq!(
+        of("wikipedia_agent"),
+        str![[r##"
+# Written by `napt init`: behind each line stands where it is from.
+[module]
+type = "agent"            # `wikipedia_agent/run.py` reads an `AgentRunInput`
+name = "wikipedia_agent"  # the folder `wikipedia_agent`
+sdk = "1.0.5"             # `pyproject.toml` takes naptha-sdk from git; nodes install this version of it
+
+[dependencies]
+"kb:wikipedia_kb" = "*"  # `wikipedia_agent/configs/kb_deployments.json`; write which versions work
+
+"##]]
+    );
+    assert_data_eq!(
+        of("src_agent"),
+        str![[r##"
+# Written by `napt init`: behind each line stands where it is from.
+[module]
+type = "agent"            # `src/src_agent/answer.py` reads an `AgentRunInput`
+name = "src_agent"        # the folder `src/src_agent`
+version = "0.3.0"         # `0.3` of `pyproject.toml` as a semantic version
+entrypoint = "answer.py"  # it defines `answer`
+sdk = "1.0.5"             # `pyproject.toml` takes naptha-sdk from git; nodes install this version of it
+
+"##]]
+    );
+    assert_data_eq!(
+        of("richard_twitter"),
+        str![[r##"
+# Written by `napt init`: behind each line stands where it is from.
+[module]
+type = "persona"                             # there is a persona file and no code
+name = "richard_twitter"                     # the project's folder
+version = "0.1.0"                            # the project does not say a version
+description = "The persona richard_twitter"  # a registry shows it; write a better one
+runtime = "data"                             # nothing of it is run
+entrypoint = "richard_twitter.yaml"          # what an agent is told
+
+"##]]
+    );
 }
 
 #[test]
@@ -169,7 +226,11 @@ fn a_type_that_cannot_be_told_is_asked_for() {
     let ran = sandbox.napt(&["init", "thing"]).expect(2);
     assert!(ran.stderr.contains("cannot tell the type of the module `thing`"), "{}", ran.stderr);
     assert!(ran.stderr.contains("say it with `--type`: orchestrator, agent"), "{}", ran.stderr);
-    write_project(&sandbox, "both", "from x import AgentRunInput, ToolRunInput\nAgentRunInput(**a)\nToolRunInput(**b)\n");
+    write_project(
+        &sandbox,
+        "both",
+        "from x import AgentRunInput, ToolRunInput\nAgentRunInput(**a)\nToolRunInput(**b)\n",
+    );
     let ran = sandbox.napt(&["init", "both"]).expect(2);
     assert!(ran.stderr.contains("agent since `both/run.py` reads an `AgentRunInput`, tool since"), "{}", ran.stderr);
     let ran = sandbox.napt(&["init", "both", "--type", "tol"]).expect(2);
@@ -215,7 +276,8 @@ fn what_is_no_module_says_what_is_missing() {
     let sandbox = Sandbox::new();
     sandbox.write("empty/README.md", "");
     sandbox.write("broken/pyproject.toml", "[project\n");
-    sandbox.write("lib/pyproject.toml", "[tool.poetry]\nname = \"x\"\npackages = [{include = \"x\", from = \"lib\"}]\n");
+    sandbox
+        .write("lib/pyproject.toml", "[tool.poetry]\nname = \"x\"\npackages = [{include = \"x\", from = \"lib\"}]\n");
     sandbox.write("lib/lib/x/run.py", "");
     sandbox.write("two/a/run.py", "");
     sandbox.write("two/b/run.py", "");
@@ -235,7 +297,10 @@ fn what_is_no_module_says_what_is_missing() {
         assert!(!sandbox.work().join(name).join("napt.toml").exists());
     }
     // Which of several is the module, the manifest says.
-    sandbox.write("two/pyproject.toml", "[tool.poetry]\nname = \"x\"\nversion = \"1.0\"\npackages = [{include = \"b\"}]\n");
+    sandbox.write(
+        "two/pyproject.toml",
+        "[tool.poetry]\nname = \"x\"\nversion = \"1.0\"\npackages = [{include = \"b\"}]\n",
+    );
     sandbox.napt(&["init", "two", "--type", "agent"]).expect(0);
     let text = manifest(&sandbox.work().join("two"));
     assert!(text.contains("name = \"b\"") && text.contains("version = \"1.0.0\""), "{text}");
@@ -247,7 +312,8 @@ fn what_nodes_cannot_install_is_told() {
     let folder = fixture(&sandbox, "hello_world_agent");
     let path = folder.join("pyproject.toml");
     let text = fs::read_to_string(&path).expect("a file");
-    fs::write(&path, text.replace("\n[build-system]", "market = {git = \"https://example.org/m\"}\n\n[build-system]")).expect("a file");
+    fs::write(&path, text.replace("\n[build-system]", "market = {git = \"https://example.org/m\"}\n\n[build-system]"))
+        .expect("a file");
     let ran = sandbox.napt(&["init", "hello_world_agent"]).expect(0);
     assert!(ran.stderr.contains("the dependency `market` is taken from git"), "{}", ran.stderr);
 }

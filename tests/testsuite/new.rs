@@ -505,8 +505,13 @@ fn generated_modules_pass_their_own_tests_and_hold_a_conversation() {
 fn modules_of_their_own_pass_their_tests_too() {
     let sandbox = Sandbox::new();
     sandbox.napt(&["new", "agent", "chat", "--set", "role=a \"critic\""]).expect(0);
-    sandbox.napt(&["new", "kb", "notes"]).expect(0);
-    for name in ["chat", "notes"] {
+    for (module_type, name) in
+        [("kb", "notes"), ("tool", "sums"), ("memory", "diary"), ("environment", "arena"), ("orchestrator", "panel")]
+    {
+        let bare: &[&str] = if module_type == "orchestrator" { &["--bare"] } else { &[] };
+        sandbox.napt(&[&["new", module_type, name], bare].concat()).expect(0);
+    }
+    for name in ["chat", "notes", "sums", "diary", "arena", "panel"] {
         let module = sandbox.work().join(name);
         expect_success(Command::new(python::with_sdk()).args(["-m", "compileall", "-q", "."]).current_dir(&module));
         expect_success(Command::new(python::with_sdk()).args(["-m", "unittest"]).current_dir(&module));

@@ -28,7 +28,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
     let code = entrypoint.into_iter().chain(["schemas.py".to_owned()]);
     for file in code.chain(configs.map(|file| format!("configs/{file}"))) {
         let path = package.join(&file);
-        let Ok(path) = path.strip_prefix(&module.root).map(|path| path.to_string_lossy().into_owned()) else { continue };
+        let Ok(path) = path.strip_prefix(&module.root).map(|path| path.to_string_lossy().into_owned()) else {
+            continue;
+        };
         if package.join(&file).is_file() && !packaged.contains(&path) {
             findings
                 .report(module.place_of("name"), format!("`{path}` is not packaged"))
