@@ -115,11 +115,15 @@ fn the_book_has_every_environment_variable() {
 #[test]
 fn commands_are_read_from_a_page_with_their_output() {
     let page = "```console\nnot typed\n$ napt check\nall [..]\n\nis well\n$ napt run \\\n  x\n```\n$ napt no\n\
-                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n```\n";
+                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n> b\n>\nc\n> d\n```\n";
     let step = |line, command: &str, output: &str| Step { line, command: command.into(), output: output.into() };
     assert_eq!(
         console::steps(page),
-        [step(3, "napt check", "all [..]\n\nis well\n"), step(7, "napt run \\\n  x", ""), step(19, "cd a", "")]
+        [
+            step(3, "napt check", "all [..]\n\nis well\n"),
+            step(7, "napt run \\\n  x", ""),
+            step(19, "cd a\nb\n", "c\n> d\n")
+        ]
     );
 }
 
@@ -131,6 +135,11 @@ fn the_tutorial_can_be_followed() {
 #[test]
 fn the_settings_are_as_the_configuration_page_shows_them() {
     follow("docs/configuration.md");
+}
+
+#[test]
+fn an_existing_project_can_be_adopted_as_the_book_says() {
+    follow("docs/adopt.md");
 }
 
 /// Follows a page with a registry and a node that nobody has used.
