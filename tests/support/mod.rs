@@ -8,6 +8,7 @@ pub mod modules;
 pub mod node;
 pub mod processes;
 pub mod provider;
+pub mod proxy;
 pub mod python;
 pub mod registry;
 pub mod terminal;
@@ -60,6 +61,11 @@ impl Sandbox {
     /// Sets an environment variable for all commands.
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What a variable is set to.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.env.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.clone())
     }
 
     /// The folder that commands are called in.
