@@ -8,6 +8,7 @@ use snapbox::{Data, assert_data_eq};
 use crate::support::{
     Sandbox,
     console::{self, Step},
+    modules,
     node::{self, TestNode},
     registry::TestRegistry,
 };
@@ -140,6 +141,14 @@ fn the_settings_are_as_the_configuration_page_shows_them() {
 #[test]
 fn an_existing_project_can_be_adopted_as_the_book_says() {
     follow("docs/adopt.md");
+}
+
+#[test]
+fn a_pipeline_can_be_set_up_as_its_page_says() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
+    console::follow(&sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md"));
 }
 
 /// Follows a page with a registry and a node that nobody has used.

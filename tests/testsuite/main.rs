@@ -7,6 +7,7 @@
 mod support;
 
 mod check;
+mod ci;
 mod cli;
 mod completions;
 mod config;
