@@ -48,7 +48,7 @@ impl Args {
             return list(&projects);
         }
         if !self.no_verify {
-            verify(context, &projects, "package")?;
+            verify(context, &workspace, &projects, "package")?;
         }
         context.interruptible(async { self.pack(&workspace, &projects, context) })
     }
@@ -79,11 +79,19 @@ fn list(projects: &[&Project]) -> Result<Output, Failure> {
 }
 
 /// Fails when a module has errors; `verb` is what is not done then.
-pub(super) fn verify(context: &Context, projects: &[&Project], verb: &str) -> Result<(), Failure> {
+pub(super) fn verify(
+    context: &Context,
+    workspace: &Workspace,
+    projects: &[&Project],
+    verb: &str,
+) -> Result<(), Failure> {
     let hint = format!("`--no-verify` would {verb} it all the same");
-    projects
-        .iter()
-        .try_for_each(|project| super::check::verify(context, &project.root).map_err(|failure| failure.hinted(&hint)))
+    let check = |folder| super::check::verify(context, folder).map_err(|failure| failure.hinted(&hint));
+    // All problems at once.
+    if projects.len() == workspace.members.len() {
+        return check(&workspace.root);
+    }
+    projects.iter().try_for_each(|project| check(&project.root))
 }
 
 impl Args {

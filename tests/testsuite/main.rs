@@ -9,6 +9,7 @@ mod support;
 mod check;
 mod cli;
 mod configuration;
+mod dependencies;
 mod deploy;
 mod docs;
 mod json;

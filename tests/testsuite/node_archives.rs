@@ -207,7 +207,7 @@ fn published() -> (TestRegistry, TestNode) {
     let mut publisher = registry.sandbox();
     publisher.set("NAPT_TOKEN", &token);
     Python::new("agent:fine", FINE).write(&publisher);
-    publisher.napt(&["-C", "fine", "publish"]).expect(0);
+    publisher.napt(&["-C", "fine", "publish", "--no-verify"]).expect(0);
     let node = TestNode::start_in(sandbox, &[]);
     (registry, node)
 }
