@@ -104,7 +104,11 @@ impl Args {
             let failed = |error| Failure::from(error).context(format!("cannot package `{}`", project.id()));
             let packed = package::pack_with(project, &into, changes, &context.shell).map_err(failed)?;
             if !self.no_verify {
-                package::verify(&packed, &context.shell).map_err(failed)?;
+                package::verify(&packed, &context.shell).map_err(|error| {
+                    // It is of no use; what cannot be removed is replaced the next time.
+                    let _ = fs_err::remove_file(&packed.path);
+                    failed(error)
+                })?;
             }
             let mut largest: Vec<&PackedFile> = packed.files.iter().collect();
             largest.sort_by_key(|file| std::cmp::Reverse(file.size));

@@ -3,7 +3,12 @@
 use napt::resolve::{LOCK_FILE, Lock};
 use snapbox::{assert_data_eq, str};
 
-use crate::support::{Sandbox, modules::write as module, registry::TestRegistry};
+use crate::support::{
+    Sandbox,
+    modules::{Python, write as module},
+    node::{TestNode, cache},
+    registry::TestRegistry,
+};
 
 /// Publishes a module from a folder of its own.
 fn publish(registry: &TestRegistry, id: &str, version: &str, more: &str) -> Sandbox {
@@ -387,4 +392,66 @@ fn offline_answers_come_from_the_cache_and_the_lock() {
     sandbox.set("NAPT_CACHE_DIR", sandbox.work().join("empty").to_str().expect("UTF-8"));
     sandbox.napt(&["tree", "--offline"]).expect(0);
     sandbox.napt(&["fetch", "--offline"]).expect(4);
+}
+
+/// A node whose sandbox has its own registry and another one called `internal`.
+fn node(default: &TestRegistry, internal: &TestRegistry) -> TestNode {
+    let mut sandbox = with_internal(default, internal);
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    TestNode::start_in(sandbox, &["--registry", default.url.as_str()])
+}
+
+#[test]
+fn what_the_node_cannot_fetch_is_given_to_it() {
+    let (default, internal) = (TestRegistry::start(), TestRegistry::start());
+    publish(&internal, "agent:voice", "1.0.0", "");
+    let node = node(&default, &internal);
+    let needs = "[dependencies]\n\"agent:voice\" = { version = \"1\", registry = \"internal\" }\n";
+    module(&node.sandbox, "choir", "orchestrator:choir", "0.1.0", needs);
+    let ran = node.napt(&["deploy", "choir", "--no-verify"]).expect(0);
+    assert!(ran.stderr.contains("Downloading agent:voice@1.0.0 from"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Uploading agent:voice 1.0.0"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_fetched_workspace_is_deployed_offline() {
+    let registry = TestRegistry::start();
+    publish(&registry, "agent:voice", "1.0.0", "");
+    let mut node = node(&registry, &registry);
+    // A cache of its own: that of other tests may have the archive.
+    let own = node.sandbox.work().join("cache");
+    node.sandbox.set("NAPT_CACHE_DIR", own.to_str().expect("UTF-8"));
+    module(&node.sandbox, "choir", "orchestrator:choir", "0.1.0", "[dependencies]\n\"agent:voice\" = \"1\"\n");
+    let offline = ["deploy", "choir", "--no-verify", "--offline"];
+    let ran = node.napt(&offline).expect(4);
+    assert!(ran.stderr.contains("the index of `agent:voice` is not in the cache"), "{}", ran.stderr);
+    node.napt(&["-C", "choir", "fetch"]).expect(0);
+    drop(registry);
+    let ran = node.napt(&offline).expect(0);
+    assert!(ran.stderr.contains("Uploading agent:voice 1.0.0"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_yanked_version_is_told_at_deploy_and_at_run() {
+    let registry = TestRegistry::start();
+    let node = node(&registry, &registry);
+    Python::new("agent:voice", "def run(module_run):\n    return 'la'\n").write(&node.sandbox);
+    node.napt(&["login"]).expect(0);
+    node.napt(&["-C", "voice", "publish", "--no-verify"]).expect(0);
+    node.napt(&["deploy", "agent:voice"]).expect(0);
+    let ran = node.napt(&["run", "agent:voice"]).expect(0);
+    assert!(!ran.stderr.contains("yanked"), "{}", ran.stderr);
+    node.napt(&["yank", "agent:voice@0.1.0", "--reason", "it is flat"]).expect(0);
+    let ran = node.napt(&["run", "agent:voice"]).expect(0);
+    assert!(ran.stderr.contains("warning: `agent:voice@0.1.0` is yanked: it is flat"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "la\n");
+    // Nobody gets it anew, but who has it locked does, and is told.
+    node.napt(&["deploy", "agent:voice"]).expect(1);
+    let needs = "[dependencies]\n\"agent:voice\" = \"0.1\"\n";
+    module(&node.sandbox, "choir", "orchestrator:choir", "0.1.0", needs);
+    node.napt(&["yank", "agent:voice@0.1.0", "--undo"]).expect(0);
+    node.napt(&["-C", "choir", "update"]).expect(0);
+    node.napt(&["yank", "agent:voice@0.1.0", "--reason", "it is flat"]).expect(0);
+    let ran = node.napt(&["deploy", "choir", "--no-verify"]).expect(0);
+    assert!(ran.stderr.contains("warning: `agent:voice@0.1.0` is yanked: it is flat"), "{}", ran.stderr);
 }

@@ -115,6 +115,11 @@ fn the_tutorial_can_be_followed() {
     follow("docs/tutorial.md");
 }
 
+#[test]
+fn publishing_can_be_followed() {
+    follow("docs/publish.md");
+}
+
 /// Follows a page with a registry and a node that nobody has used.
 fn follow(page: &str) {
     let registry = TestRegistry::start();

@@ -47,7 +47,7 @@ fn a_module_on_its_own_is_packaged() {
         str![[r#"
    Packaging agent:chat@0.1.0 ([..])
     Packaged 4 files, [..] ([..] compressed)
-     Largest .napt/manifest.json ([..] B), napt.toml ([..] B), chat/run.py (17 B)
+     Largest .napt/manifest.json ([..] B), napt.toml ([..] B), chat/run.py (15 B)
 
 "#]]
     );
