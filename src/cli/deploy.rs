@@ -1,23 +1,29 @@
 use clap::Args as ClapArgs;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
 use crate::{
-    client::{DeployOptions, What, deploy},
+    client::{DeployOptions, Deployed, What, deploy},
     context::Context,
     module::{ModuleSpec, ModuleType, Workspace},
     report::{Failure, Kind},
+    secrets::redact_json,
     shell::Output,
+    wire::DeploymentView,
 };
 
 /// Deploy a module and all that it needs on a node
 ///
 /// A folder's modules are checked, then sent as they are on disk; what they need besides is fetched from the registry, at the
-/// versions in `napt.lock`. The new revision goes live only when all of it is ready. Doing it again is fine.
+/// versions in `napt.lock`. The new revision goes live only when all of it is ready: installed, and each module really
+/// imported. Runs that go on keep the revision that they have begun with. Doing it again is fine: what is live already is
+/// not deployed again.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt deploy
   napt deploy ./debate --node http://127.0.0.1:7001
-  napt deploy orchestrator:debate@^0.1")]
+  napt deploy orchestrator:debate@^0.1
+  napt deploy --dry-run --show-merged")]
 pub(super) struct Args {
     /// A folder, or a published module as `type:name@requirement` [default: this folder]
     #[arg(value_name = "WHAT")]
@@ -43,6 +49,14 @@ pub(super) struct Args {
     #[arg(long)]
     locked: bool,
 
+    /// Do everything but the last step, tell all problems at once, and change nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Print the merged deployment as JSON, without secrets
+    #[arg(long, requires = "dry_run")]
+    show_merged: bool,
+
     /// The node's URL
     #[arg(long, value_name = "URL")]
     node: Option<String>,
@@ -65,12 +79,18 @@ impl Args {
         let spec: ModuleSpec;
         let workspace;
         let root;
+        let mut unchecked = None;
         let what = if is_folder {
             workspace = Workspace::discover(&folder)?;
             root = root_of(&workspace, self.module.as_deref())?;
-            if !self.no_verify {
-                let hint = "`--no-verify` skips this check; the node still imports each module";
-                super::check::verify(context, &workspace.root).map_err(|failure| failure.hinted(hint))?;
+            if !self.no_verify
+                && let Err(failure) = super::check::verify(context, &workspace.root)
+            {
+                let failure = failure.hinted("`--no-verify` skips this check; the node still imports each module");
+                if !self.dry_run {
+                    return Err(failure);
+                }
+                unchecked = Some(failure);
             }
             What::Project { workspace: &workspace, root: &root, locked: self.locked }
         } else {
@@ -83,17 +103,86 @@ impl Args {
             deployment,
             registry: &registry,
             registry_url: &registry_url,
+            dry_run: self.dry_run,
         };
-        let view = context.interruptible(deploy(&node, options, &context.shell))?;
-        let human = format!(
-            "Deployed {} {} as `{}`, revision {}, on {}",
-            view.module,
-            view.version,
-            view.name,
-            view.revision,
-            node.url()
-        );
-        Ok(Output::new(human, json!({ "node": node.url(), "deployment": view })))
+        let deployed = context.interruptible(deploy(&node, options, &context.shell));
+        if self.dry_run {
+            return self.would(context, node.url(), found(unchecked, deployed)?);
+        }
+        let deployed = deployed?;
+        Ok(Output::new(told(&deployed, node.url()), data(&deployed, node.url(), false)))
+    }
+
+    /// What a dry run shows when nothing is wrong.
+    fn would(&self, context: &Context, node: &Url, deployed: Deployed) -> Result<Output, Failure> {
+        let view = &deployed.view;
+        let what = format!("{} {} as `{}`, revision {}", view.module, view.version, view.name, view.revision);
+        let human = match deployed.unchanged {
+            true => format!("{what}, is live already on {node}; nothing would change"),
+            false => format!("Would deploy {what}, on {node}; nothing has changed"),
+        };
+        let mut data = data(&deployed, node, true);
+        if self.show_merged {
+            context.shell.note(&human);
+            let mut merged = data["deployment"]["deployment"].clone();
+            without_nulls(&mut merged);
+            let human = format!("{merged:#}");
+            data["merged"] = merged;
+            return Ok(Output::new(human, data));
+        }
+        Ok(Output::new(human, data))
+    }
+}
+
+/// All that a dry run has found, as one failure.
+fn found(unchecked: Option<Failure>, deployed: Result<Deployed, Failure>) -> Result<Deployed, Failure> {
+    match (unchecked, deployed) {
+        (None, Ok(deployed)) => Ok(deployed),
+        (Some(checked), Ok(_)) => Err(checked),
+        // Only what a node found is a finding: that it cannot be reached is not.
+        (None, Err(failure)) if failure.data.is_some() => Err(Failure { kind: Kind::Check, ..failure }),
+        (None, Err(failure)) => Err(failure),
+        (Some(checked), Err(mut failure)) => {
+            failure.hints.extend(checked.hints);
+            let message = format!("{:#}; besides, {:#}", checked.error, failure.error);
+            let mut data = checked.data.unwrap_or_default();
+            data["problems"] = failure.data.map(|mut data| data["problems"].take()).unwrap_or_default();
+            Err(Failure {
+                kind: Kind::Check,
+                error: anyhow::Error::msg(message),
+                hints: failure.hints,
+                data: Some(data),
+            })
+        }
+    }
+}
+
+/// What has become of a deployment, in a line.
+pub(super) fn told(deployed: &Deployed, node: &Url) -> String {
+    let DeploymentView { module, version, name, revision, .. } = &deployed.view;
+    match deployed.unchanged {
+        true => format!(
+            "{module} {version} as `{name}`, revision {revision}, is live already on {node}; nothing has changed"
+        ),
+        false => format!("Deployed {module} {version} as `{name}`, revision {revision}, on {node}"),
+    }
+}
+
+/// The same for programs.
+pub(super) fn data(deployed: &Deployed, node: &Url, dry_run: bool) -> Value {
+    let mut deployment = json!(deployed.view);
+    redact_json(&mut deployment);
+    json!({ "node": node, "deployment": deployment, "unchanged": deployed.unchanged, "dry_run": dry_run })
+}
+
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(without_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        _ => {}
     }
 }
 

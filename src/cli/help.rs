@@ -10,7 +10,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
     ("Write", &["new", "check", "package"]),
     ("Share", &["publish", "login", "logout"]),
-    ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["deploy", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
 ];
 

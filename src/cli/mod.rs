@@ -14,10 +14,12 @@ mod package;
 mod publish;
 mod quickstart;
 mod registry;
+mod rollback;
 mod run;
 mod runs;
 mod status;
 mod token;
+mod undeploy;
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -85,6 +87,8 @@ enum Command {
     Publish(publish::Args),
     Node(node::Args),
     Deploy(deploy::Args),
+    Rollback(rollback::Args),
+    Undeploy(undeploy::Args),
     Run(run::Args),
     Runs(runs::Args),
     Status(status::Args),
@@ -107,6 +111,8 @@ impl Command {
             Command::Publish(_) => "publish",
             Command::Node(_) => "node",
             Command::Deploy(_) => "deploy",
+            Command::Rollback(_) => "rollback",
+            Command::Undeploy(_) => "undeploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
             Command::Status(_) => "status",
@@ -128,6 +134,8 @@ impl Command {
             Command::Publish(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
+            Command::Rollback(args) => args.exec(context),
+            Command::Undeploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
             Command::Status(args) => args.exec(context),

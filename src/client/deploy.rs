@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use napt_registry_client::RegistryClient;
+use reqwest::Method;
+use serde_json::json;
 use url::Url;
 
 use super::{ClientError, NodeClient};
@@ -13,7 +15,7 @@ use crate::{
     package::{Packed, pack},
     report::{Failure, Kind, Reporter, plural},
     resolve::{Lock, RegistryIndex, Request, resolve},
-    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
+    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
 /// What to deploy.
@@ -45,6 +47,17 @@ pub struct DeployOptions<'a> {
     pub registry: &'a RegistryClient,
     /// Its URL, as `napt.lock` says it.
     pub registry_url: &'a Url,
+    /// Find all that is wrong, and change nothing.
+    pub dry_run: bool,
+}
+
+/// What became of a change of a deployment.
+#[derive(Debug)]
+pub struct Deployed {
+    /// Its latest revision; of a dry run the one that it would have.
+    pub view: DeploymentView,
+    /// That was so before.
+    pub unchanged: bool,
 }
 
 /// Deploys on the node and waits until the deployment is live.
@@ -52,7 +65,7 @@ pub async fn deploy(
     node: &NodeClient,
     options: DeployOptions<'_>,
     reporter: &dyn Reporter,
-) -> Result<DeploymentView, Failure> {
+) -> Result<Deployed, Failure> {
     let index = RegistryIndex::new(options.registry.clone(), options.registry_url);
     let (root, modules) = match options.what {
         What::Published(spec) => {
@@ -63,27 +76,77 @@ pub async fn deploy(
         What::Project { workspace, root, locked } => {
             let lock = Lock::read(&workspace.root)?;
             let lock = resolve(Request::of_workspace(workspace, lock, locked)?, &index).await?;
-            if !locked && lock.write(&workspace.root)? {
+            if !locked && !options.dry_run && lock.write(&workspace.root)? {
                 reporter.step("Locking", &plural(lock.modules.len(), "module"));
             }
             let packed = give_members(node, workspace, root, &lock, reporter).await?;
             (root.clone(), pins(&lock, root, &packed))
         }
     };
-    let request = DeployRequest { name: options.name, root, modules, deployment: options.deployment };
-    let mut events = Box::pin(node.start_deploy(&request).await?);
+    let DeployOptions { name, deployment, dry_run, .. } = options;
+    let request = DeployRequest { name, root, modules, deployment, dry_run };
+    change(node, Method::POST, "/v1/deployments", node.encode(&request)?, reporter).await
+}
+
+/// Deploys the content of an earlier revision again.
+pub async fn rollback(
+    node: &NodeClient,
+    name: &str,
+    request: &RollbackRequest,
+    reporter: &dyn Reporter,
+) -> Result<Deployed, Failure> {
+    let path = format!("/v1/deployments/{}/rollback", NodeClient::segment(name));
+    change(node, Method::POST, &path, node.encode(request)?, reporter).await
+}
+
+/// Removes a deployment from the node; runs that go on in it end as they would.
+pub async fn undeploy(node: &NodeClient, name: &str, reporter: &dyn Reporter) -> Result<Deployed, Failure> {
+    let path = format!("/v1/deployments/{}", NodeClient::segment(name));
+    change(node, Method::DELETE, &path, Vec::new(), reporter).await
+}
+
+/// Asks for a change and follows it to its end.
+async fn change(
+    node: &NodeClient,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+    reporter: &dyn Reporter,
+) -> Result<Deployed, Failure> {
+    let mut events = Box::pin(node.change(method, path, body).await?);
     while let Some(event) = events.next().await {
         match event? {
             DeployEvent::Step { verb, what } if verb == DeployEvent::WARNING => reporter.warn(&what),
             DeployEvent::Step { verb, what } => reporter.step(&verb, &what),
-            DeployEvent::Ready { deployment } => return Ok(*deployment),
-            DeployEvent::Failed { problem } => {
-                return Err(ClientError::Refused { url: node.url().clone(), problem: Box::new(problem) }.into());
-            }
+            DeployEvent::Ready { deployment, unchanged } => return Ok(Deployed { view: *deployment, unchanged }),
+            DeployEvent::Failed { problem } => return Err(failed(node, problem)),
         }
     }
     Err(Failure::new(Kind::Network, "the node went away while it deployed")
-        .hinted("deploy again: what is done already is not done twice"))
+        .hinted("do it again: what is done already is not done twice"))
+}
+
+/// All that the node has found, with what to do about each.
+fn failed(node: &NodeClient, problem: Problem) -> Failure {
+    fn hints(problem: &Problem, found: &mut Vec<String>) {
+        found.extend(problem.hint.clone().filter(|hint| !found.contains(hint)));
+        for problem in parts(problem) {
+            hints(&problem, found);
+        }
+    }
+    fn parts(problem: &Problem) -> Vec<Problem> {
+        let listed = problem.extra.get("problems").cloned();
+        listed.and_then(|listed| serde_json::from_value(listed).ok()).unwrap_or_default()
+    }
+    let mut all = parts(&problem);
+    if all.is_empty() {
+        all.push(problem.clone());
+    }
+    let mut found = Vec::new();
+    hints(&problem, &mut found);
+    let mut failure = Failure::from(ClientError::Refused { url: node.url().clone(), problem: Box::new(problem) });
+    failure.hints = found;
+    failure.with_data(json!({ "problems": all }))
 }
 
 /// The root and everything that it needs, out of a lock.
@@ -137,9 +200,10 @@ async fn give_members(
         }
         let project = project_of(workspace, &id)?;
         let packed = pack(&project, folder.path(), reporter).map_err(ClientError::from)?;
-        let bytes = fs_err::read(&packed.path)?;
-        reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
-        node.give_archive(&packed.sha256, bytes).await?;
+        if !node.has_archive(&packed.sha256).await? {
+            reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
+            node.give_archive(&packed.sha256, fs_err::read(&packed.path)?).await?;
+        }
         all.insert(id, packed);
     }
     Ok(all)

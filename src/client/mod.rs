@@ -5,7 +5,7 @@ mod deploy;
 mod error;
 mod events;
 
-pub use deploy::{DeployOptions, What, deploy};
+pub use deploy::{DeployOptions, Deployed, What, deploy, rollback, undeploy};
 pub use error::ClientError;
 use futures_util::Stream;
 use jiff::Timestamp;
@@ -15,7 +15,9 @@ use url::Url;
 
 use crate::{
     identity::{RequestSignature, SecretKey, Token, body_digest},
-    wire::{DeployEvent, DeployRequest, DeploymentView, NewToken, NodeInfo, RunEvent, RunRequest, RunView, TokenView},
+    wire::{
+        DeployEvent, DeploymentStatus, NewToken, NodeInfo, RevisionStatus, RunEvent, RunRequest, RunView, TokenView,
+    },
 };
 
 /// How a request shows who sends it.
@@ -111,28 +113,38 @@ impl NodeClient {
         self.json(Method::POST, "/v1/tokens", self.encode(token)?).await
     }
 
-    /// Uploads an archive unless the node has it.
-    pub async fn give_archive(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), ClientError> {
-        let path = format!("/v1/archives/{sha256}");
-        match self.send(Method::GET, &path, Vec::new()).await {
-            Ok(_) => return Ok(()),
-            Err(ClientError::Refused { problem, .. }) if problem.status == StatusCode::NOT_FOUND.as_u16() => {}
-            Err(error) => return Err(error),
+    /// Whether the node has an archive.
+    pub async fn has_archive(&self, sha256: &str) -> Result<bool, ClientError> {
+        match self.send(Method::GET, &format!("/v1/archives/{sha256}"), Vec::new()).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused { problem, .. }) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(false),
+            Err(error) => Err(error),
         }
-        self.send(Method::PUT, &path, bytes).await.map(|_| ())
+    }
+
+    /// Uploads an archive.
+    pub async fn give_archive(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), ClientError> {
+        self.send(Method::PUT, &format!("/v1/archives/{sha256}"), bytes).await.map(|_| ())
     }
 
     /// The live deployments.
-    pub async fn deployments(&self) -> Result<Vec<DeploymentView>, ClientError> {
+    pub async fn deployments(&self) -> Result<Vec<DeploymentStatus>, ClientError> {
         self.json(Method::GET, "/v1/deployments", Vec::new()).await
     }
 
-    /// Deploys; the stream ends with `ready` or `failed`.
-    async fn start_deploy(
+    /// All revisions of a deployment, newest first.
+    pub async fn revisions(&self, name: &str) -> Result<Vec<RevisionStatus>, ClientError> {
+        self.json(Method::GET, &format!("/v1/deployments/{}", Self::segment(name)), Vec::new()).await
+    }
+
+    /// Changes a deployment; the stream ends with `ready` or `failed`.
+    async fn change(
         &self,
-        request: &DeployRequest,
-    ) -> Result<impl Stream<Item = Result<DeployEvent, ClientError>>, ClientError> {
-        let response = self.send(Method::POST, "/v1/deployments", self.encode(request)?).await?;
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<impl Stream<Item = Result<DeployEvent, ClientError>> + use<>, ClientError> {
+        let response = self.send(method, path, body).await?;
         Ok(events::parse(self.url.clone(), response))
     }
 

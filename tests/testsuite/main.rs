@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod configuration;
 mod deploy;
+mod deployments;
 mod docs;
 mod json;
 mod login;

@@ -14,7 +14,7 @@ use super::{
     NodeError,
 };
 use crate::{
-    config::ModuleConfigs,
+    config::{ConfigError, ModuleConfigs},
     module::{Manifest, Runtime, package_dir_of},
     package,
     report::Reporter,
@@ -156,6 +156,18 @@ impl Installs {
         Ok(installed)
     }
 
+    /// Ends the warm parent of an archive.
+    pub(super) fn cool_down(&self, sha256: &str) {
+        let slot = self.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(sha256).cloned();
+        // One that is being installed has no parent yet.
+        if let Some(slot) = slot
+            && let Ok(installed) = slot.try_lock()
+            && let Some(parent) = installed.as_ref().and_then(|installed| installed.parent.as_ref())
+        {
+            parent.cool_down();
+        }
+    }
+
     async fn make(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
         check_digest(&pin.sha256)?;
         self.fetch(pin, reporter).await?;
@@ -182,7 +194,13 @@ impl Installs {
                 return Err(install_error(pin, &"this version of napt does not build Rust modules yet"));
             }
         };
-        let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let configs = ModuleConfigs::read(&package_dir.join("configs")).map_err(|error| match error {
+            // By its path in the archive: the node's own folders say nothing to whoever deploys.
+            ConfigError::Syntax { path, error } => {
+                ConfigError::Syntax { path: path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path), error }
+            }
+            error => error,
+        })?;
         let python = match manifest.runtime {
             Runtime::Python => {
                 self.environments.prepare(&root, reporter).await.map_err(|error| install_error(pin, &error))?

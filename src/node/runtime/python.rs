@@ -212,6 +212,14 @@ impl Parent {
         Parent { module, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
     }
 
+    /// Ends the process, once what it has forked has ended; the next fork starts another.
+    pub(in crate::node) fn cool_down(&self) {
+        // One that is being started is needed.
+        if let Ok(mut live) = self.live.try_lock() {
+            *live = None;
+        }
+    }
+
     /// Starts the process and waits for its imports.
     pub(in crate::node) async fn warm_up(&self) -> Result<(), RuntimeError> {
         self.live().await.map(|_| ())
