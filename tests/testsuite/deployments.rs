@@ -284,7 +284,11 @@ fn a_dry_run_finds_all_that_is_wrong_and_changes_nothing() {
     assert!(ran.stderr.contains("3 problems") && ran.stderr.contains("SyntaxError"), "{}", ran.stderr);
     // With the check, both are told.
     let ran = node.napt(&["deploy", "choir", "--dry-run"]).expect(3);
-    assert!(ran.stderr.contains("error[missing-entry-function]") && ran.stderr.contains("no_such_package"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("error[missing-entry-function]") && ran.stderr.contains("no_such_package"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(history(&node, "choir"), before);
     assert_eq!(answer(&user, "orchestrator:choir"), "good");
 }

@@ -115,6 +115,11 @@ fn the_tutorial_can_be_followed() {
     follow("docs/tutorial.md");
 }
 
+#[test]
+fn the_page_on_deploying_can_be_followed() {
+    follow("docs/deploy.md");
+}
+
 /// Follows a page with a registry and a node that nobody has used.
 fn follow(page: &str) {
     let registry = TestRegistry::start();
