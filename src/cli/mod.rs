@@ -4,6 +4,7 @@ mod arguments;
 mod cancel;
 mod check;
 mod deploy;
+mod deployed;
 mod help;
 mod login;
 mod logout;

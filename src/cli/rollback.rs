@@ -1,6 +1,6 @@
 use clap::Args as ClapArgs;
 
-use super::deploy::{data, told};
+use super::deployed::{data, found, told};
 use crate::{client::rollback, context::Context, report::Failure, shell::Output, wire::RollbackRequest};
 
 /// Deploy an earlier revision of a deployment again
@@ -34,7 +34,8 @@ impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let node = super::node_client(context, self.node.as_deref())?;
         let request = RollbackRequest { revision: self.revision, dry_run: self.dry_run };
-        let deployed = context.interruptible(rollback(&node, &self.name, &request, &context.shell))?;
+        let deployed = context.interruptible(rollback(&node, &self.name, &request, &context.shell));
+        let deployed = if self.dry_run { found(None, deployed)? } else { deployed? };
         let of = deployed.view.rollback_of.map(|of| format!(" (rollback of {of})")).unwrap_or_default();
         let human = match (self.dry_run, deployed.unchanged) {
             (true, false) => format!(

@@ -250,7 +250,12 @@ impl Core {
             consumer: envelope.consumer,
             signature: input.signature.unwrap_or_default(),
             given: Some(input.deployment),
-            origin: Some(Origin::Forwarded { root: envelope.root, parent: envelope.parent, part, depth: query.depth }),
+            origin: Some(Origin::Forwarded {
+                root: envelope.root,
+                parent: envelope.parent,
+                part: Arc::new(part),
+                depth: query.depth,
+            }),
         })
         .await
     }

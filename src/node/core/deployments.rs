@@ -31,7 +31,7 @@ const PARALLEL: usize = 4;
 pub(super) struct Deployments {
     /// One change at a time for each name.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// Revisions that were live once, since the node has started; runs may still go on in them.
+    /// Revisions that are live no more; runs may still go on in them.
     superseded: Mutex<HashSet<(String, u64)>>,
 }
 
@@ -218,10 +218,11 @@ impl Core {
     /// A revision that is ready on all its nodes; it has no number yet.
     async fn make_revision(&self, plan: Plan, reporter: &dyn Reporter) -> Result<DeploymentView, NodeError> {
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
+        let all_installed = problems.is_empty();
         let deployment = match plan.content {
             Content::Merged(deployment) => Some(deployment),
             // What is not installed would be found to be missing again.
-            Content::Given(_) if !problems.is_empty() => None,
+            Content::Given(_) if !all_installed => None,
             Content::Given(given) => match resolve(&plan.root, &given, &modules) {
                 Ok(mut deployment) => {
                     problems.extend(self.place(&mut deployment).await);
@@ -246,7 +247,7 @@ impl Core {
             .collect();
         problems.extend(self.import_all(&here, reporter).await);
         // There the parts go live at once, so this node has to be ready before.
-        if problems.is_empty() || plan.dry_run {
+        if problems.is_empty() || (plan.dry_run && all_installed) {
             for placed in placed {
                 let part = parts::Request { deployment: &plan.name, modules: &plan.modules, owner: &plan.owner };
                 match self.deploy_part(placed, part, plan.dry_run, reporter).await {
@@ -300,14 +301,19 @@ impl Core {
 
     /// After a revision has given way to the next: what only it needs is let go.
     async fn supersede(&self, old: &DeploymentView, new: &DeploymentView, reporter: &dyn Reporter) {
-        let key = (old.name.clone(), old.revision);
-        self.deployments.superseded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key);
+        self.has_been_live(old);
         for part in old.parts.iter().filter(|part| !new.parts.iter().any(|new| new.name == part.name)) {
             if let Err(error) = self.undeploy_part(part, &new.owner).await {
                 reporter.warn(&format!("`{}` stays deployed on another node: {error}", part.name));
             }
         }
         self.cool_down(&old.modules).await;
+    }
+
+    /// Remembers that a revision is needed by its runs alone.
+    pub(super) fn has_been_live(&self, revision: &DeploymentView) {
+        let key = (revision.name.clone(), revision.revision);
+        self.deployments.superseded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key);
     }
 
     /// After a run's end: nothing more may need what its revision was.

@@ -102,7 +102,7 @@ pub(super) enum Origin {
     Local(Arc<ActiveRun>),
     /// A run of a peer: root and parent as that node calls them, the revision that it has deployed here, and how deep
     /// calls are nested already.
-    Forwarded { root: String, parent: String, part: DeploymentView, depth: u32 },
+    Forwarded { root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
 }
 
 /// What a module's process has around it.
@@ -178,7 +178,7 @@ impl Core {
         };
         let modules = match (&parent, &new.origin) {
             (Some(parent), _) => parent.modules.clone(),
-            (None, Some(Origin::Forwarded { part, .. })) => Arc::new(part.clone()),
+            (None, Some(Origin::Forwarded { part, .. })) => part.clone(),
             (None, _) => Arc::new(self.deployed(&new.module).await?),
         };
         let pin = modules.modules.iter().find(|pin| pin.id == new.module).ok_or_else(|| NodeError::NotFound {
@@ -583,6 +583,7 @@ impl Core {
     /// After a restart: what was running has ended, what was waiting waits again.
     pub(super) async fn recover(self: &Arc<Self>) -> Result<(), NodeError> {
         let unfinished = self.store.unfinished_runs().await.map_err(NodeError::internal("read unfinished runs"))?;
+        let live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
         for (id, status, parent) in unfinished {
             let stored = self.stored_run(&id).await?;
             let waits = status == RunStatus::Pending && parent.is_none();
@@ -603,7 +604,10 @@ impl Core {
                 reason: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
             };
-            if modules.is_some() {
+            if let Some(modules) = &modules {
+                if !live.iter().any(|live| live.name == modules.name && live.revision == modules.revision) {
+                    self.has_been_live(modules);
+                }
                 let run = self.activate(run);
                 self.enqueue(&run).await;
             } else {
