@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use napt_registry_client::RegistryClient;
 use reqwest::Method;
 use serde_json::json;
 use url::Url;
 
-use super::{ClientError, NodeClient};
+use super::{ClientError, NodeClient, Repeat};
 use crate::{
     config::Deployment,
     module::{ModuleId, ModuleSpec, Project, Workspace},
     package::{Packed, pack},
+    registries::{Registries, address},
     report::{Failure, Kind, Reporter, plural},
-    resolve::{Lock, RegistryIndex, Request, resolve},
+    resolve::{Lock, Request, resolve, yanked},
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
@@ -44,9 +44,7 @@ pub struct DeployOptions<'a> {
     /// What differs from the module's own `deployment.json`.
     pub deployment: Option<Deployment>,
     /// Where published modules are looked up.
-    pub registry: &'a RegistryClient,
-    /// Its URL, as `napt.lock` says it.
-    pub registry_url: &'a Url,
+    pub registries: &'a Registries,
     /// Find all that is wrong, and change nothing.
     pub dry_run: bool,
 }
@@ -66,26 +64,29 @@ pub async fn deploy(
     options: DeployOptions<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Deployed, Failure> {
-    let index = RegistryIndex::new(options.registry.clone(), options.registry_url);
+    let index = options.registries;
     let (root, modules) = match options.what {
         What::Published(spec) => {
-            let request = Request { roots: vec![(spec.id.clone(), spec.req.clone())], ..Request::default() };
-            let lock = resolve(request, &index).await?;
+            let lock = resolve(Request::of_module(spec.id.clone(), spec.req.clone()), index).await?;
+            give_fetched(node, &lock, index, reporter).await?;
             (spec.id.clone(), pins(&lock, &spec.id, &BTreeMap::new()))
         }
         What::Project { workspace, root, locked } => {
             let lock = Lock::read(&workspace.root)?;
-            let lock = resolve(Request::of_workspace(workspace, lock, locked)?, &index).await?;
+            let lock = resolve(Request::of_workspace(workspace, lock, locked)?, index).await?;
             if !locked && !options.dry_run && lock.write(&workspace.root)? {
                 reporter.step("Locking", &plural(lock.modules.len(), "module"));
             }
+            let used = lock.closure([root]).unwrap_or_default();
+            give_fetched(node, &used, index, reporter).await?;
             let packed = give_members(node, workspace, root, &lock, reporter).await?;
             (root.clone(), pins(&lock, root, &packed))
         }
     };
     let DeployOptions { name, deployment, dry_run, .. } = options;
     let request = DeployRequest { name, root, modules, deployment, dry_run };
-    change(node, Method::POST, "/v1/deployments", node.encode(&request)?, reporter).await
+    // The same deployment twice is one.
+    change(node, Method::POST, "/v1/deployments", node.encode(&request)?, Repeat::Harmless, reporter).await
 }
 
 /// Deploys the content of an earlier revision again.
@@ -96,13 +97,15 @@ pub async fn rollback(
     reporter: &dyn Reporter,
 ) -> Result<Deployed, Failure> {
     let path = format!("/v1/deployments/{}/rollback", NodeClient::segment(name));
-    change(node, Method::POST, &path, node.encode(request)?, reporter).await
+    // The one before the live one is another one the second time.
+    let repeat = if request.revision.is_some() || request.dry_run { Repeat::Harmless } else { Repeat::Untouched };
+    change(node, Method::POST, &path, node.encode(request)?, repeat, reporter).await
 }
 
 /// Removes a deployment from the node; runs that go on in it end as they would.
 pub async fn undeploy(node: &NodeClient, name: &str, reporter: &dyn Reporter) -> Result<Deployed, Failure> {
     let path = format!("/v1/deployments/{}", NodeClient::segment(name));
-    change(node, Method::DELETE, &path, Vec::new(), reporter).await
+    change(node, Method::DELETE, &path, Vec::new(), Repeat::Untouched, reporter).await
 }
 
 /// Asks for a change and follows it to its end.
@@ -111,19 +114,37 @@ async fn change(
     method: Method,
     path: &str,
     body: Vec<u8>,
+    repeat: Repeat,
     reporter: &dyn Reporter,
 ) -> Result<Deployed, Failure> {
-    let mut events = Box::pin(node.change(method, path, body).await?);
-    while let Some(event) = events.next().await {
-        match event? {
-            DeployEvent::Step { verb, what } if verb == DeployEvent::WARNING => reporter.warn(&what),
-            DeployEvent::Step { verb, what } => reporter.step(&verb, &what),
-            DeployEvent::Ready { deployment, unchanged } => return Ok(Deployed { view: *deployment, unchanged }),
-            DeployEvent::Failed { problem } => return Err(failed(node, problem)),
-        }
+    let mut cut = 0;
+    loop {
+        let mut events = Box::pin(node.change(method.clone(), path, body.clone(), repeat).await?);
+        let broken = loop {
+            match events.next().await {
+                Some(Ok(DeployEvent::Step { verb, what })) if verb == DeployEvent::WARNING => reporter.warn(&what),
+                Some(Ok(DeployEvent::Step { verb, what })) => reporter.step(&verb, &what),
+                Some(Ok(DeployEvent::Ready { deployment, unchanged })) => {
+                    return Ok(Deployed { view: *deployment, unchanged });
+                }
+                Some(Ok(DeployEvent::Failed { problem })) => return Err(failed(node, problem)),
+                Some(Err(error)) if !error.is_passing() => return Err(error.into()),
+                Some(Err(error)) => break Failure::from(error),
+                None => break Failure::new(Kind::Network, "the node went away while it deployed"),
+            }
+        };
+        // The node goes on without us; asked again, it tells how that ends.
+        cut += 1;
+        let wait = if repeat == Repeat::Harmless { node.policy.wait(cut, None) } else { None };
+        let Some(wait) = wait else {
+            return Err(broken.hinted(match repeat {
+                Repeat::Harmless => "do it again: what is done already is not done twice",
+                Repeat::Untouched => "`napt status NAME` shows whether it is done",
+            }));
+        };
+        reporter.detail("the connection broke while the node deployed; asking again");
+        tokio::time::sleep(wait).await;
     }
-    Err(Failure::new(Kind::Network, "the node went away while it deployed")
-        .hinted("do it again: what is done already is not done twice"))
 }
 
 /// All that the node has found, with what to do about each.
@@ -144,7 +165,7 @@ fn failed(node: &NodeClient, problem: Problem) -> Failure {
     }
     let mut found = Vec::new();
     hints(&problem, &mut found);
-    let mut failure = Failure::from(ClientError::Refused { url: node.url().clone(), problem: Box::new(problem) });
+    let mut failure = Failure::from(node.refused(problem));
     failure.hints = found;
     failure.with_data(json!({ "problems": all }))
 }
@@ -181,6 +202,35 @@ fn pins(lock: &Lock, root: &ModuleId, packed: &BTreeMap<ModuleId, Packed>) -> Ve
             dependencies: module.dependencies.clone(),
         })
         .collect()
+}
+
+/// Warns of what is yanked, and uploads what the node cannot fetch: modules of registries that are not its own, and
+/// offline all of them.
+async fn give_fetched(
+    node: &NodeClient,
+    lock: &Lock,
+    registries: &Registries,
+    reporter: &dyn Reporter,
+) -> Result<(), Failure> {
+    for yanked in yanked(&lock.modules, registries).await {
+        reporter.warn(&yanked.to_string());
+    }
+    let nodes_own = match Url::parse(&node.node().await?.registry) {
+        Ok(url) => address(&url),
+        Err(_) => String::new(),
+    };
+    for module in &lock.modules {
+        let (Some(from), Some(sha256)) = (&module.registry, &module.sha256) else { continue };
+        let registry = registries.at(from).filter(|registry| registry.is_offline() || *from != nodes_own);
+        let Some(registry) = registry else { continue };
+        if node.has_archive(sha256).await? {
+            continue;
+        }
+        let path = registry.archive(&module.id, &module.version, sha256, reporter).await?;
+        reporter.step("Uploading", &format!("{} {}", module.id, module.version));
+        node.give_archive(sha256, fs_err::read(path)?).await?;
+    }
+    Ok(())
 }
 
 /// Packs the members that the root needs and uploads those that the node lacks.

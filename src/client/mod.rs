@@ -4,17 +4,19 @@
 mod deploy;
 mod error;
 mod events;
+mod transport;
 
 pub use deploy::{DeployOptions, Deployed, What, deploy, rollback, undeploy};
 pub use error::ClientError;
 use futures_util::Stream;
-use jiff::Timestamp;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
-use serde::{Serialize, de::DeserializeOwned};
+use napt_registry_client::Policy;
+use reqwest::{Method, Response, StatusCode};
+use serde::Serialize;
+use transport::Repeat;
 use url::Url;
 
 use crate::{
-    identity::{RequestSignature, SecretKey, Token, body_digest},
+    identity::{SecretKey, Token},
     wire::{
         DeployEvent, DeploymentStatus, NewToken, NodeInfo, RevisionStatus, RunEvent, RunRequest, RunView, TokenView,
     },
@@ -33,6 +35,7 @@ pub struct NodeClient {
     url: Url,
     http: reqwest::Client,
     credential: Credential,
+    policy: Policy,
 }
 
 impl NodeClient {
@@ -45,7 +48,14 @@ impl NodeClient {
         // An http URL always has a host, and so can be without a user name.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        NodeClient { url, http, credential }
+        NodeClient { url, http, credential, policy: Policy::default() }
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// The node's URL, without credentials.
@@ -53,54 +63,8 @@ impl NodeClient {
         &self.url
     }
 
-    fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<RequestBuilder, ClientError> {
-        let url = self.url.join(path).map_err(|error| self.garbage(error.to_string()))?;
-        let host = match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
-        let target = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let request = self.http.request(method.clone(), url);
-        let request = match &self.credential {
-            Credential::Token(token) => request.bearer_auth(token.reveal()),
-            Credential::Key(key) => {
-                let now = Timestamp::now().as_second();
-                let signature = RequestSignature::sign(key, method.as_str(), &host, &target, &body_digest(&body), now);
-                request.header(header::AUTHORIZATION, signature.to_string())
-            }
-        };
-        Ok(request.header(header::CONTENT_TYPE, "application/json").body(body))
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response, ClientError> {
-        let response = self.request(method, path, body)?.send().await.map_err(|error| self.unreachable(error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status().as_u16();
-        let problem = response.json().await.map_err(|_| self.garbage(format!("{status} without an explanation")))?;
-        Err(ClientError::Refused { url: self.url.clone(), problem: Box::new(problem) })
-    }
-
-    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
-        let response = self.send(method, path, body).await?;
-        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-        serde_json::from_slice(&bytes).map_err(|error| self.garbage(error.to_string()))
-    }
-
     fn encode(&self, value: &impl Serialize) -> Result<Vec<u8>, ClientError> {
         serde_json::to_vec(value).map_err(|error| self.garbage(error.to_string()))
-    }
-
-    fn unreachable(&self, error: reqwest::Error) -> ClientError {
-        ClientError::Unreachable { url: self.url.clone(), error: error.without_url() }
-    }
-
-    fn garbage(&self, what: String) -> ClientError {
-        ClientError::Garbage { url: self.url.clone(), what }
     }
 
     /// Who the node is.
@@ -114,7 +78,7 @@ impl NodeClient {
     }
 
     /// Whether the node has an archive.
-    pub async fn has_archive(&self, sha256: &str) -> Result<bool, ClientError> {
+    async fn has_archive(&self, sha256: &str) -> Result<bool, ClientError> {
         match self.send(Method::GET, &format!("/v1/archives/{sha256}"), Vec::new()).await {
             Ok(_) => Ok(true),
             Err(ClientError::Refused { problem, .. }) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(false),
@@ -122,8 +86,11 @@ impl NodeClient {
         }
     }
 
-    /// Uploads an archive.
+    /// Uploads an archive unless the node has it.
     pub async fn give_archive(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), ClientError> {
+        if self.has_archive(sha256).await? {
+            return Ok(());
+        }
         self.send(Method::PUT, &format!("/v1/archives/{sha256}"), bytes).await.map(|_| ())
     }
 
@@ -143,9 +110,10 @@ impl NodeClient {
         method: Method,
         path: &str,
         body: Vec<u8>,
+        repeat: Repeat,
     ) -> Result<impl Stream<Item = Result<DeployEvent, ClientError>> + use<>, ClientError> {
-        let response = self.send(method, path, body).await?;
-        Ok(events::parse(self.url.clone(), response))
+        let response = self.stream(method, path, body, Some(repeat)).await?;
+        Ok(events::parse(self.clone(), response))
     }
 
     /// Starts a run.
@@ -168,21 +136,27 @@ impl NodeClient {
         self.json(Method::GET, &format!("/v1/runs?root={}", Self::segment(root)), Vec::new()).await
     }
 
-    /// A run's events after a number: those that are there, or with `follow` until its end.
+    /// A run's events after a number: those that are there, or with `follow` until its end. A connection that breaks is
+    /// taken up again where it was.
     pub async fn events(
         &self,
         id: &str,
         after: u64,
         follow: bool,
     ) -> Result<impl Stream<Item = Result<RunEvent, ClientError>> + use<>, ClientError> {
+        let response = self.events_after(id, after, follow).await?;
+        Ok(events::resuming(self.clone(), id.to_owned(), after, follow, response))
+    }
+
+    async fn events_after(&self, id: &str, after: u64, follow: bool) -> Result<Response, ClientError> {
         let path = format!("/v1/runs/{}/events?after={after}&follow={follow}", Self::segment(id));
-        let response = self.send(Method::GET, &path, Vec::new()).await?;
-        Ok(events::parse(self.url.clone(), response))
+        self.stream(Method::GET, &path, Vec::new(), None).await
     }
 
     /// Asks a run to end.
     pub async fn cancel(&self, id: &str) -> Result<(), ClientError> {
-        self.send(Method::POST, &format!("/v1/runs/{}/cancel", Self::segment(id)), Vec::new()).await.map(|_| ())
+        let path = format!("/v1/runs/{}/cancel", Self::segment(id));
+        self.send_as(Method::POST, &path, Vec::new(), Some(Repeat::Harmless)).await
     }
 
     fn segment(text: &str) -> String {

@@ -77,6 +77,15 @@ pub enum NodeError {
     /// Several things at once.
     #[error("{} problems\n\n{}", .0.len(), list(.0))]
     Several(Vec<NodeError>),
+    /// There is no room for what it was doing.
+    #[error("the node's disk is full: it could not {what}")]
+    Full {
+        /// What it was doing.
+        what: &'static str,
+        /// For the log.
+        #[source]
+        source: anyhow::Error,
+    },
     /// Another node did not do its part.
     #[error("node `{url}` {did}: {}", problem.detail)]
     Peer {
@@ -119,7 +128,10 @@ impl NodeError {
 
     /// Wraps an error of the node's own work.
     pub(in crate::node) fn internal<E: Into<anyhow::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| NodeError::Internal { what, source: error.into() }
+        move |error| {
+            let source = error.into();
+            if is_full(&source) { NodeError::Full { what, source } } else { NodeError::Internal { what, source } }
+        }
     }
 
     /// The HTTP status.
@@ -139,12 +151,13 @@ impl NodeError {
             NodeError::Peer { problem, .. } => problem.status,
             NodeError::Upstream(_) => 502,
             NodeError::Stopping => 503,
+            NodeError::Full { .. } => 507,
         }
     }
 
     /// The error as it is sent; an internal one is logged instead.
     pub(in crate::node) fn problem(&self) -> Problem {
-        if let NodeError::Internal { what, source } = self {
+        if let NodeError::Internal { what, source } | NodeError::Full { what, source } = self {
             tracing::error!(error = format!("{source:#}"), "failed to {what}");
         }
         Problem {
@@ -180,6 +193,18 @@ fn list(errors: &[NodeError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
+/// Whether a disk without room is behind it. SQLite says so in words.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::{
+        Error,
+        ErrorKind::{QuotaExceeded, StorageFull},
+    };
+    error.chain().any(|cause| match cause.downcast_ref::<Error>() {
+        Some(error) => matches!(error.kind(), StorageFull | QuotaExceeded),
+        None => cause.to_string().contains("disk is full"),
+    })
+}
+
 impl Fault for NodeError {
     fn kind(&self) -> Kind {
         match self {
@@ -203,6 +228,7 @@ impl Fault for NodeError {
             }
             NodeError::Stopping => Some("try again when it is back".to_owned()),
             NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
+            NodeError::Full { .. } => Some("make room on the node's disk, and try again".to_owned()),
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,
         }

@@ -2,15 +2,17 @@
 //! when all of it, on all its nodes, was ready. A run keeps the revision that its root was accepted for.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
+    super::runtime::Parent,
     Core, NodeError,
     addresses::{for_each_node, stored},
     installs::Installed,
@@ -26,14 +28,9 @@ use crate::{
 /// Installs at a time.
 const PARALLEL: usize = 4;
 
-/// What deployments are in the middle of.
+/// One change at a time for each name.
 #[derive(Debug, Default)]
-pub(super) struct Deployments {
-    /// One change at a time for each name.
-    turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// Revisions that are live no more; runs may still go on in them.
-    superseded: Mutex<HashSet<(String, u64)>>,
-}
+pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 /// A revision that is to become the live one.
 struct Plan {
@@ -86,6 +83,10 @@ pub(super) struct Modules(HashMap<ModuleId, Arc<Installed>>);
 impl Catalog for Modules {
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
         self.0.get(id).map(|installed| &installed.configs)
+    }
+
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>> {
+        self.0.get(id).and_then(|installed| installed.persona.as_ref())
     }
 }
 
@@ -191,7 +192,8 @@ impl Core {
             ..latest.clone()
         };
         let view = self.store.put_revision(removal).await.map_err(NodeError::internal("store a deployment"))?;
-        self.supersede(&latest, &view, reporter).await;
+        self.parents.let_go(name, view.revision);
+        self.undeploy_parts(&latest, &view, reporter).await;
         Ok(Deployed { view, unchanged: false })
     }
 
@@ -202,21 +204,34 @@ impl Core {
         latest: Option<DeploymentView>,
         reporter: &dyn Reporter,
     ) -> Result<Deployed, NodeError> {
-        let modules = plan.modules.clone();
         let dry_run = plan.dry_run;
-        let made = self.make_revision(plan, reporter).await;
-        let result = match made {
-            Ok(view) => self.go_live(view, latest, dry_run, reporter).await,
-            Err(error) => Err(error),
-        };
-        if dry_run || result.is_err() {
-            self.cool_down(&modules).await;
+        let (mut view, parents) = self.make_revision(plan, reporter).await?;
+        let number = latest.as_ref().map_or(0, |latest| latest.revision);
+        if dry_run {
+            if let Some(latest) = latest.filter(|latest| latest.same_as(&view)) {
+                return Ok(Deployed { view: latest, unchanged: true });
+            }
+            view.revision = number + 1;
+            return Ok(Deployed { view, unchanged: false });
         }
-        result
+        // The last step: one transaction.
+        let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        for parent in &parents {
+            self.parents.keep(&view.name, view.revision, parent);
+        }
+        let unchanged = view.revision == number;
+        if let Some(latest) = latest.filter(|_| !unchanged) {
+            self.undeploy_parts(&latest, &view, reporter).await;
+        }
+        Ok(Deployed { view, unchanged })
     }
 
-    /// A revision that is ready on all its nodes; it has no number yet.
-    async fn make_revision(&self, plan: Plan, reporter: &dyn Reporter) -> Result<DeploymentView, NodeError> {
+    /// A revision that is ready on all its nodes, and its parents; it has no number yet.
+    async fn make_revision(
+        &self,
+        plan: Plan,
+        reporter: &dyn Reporter,
+    ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
         let all_installed = problems.is_empty();
         let deployment = match plan.content {
@@ -245,7 +260,12 @@ impl Core {
             .filter(|pin| deployment.as_ref().is_none_or(|deployment| parts::runs_here(deployment, &pin.id)))
             .filter_map(|pin| modules.get(&pin.id).cloned())
             .collect();
-        problems.extend(self.import_all(&here, reporter).await);
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> = here
+            .iter()
+            .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
+            .collect();
+        problems.extend(self.import_all(&here, &plan.owner, reporter).await);
         // There the parts go live at once, so this node has to be ready before.
         if problems.is_empty() || (plan.dry_run && all_installed) {
             for placed in placed {
@@ -259,88 +279,38 @@ impl Core {
         match (deployment, NodeError::all(problems)) {
             (_, Some(error)) => Err(error),
             (None, None) => Err(NodeError::Invalid(format!("`{}` cannot be resolved", plan.root))),
-            (Some(deployment), None) => Ok(DeploymentView {
-                name: plan.name,
-                revision: 0,
-                version: version_of(&plan.root, &plan.modules)?,
-                module: plan.root,
-                modules: plan.modules,
-                owner: plan.owner,
-                created: Timestamp::now(),
-                deployment,
-                parts,
-                rollback_of: plan.rollback_of,
-                removed: false,
-            }),
-        }
-    }
-
-    /// The last step: one transaction.
-    async fn go_live(
-        &self,
-        mut view: DeploymentView,
-        latest: Option<DeploymentView>,
-        dry_run: bool,
-        reporter: &dyn Reporter,
-    ) -> Result<Deployed, NodeError> {
-        let number = latest.as_ref().map_or(0, |latest| latest.revision);
-        if dry_run {
-            if let Some(latest) = latest.filter(|latest| latest.same_as(&view)) {
-                return Ok(Deployed { view: latest, unchanged: true });
+            (Some(deployment), None) => {
+                let view = DeploymentView {
+                    name: plan.name,
+                    revision: 0,
+                    version: version_of(&plan.root, &plan.modules)?,
+                    module: plan.root,
+                    modules: plan.modules,
+                    owner: plan.owner,
+                    created: Timestamp::now(),
+                    deployment,
+                    parts,
+                    rollback_of: plan.rollback_of,
+                    removed: false,
+                };
+                Ok((view, parents))
             }
-            view.revision = number + 1;
-            return Ok(Deployed { view, unchanged: false });
         }
-        let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
-        let unchanged = view.revision == number;
-        if let Some(latest) = latest.filter(|_| !unchanged) {
-            self.supersede(&latest, &view, reporter).await;
-        }
-        Ok(Deployed { view, unchanged })
     }
 
-    /// After a revision has given way to the next: what only it needs is let go.
-    async fn supersede(&self, old: &DeploymentView, new: &DeploymentView, reporter: &dyn Reporter) {
-        self.has_been_live(old);
+    /// Removes from peers what the new revision has no more there.
+    async fn undeploy_parts(&self, old: &DeploymentView, new: &DeploymentView, reporter: &dyn Reporter) {
         for part in old.parts.iter().filter(|part| !new.parts.iter().any(|new| new.name == part.name)) {
             if let Err(error) = self.undeploy_part(part, &new.owner).await {
                 reporter.warn(&format!("`{}` stays deployed on another node: {error}", part.name));
             }
-        }
-        self.cool_down(&old.modules).await;
-    }
-
-    /// Remembers that a revision is needed by its runs alone.
-    pub(super) fn has_been_live(&self, revision: &DeploymentView) {
-        let key = (revision.name.clone(), revision.revision);
-        self.deployments.superseded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key);
-    }
-
-    /// After a run's end: nothing more may need what its revision was.
-    pub(super) async fn drained(&self, revision: &DeploymentView) {
-        let key = (revision.name.clone(), revision.revision);
-        let superseded =
-            self.deployments.superseded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&key);
-        if superseded {
-            self.cool_down(&revision.modules).await;
-        }
-    }
-
-    /// Ends those warm parents of modules that neither a live revision nor a run needs.
-    async fn cool_down(&self, modules: &[ModulePin]) {
-        // Whoever needs one that ended too early starts it again.
-        let Ok(live) = self.store.deployments().await else { return };
-        let mut needed = self.archives_in_use();
-        needed.extend(live.into_iter().flat_map(|deployment| deployment.modules).map(|pin| pin.sha256));
-        for pin in modules.iter().filter(|pin| !needed.contains(&pin.sha256)) {
-            self.installs.cool_down(&pin.sha256);
         }
     }
 
     /// Waits until nobody else changes this deployment.
     async fn turn(&self, name: &str, reporter: &dyn Reporter) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
-            let mut turns = self.deployments.turns.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut turns = self.turns.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             turns.entry(name.to_owned()).or_default().clone()
         };
         if let Ok(turn) = turn.clone().try_lock_owned() {

@@ -27,13 +27,13 @@ pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 
 use self::{
-    addresses::Addresses, database::Database, deployments::Deployments, inference::Inference, installs::Installs,
+    addresses::Addresses, database::Database, deployments::Turns, inference::Inference, installs::Installs,
     peers::Peers, runs::Runs,
 };
 use super::{
     Options,
     error::NodeError,
-    runtime::{Caps, Environments},
+    runtime::{Caps, Environments, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -51,8 +51,9 @@ pub(in crate::node) struct Core {
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) installs: Installs,
+    parents: Parents,
     pub(in crate::node) peers: Peers,
-    deployments: Deployments,
+    turns: Turns,
     runs: Runs,
     scratch: PathBuf,
     /// Held as long as the node lives.
@@ -90,7 +91,8 @@ impl Core {
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
-        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
+        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
+            .with_policy(options.policy.clone());
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let core = Arc::new(Core {
@@ -98,9 +100,10 @@ impl Core {
             addresses: Addresses::new(id.clone(), address),
             inference: Inference::new(options.provider.clone()),
             database: Database::new(data.join("storage")),
+            parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
-            deployments: Deployments::default(),
+            turns: Turns::default(),
             runs: Runs::new(options.max_runs),
             key,
             id,

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    super::runtime::{Ended, Parent, Redactor, execute},
+    super::runtime::{Ended, PythonModule, Redactor, execute},
     Core, NodeError,
     installs::Installed,
 };
-use crate::{identity::random_hex, report::Reporter};
+use crate::{identity::random_hex, module::Manifest, report::Reporter};
 
 /// Imports at a time.
 const PARALLEL: usize = 4;
@@ -33,28 +33,39 @@ struct Imported {
 
 impl Core {
     /// Imports modules, several at a time; all that is wrong, in their order.
-    pub(super) async fn import_all(&self, modules: &[Arc<Installed>], reporter: &dyn Reporter) -> Vec<NodeError> {
+    pub(super) async fn import_all(
+        &self,
+        modules: &[Arc<Installed>],
+        owner: &str,
+        reporter: &dyn Reporter,
+    ) -> Vec<NodeError> {
         let imports: Vec<BoxFuture<'_, _>> = modules
             .iter()
-            .filter_map(|installed| Some((installed, installed.parent.as_ref()?)))
-            .map(|(installed, parent)| Box::pin(self.import(installed, parent, reporter)) as BoxFuture<'_, _>)
+            .filter_map(|installed| Some((&installed.manifest, installed.python.as_ref()?)))
+            .map(|(manifest, python)| Box::pin(self.import(manifest, python, owner, reporter)) as BoxFuture<'_, _>)
             .collect();
         let results: Vec<Result<(), NodeError>> = stream::iter(imports).buffered(PARALLEL).collect().await;
         results.into_iter().filter_map(Result::err).collect()
     }
 
-    async fn import(&self, installed: &Installed, parent: &Parent, reporter: &dyn Reporter) -> Result<(), NodeError> {
-        let manifest = &installed.manifest;
+    async fn import(
+        &self,
+        manifest: &Manifest,
+        python: &PythonModule,
+        owner: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<(), NodeError> {
         reporter.step("Importing", &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
         let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret)?;
-        let mut execution = self.execution(installed, &surroundings, None);
+        let mut execution = self.execution(manifest, python, &surroundings, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
+        let parent = self.parents.of(python, owner);
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
-        let (ended, ()) = tokio::join!(execute(parent, execution, lines, CancellationToken::new()), discard);
+        let (ended, ()) = tokio::join!(execute(&parent, execution, lines, CancellationToken::new()), discard);
         let redactor = Redactor::new(&secret);
         let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
         let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {
@@ -71,7 +82,7 @@ impl Core {
             Ended::Cancelled => return Err(not_ready("it was cancelled".to_owned(), String::new(), None)),
         };
         let Some(error) = imported.error else { return Ok(()) };
-        let package = &installed.python.package;
+        let package = &python.package;
         let hint = imported.missing.map(|missing| match missing.split('.').next() {
             Some(top) if top == package => format!("the package `{package}` has no module `{missing}`"),
             Some(top) => format!("add what provides `{top}` to `dependencies` in `pyproject.toml`"),

@@ -1,7 +1,7 @@
 //! Runs: accepted, queued, performed, followed, cancelled, and picked up again after a restart.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, OnceLock,
@@ -24,12 +24,11 @@ use super::{
         store::{StoredRun, deployment_of},
     },
     Core, NodeError,
-    installs::Installed,
 };
 use crate::{
     config::{Deployment, merge, resolve},
     identity::{SecretKey, random_hex},
-    module::ModuleId,
+    module::{Manifest, ModuleId},
     wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
 };
 
@@ -273,12 +272,6 @@ impl Core {
         });
     }
 
-    /// The archives of all revisions that runs go on in.
-    pub(super) fn archives_in_use(&self) -> HashSet<String> {
-        let active = self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        active.values().flat_map(|run| &run.modules.modules).map(|pin| pin.sha256.clone()).collect()
-    }
-
     pub(super) async fn deployed(&self, id: &ModuleId) -> Result<DeploymentView, NodeError> {
         let found = deployment_of(&*self.store, id).await.map_err(NodeError::internal("read its deployments"))?;
         found.ok_or_else(|| NodeError::NotFound {
@@ -386,7 +379,6 @@ impl Core {
         }
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
-        self.drained(&run.modules).await;
     }
 
     /// Stores events and wakes followers.
@@ -410,9 +402,11 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(parent) = &installed.parent else {
+        let Some(python) = &installed.python else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
+        let parent = self.parents.of(python, &run.modules.owner);
+        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
@@ -420,10 +414,10 @@ impl Core {
 
         let surroundings = self.surroundings(&run.id, &run.secret)?;
         let module_run = self.module_run(run, &stored, started)?;
-        let execution = self.execution(&installed, &surroundings, Some(module_run));
+        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         Ok(ended)
     }
 
@@ -456,12 +450,13 @@ impl Core {
     /// A module's process in its surroundings. Without a `module_run` it is only imported.
     pub(super) fn execution(
         &self,
-        installed: &Installed,
+        manifest: &Manifest,
+        python: &PythonModule,
         surroundings: &Surroundings,
         module_run: Option<Value>,
     ) -> Execution {
-        let caps = self.caps(&installed.manifest.limits);
-        let PythonModule { root, package, entry, .. } = &installed.python;
+        let caps = self.caps(&manifest.limits);
+        let PythonModule { root, package, entry, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
@@ -583,7 +578,6 @@ impl Core {
     /// After a restart: what was running has ended, what was waiting waits again.
     pub(super) async fn recover(self: &Arc<Self>) -> Result<(), NodeError> {
         let unfinished = self.store.unfinished_runs().await.map_err(NodeError::internal("read unfinished runs"))?;
-        let live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
         for (id, status, parent) in unfinished {
             let stored = self.stored_run(&id).await?;
             let waits = status == RunStatus::Pending && parent.is_none();
@@ -604,10 +598,7 @@ impl Core {
                 reason: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
             };
-            if let Some(modules) = &modules {
-                if !live.iter().any(|live| live.name == modules.name && live.revision == modules.revision) {
-                    self.has_been_live(modules);
-                }
+            if modules.is_some() {
                 let run = self.activate(run);
                 self.enqueue(&run).await;
             } else {

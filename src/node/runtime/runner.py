@@ -2,9 +2,9 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {root, package, warm}             once
-    parent → node    ready {warm}                            dependencies imported; warm is false when forking
-                                                             after imports would be unsafe
+    node   → parent  start {imports}                         once
+    parent → node    ready {warm}                            all of it imported; warm is false when forking
+                                                             after that would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr
     parent → node    forked {run, pid}, or refused {run, reason}
     parent → node    exited {run, status}                    nothing of the run is left then
@@ -15,7 +15,6 @@ module and calls nothing; its result is a JSON object: empty when the module is 
 `missing`.
 """
 
-import ast
 import asyncio
 import fcntl
 import gc
@@ -154,31 +153,10 @@ def install_shims():
 # --- the parent
 
 
-def imports_of(folder, package):
-    """The modules that the package's files import at their top level, without the package itself."""
-    found = []
-    for where, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("tests", "__pycache__")]
-        for name in sorted(files):
-            if not name.endswith(".py"):
-                continue
-            try:
-                with open(os.path.join(where, name), encoding="utf-8") as source:
-                    tree = ast.parse(source.read())
-            except (OSError, SyntaxError, ValueError):
-                continue
-            for node in tree.body:
-                if isinstance(node, ast.Import):
-                    found.extend(alias.name for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                    found.append(node.module)
-    return [name for name in dict.fromkeys(found) if name.split(".")[0] != package]
-
-
-def preload(root, package):
-    """Imports what the module will import, so that children have it already."""
+def preload(imports):
+    """Imports what the modules will import, so that children have it already."""
     shim_dotenv()
-    for name in imports_of(os.path.join(root, package), package):
+    for name in imports:
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001 - the child will meet the same error, and report it
@@ -193,9 +171,8 @@ def preload(root, package):
 
 
 def parent(sock):
-    message = receive(sock)
-    root, package = message["root"], message["package"]
-    if message["warm"]:
+    imports = receive(sock)["imports"]
+    if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
@@ -203,7 +180,7 @@ def parent(sock):
         fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(sock, fcntl.F_GETFL)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_ASYNC)
-        preload(root, package)
+        preload(imports)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags)
     control = process_control()
     control(PR_SET_CHILD_SUBREAPER, 1)
