@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod config;
 mod deploy;
+mod deployed;
 mod dev;
 mod explain;
 mod fetch;
@@ -25,6 +26,7 @@ mod publish;
 mod quickstart;
 mod registry;
 mod remove;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
@@ -32,6 +34,7 @@ mod search;
 mod status;
 mod token;
 mod tree;
+mod undeploy;
 mod update;
 mod yank;
 
@@ -117,6 +120,8 @@ enum Command {
     Node(node::Args),
     Dev(dev::Args),
     Deploy(deploy::Args),
+    Rollback(rollback::Args),
+    Undeploy(undeploy::Args),
     Run(run::Args),
     Runs(runs::Args),
     Status(status::Args),
@@ -154,6 +159,8 @@ impl Command {
             Command::Node(_) => "node",
             Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
+            Command::Rollback(_) => "rollback",
+            Command::Undeploy(_) => "undeploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
             Command::Status(_) => "status",
@@ -190,6 +197,8 @@ impl Command {
             Command::Node(args) => args.exec(context),
             Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
+            Command::Rollback(args) => args.exec(context),
+            Command::Undeploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
             Command::Status(args) => args.exec(context),

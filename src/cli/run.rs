@@ -96,7 +96,7 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     }
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
-    let known = deployments.iter().flat_map(|deployment| &deployment.modules).map(|pin| &pin.id);
+    let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| &pin.id);
     let same_name = known.clone().find(|id| id.name == wanted.name).map(ToString::to_string);
     let names: Vec<String> = known.map(ToString::to_string).collect();
     let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
@@ -113,8 +113,8 @@ async fn tell_yanked(context: &Context, node: &NodeClient, run: &RunView) {
     let asked = async {
         let deployments = node.deployments().await.unwrap_or_default();
         let is_run = |pin: &&ModulePin| pin.id == run.module && run.version.as_ref() == Some(&pin.version);
-        let running = deployments.into_iter().find(|deployment| deployment.modules.iter().any(|pin| is_run(&pin)));
-        let pins = running.map(|deployment| deployment.modules).unwrap_or_default();
+        let mut deployed = deployments.into_iter().map(|status| status.deployment.modules);
+        let pins = deployed.find(|modules| modules.iter().any(|pin| is_run(&pin))).unwrap_or_default();
         let asked = pins.iter().map(|pin| async {
             let entry = registries.yanked(&pin.id, &pin.sha256).await?;
             let (id, version) = (pin.id.clone(), pin.version.clone());

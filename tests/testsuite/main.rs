@@ -14,6 +14,7 @@ mod config;
 mod configuration;
 mod dependencies;
 mod deploy;
+mod deployments;
 mod docs;
 mod faults;
 mod init;
