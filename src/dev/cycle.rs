@@ -167,8 +167,9 @@ impl Cycle {
             name: Some(part.name.clone()),
             deployment: None,
             registries: &Registries::new(registry, BTreeMap::new()),
+            dry_run: false,
         };
-        deploy(&self.node, options, steps).await
+        deploy(&self.node, options, steps).await.map(|deployed| deployed.view)
     }
 
     /// Tells of problems that are new, or that there are none any more.

@@ -114,6 +114,14 @@ impl Sandbox {
         ran
     }
 
+    /// Runs `napt` with nobody to read its stdout.
+    pub fn napt_into_nothing(&self, arguments: &[&str]) -> Ran {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = self.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().expect("napt starts");
+        Ran::of(child.wait_with_output().expect("it ends"))
+    }
+
     /// Writes a file below the work folder.
     pub fn write(&self, path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.work().join(path);

@@ -65,6 +65,12 @@ impl Parents {
             newest.parents.push(parent.clone());
         }
     }
+
+    /// Keeps none for a deployment that was removed by this revision.
+    pub(in crate::node) fn let_go(&self, deployment: &str, revision: u64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(deployment.to_owned(), Kept { revision, parents: Vec::new() });
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +81,7 @@ mod tests {
         PythonModule {
             python: PathBuf::from("/e/bin/python"),
             root: PathBuf::new(),
+            folder: PathBuf::new(),
             package: String::new(),
             entry: String::new(),
             imports: imports.iter().map(|name| (*name).to_owned()).collect(),
