@@ -184,6 +184,10 @@ impl Screen<'_> {
                 shell.step("Mended", "what was wrong");
                 ("mended", json!({}))
             }
+            Event::Stopping => {
+                shell.step("Stopping", "");
+                ("stopping", json!({}))
+            }
         }
     }
 }

@@ -97,8 +97,8 @@ impl Cycle {
                 None
             }
         };
-        steps.detail("Checked");
-        match (&now.workspace, &report) {
+        steps.lap("Checked");
+        match (&now.layout.workspace, &report) {
             (_, None) => {}
             // The check says it better.
             (Err(_), Some(report)) if report.errors() > 0 => {}
@@ -228,9 +228,15 @@ struct Steps<'a> {
     warned: &'a Mutex<BTreeSet<String>>,
 }
 
+impl Steps<'_> {
+    fn lap(&self, what: &str) {
+        self.audience.detail(&format!("{:>5} ms  {what}", self.start.elapsed().as_millis()));
+    }
+}
+
 impl Reporter for Steps<'_> {
     fn step(&self, verb: &str, what: &str) {
-        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.detail(&format!("{verb} {what}")) }
+        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.lap(&format!("{verb} {what}")) }
     }
 
     fn warn(&self, message: &str) {
@@ -239,9 +245,7 @@ impl Reporter for Steps<'_> {
         }
     }
 
-    fn detail(&self, message: &str) {
-        self.audience.detail(&format!("{:>5} ms  {message}", self.start.elapsed().as_millis()));
-    }
+    fn detail(&self, _message: &str) {}
 
     fn is_interrupted(&self) -> bool {
         self.audience.is_interrupted()

@@ -24,7 +24,12 @@ pub use servers::{ServerOptions, Servers, serve};
 pub use session::Session;
 use url::Url;
 
-use self::{cycle::Cycle, session::Claim, snapshot::Camera, watch::Watch};
+use self::{
+    cycle::Cycle,
+    session::Claim,
+    snapshot::{Camera, Layout, Snapshot},
+    watch::Watch,
+};
 use crate::{
     check,
     identity::SecretKey,
@@ -102,6 +107,8 @@ pub enum Event<'a> {
     },
     /// What was wrong is not any more.
     Mended,
+    /// Everything ends.
+    Stopping,
 }
 
 /// Who is told.
@@ -182,6 +189,7 @@ pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Futur
         () = watch(cycle, options.poll, audience) => {}
         _ = stop => {}
     }
+    audience.event(&Event::Stopping);
     claim.withdraw()?;
     // Whoever still waits for an answer by then gets none.
     let _ = tokio::time::timeout(STOP, servers.stop()).await;
@@ -193,16 +201,15 @@ async fn watch(mut cycle: Cycle, poll: bool, audience: &dyn Audience) {
     let mut watch = Watch::new(poll, audience);
     let mut camera = Camera::default();
     let mut start = std::time::Instant::now();
-    let mut before = None;
+    let mut before: Option<Snapshot> = None;
     let mut is_first = true;
     loop {
-        let mut now = camera.take(&cycle.root);
-        watch.follow(&now.folders, audience);
-        // A file may have come before its folder was watched.
-        while let Some(again) = Some(camera.take(&cycle.root)).filter(|again| again.folders != now.folders) {
-            watch.follow(&again.folders, audience);
-            now = again;
+        // Watched first, and read then: what changes in between is told.
+        let mut layout = Layout::of(&cycle.root);
+        while watch.follow(&layout.folders, audience) {
+            layout = Layout::of(&cycle.root);
         }
+        let now = camera.take(&cycle.root, layout);
         let is_done = before.as_ref().is_some_and(|before| now.is_as(before))
             || cycle.turn(&now, start, audience, &|| watch.has_news()).await;
         if std::mem::take(&mut is_first) {

@@ -147,7 +147,7 @@ impl Shell {
         let level = match self.verbosity {
             Verbosity::Quiet => "error",
             Verbosity::Normal => "warn,napt=info",
-            Verbosity::Verbose => "info,napt=debug,tower_http=debug",
+            Verbosity::Verbose => "info,napt=debug,tower_http=debug,pubgrub=warn",
         };
         let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
         // A second log in one process changes nothing.

@@ -10,6 +10,7 @@ mod check;
 mod cli;
 mod configuration;
 mod deploy;
+mod dev;
 mod docs;
 mod json;
 mod login;
