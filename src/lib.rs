@@ -24,6 +24,7 @@
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
+//! | [`crash`] | noun: places where tests break the program |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
 pub mod check;
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod context;
+pub mod crash;
 pub mod dev;
 pub mod identity;
 pub mod module;

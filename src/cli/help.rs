@@ -8,10 +8,11 @@ use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
-    ("Write", &["new", "check", "package"]),
+    ("Write", &["new", "check", "explain", "schema", "package"]),
     ("Share", &["publish", "login", "logout"]),
     ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
+    ("Set up", &["config", "completions", "man"]),
 ];
 
 /// The whole command line. A command that is in no group is listed under `More`.

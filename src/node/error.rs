@@ -69,6 +69,15 @@ pub enum NodeError {
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
+    /// There is no room for what it was doing.
+    #[error("the node's disk is full: it could not {what}")]
+    Full {
+        /// What it was doing.
+        what: &'static str,
+        /// For the log.
+        #[source]
+        source: anyhow::Error,
+    },
     /// Another node did not do its part.
     #[error("node `{url}` {did}: {}", problem.detail)]
     Peer {
@@ -106,7 +115,10 @@ impl NodeError {
 
     /// Wraps an error of the node's own work.
     pub(in crate::node) fn internal<E: Into<anyhow::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| NodeError::Internal { what, source: error.into() }
+        move |error| {
+            let source = error.into();
+            if is_full(&source) { NodeError::Full { what, source } } else { NodeError::Internal { what, source } }
+        }
     }
 
     /// The HTTP status.
@@ -124,12 +136,13 @@ impl NodeError {
             NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
             NodeError::Peer { problem, .. } => problem.status,
             NodeError::Upstream(_) => 502,
+            NodeError::Full { .. } => 507,
         }
     }
 
     /// The error as it is sent; an internal one is logged instead.
     pub(in crate::node) fn problem(&self) -> Problem {
-        if let NodeError::Internal { what, source } = self {
+        if let NodeError::Internal { what, source } | NodeError::Full { what, source } = self {
             tracing::error!(error = format!("{source:#}"), "failed to {what}");
         }
         Problem {
@@ -145,6 +158,18 @@ impl NodeError {
             extra: serde_json::Map::new(),
         }
     }
+}
+
+/// Whether a disk without room is behind it. SQLite says so in words.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::{
+        Error,
+        ErrorKind::{QuotaExceeded, StorageFull},
+    };
+    error.chain().any(|cause| match cause.downcast_ref::<Error>() {
+        Some(error) => matches!(error.kind(), StorageFull | QuotaExceeded),
+        None => cause.to_string().contains("disk is full"),
+    })
 }
 
 impl Fault for NodeError {
@@ -167,6 +192,7 @@ impl Fault for NodeError {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
             }
             NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
+            NodeError::Full { .. } => Some("make room on the node's disk, and try again".to_owned()),
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,
         }

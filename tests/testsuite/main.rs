@@ -8,6 +8,8 @@ mod support;
 
 mod check;
 mod cli;
+mod completions;
+mod config;
 mod configuration;
 mod deploy;
 mod dev;
@@ -29,4 +31,6 @@ mod readiness;
 mod registry;
 mod registry_client;
 mod registry_crash;
+mod registry_fsck;
 mod resolve;
+mod terminal;

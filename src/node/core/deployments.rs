@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
@@ -45,6 +46,10 @@ pub(super) struct Modules(HashMap<ModuleId, Arc<Installed>>);
 impl Catalog for Modules {
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
         self.0.get(id).map(|installed| &installed.configs)
+    }
+
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>> {
+        self.0.get(id).and_then(|installed| installed.persona.as_ref())
     }
 }
 

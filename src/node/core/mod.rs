@@ -87,7 +87,8 @@ impl Core {
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
-        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
+        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
+            .with_policy(options.policy.clone());
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let core = Arc::new(Core {

@@ -8,7 +8,7 @@ mod parents;
 mod python;
 mod redact;
 
-pub(in crate::node) use environment::Environments;
+pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
