@@ -83,6 +83,7 @@ impl Args {
             deployment,
             registry: &registry,
             registry_url: &registry_url,
+            archives: None,
         };
         let view = context.interruptible(deploy(&node, options, &context.shell))?;
         let human = format!(

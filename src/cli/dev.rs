@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::{
-    check::render,
+    check::{self, render},
     context::{Context, Source, dotenv},
     dev::{self, Audience, Event, develop},
     identity::Secret,
@@ -84,6 +84,7 @@ impl Args {
             node,
             node_port: self.node_port,
             key: context.credentials().key_or_create()?,
+            checks: check::Options { variables: context.env.variables.clone(), ..check::Options::default() },
             fresh: self.fresh,
             poll: self.poll,
         };

@@ -143,7 +143,10 @@ mod tests {
             ("", "not a path within"),
             ("none.json", "there is no persona file `none.json`"),
         ] {
-            assert!(read_persona(folder.path(), file).is_err_and(|error| error.to_string().contains(message)), "{file}");
+            assert!(
+                read_persona(folder.path(), file).is_err_and(|error| error.to_string().contains(message)),
+                "{file}"
+            );
         }
     }
 

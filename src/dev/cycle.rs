@@ -17,10 +17,8 @@ use super::{
 };
 use crate::{
     check::{self, Level, Report},
-    client::{DeployOptions, NodeClient, What, deploy},
-    identity::SecretKey,
+    client::{Archives, DeployOptions, NodeClient, What, deploy},
     module::{ModuleId, Project, Workspace},
-    node,
     report::{Failure, Fault, Reporter},
     wire::DeploymentView,
 };
@@ -43,6 +41,8 @@ pub(super) struct Cycle {
     node: NodeClient,
     registry: RegistryClient,
     registry_url: Url,
+    archives: Archives,
+    checks: check::Options,
     /// By the deployment's name.
     live: BTreeMap<String, Live>,
     /// What is wrong, as it was told.
@@ -56,23 +56,23 @@ pub(super) struct Cycle {
 impl Cycle {
     pub(super) fn new(
         root: PathBuf,
-        node: &node::Running,
-        http: reqwest::Client,
-        key: SecretKey,
-        registry: RegistryClient,
-        registry_url: Url,
-    ) -> Self {
-        let url = node.url().parse().expect("a socket address makes a URL");
-        Cycle {
+        node: NodeClient,
+        registry: (RegistryClient, Url),
+        checks: check::Options,
+    ) -> std::io::Result<Self> {
+        let (registry, registry_url) = registry;
+        Ok(Cycle {
             root,
-            node: NodeClient::new(url, http, key),
+            node,
             registry,
             registry_url,
+            archives: Archives::new()?,
+            checks,
             live: BTreeMap::new(),
             problems: BTreeSet::new(),
             warned: Mutex::default(),
             modules: BTreeSet::new(),
-        }
+        })
     }
 
     /// Brings the deployments up to `now`. False when that was given up, since `is_stale` tells of something newer.
@@ -83,11 +83,12 @@ impl Cycle {
         audience: &dyn Audience,
         is_stale: &(dyn Fn() -> bool + Sync),
     ) -> bool {
+        self.archives.made_of(now.modules.clone());
         let mut problems = Vec::new();
         let mut kept = Vec::new();
         let mut reloaded = BTreeSet::new();
         let steps = Steps { audience, start, warned: &self.warned };
-        let report = match check::check(&self.root, check::Options::default()) {
+        let report = match check::check(&self.root, &self.checks) {
             Ok(mut report) => {
                 report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
                 Some(report)
@@ -165,6 +166,7 @@ impl Cycle {
             deployment: None,
             registry: &self.registry,
             registry_url: &self.registry_url,
+            archives: Some(&self.archives),
         };
         deploy(&self.node, options, steps).await
     }

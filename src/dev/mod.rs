@@ -32,6 +32,7 @@ use self::{
 };
 use crate::{
     check,
+    client::NodeClient,
     identity::SecretKey,
     module::ModuleId,
     node::{self, NodeError},
@@ -57,6 +58,8 @@ pub struct Options {
     pub node_port: Option<u16>,
     /// Whose deployments they are.
     pub key: SecretKey,
+    /// How modules are checked before they are deployed.
+    pub checks: check::Options,
     /// Forget what was kept from the last time.
     pub fresh: bool,
     /// Look for changes instead of being told of them.
@@ -184,7 +187,9 @@ pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Futur
     let session = Session { pid: std::process::id(), node: servers.node.url(), registry: shown(registry_url.as_str()) };
     claim.announce(&session)?;
     audience.event(&Event::Listening(&session));
-    let cycle = Cycle::new(options.workspace, &servers.node, options.node.http, options.key, registry, registry_url);
+    let url = session.node.parse().expect("a socket address makes a URL");
+    let node = NodeClient::new(url, options.node.http, options.key);
+    let cycle = Cycle::new(options.workspace, node, (registry, registry_url), options.checks)?;
     tokio::select! {
         () = watch(cycle, options.poll, audience) => {}
         _ = stop => {}

@@ -50,8 +50,10 @@ pub(super) fn read(path: &Path) -> Result<Values, ScaffoldError> {
         let place = place(span.start);
         let text = value.ok_or_else(|| ScaffoldError::At {
             place: place.clone(),
-            error: ScaffoldError::Values(format!("the value of `{variable}` must be a text, a number or a truth value"))
-                .into(),
+            error: ScaffoldError::Values(format!(
+                "the value of `{variable}` must be a text, a number or a truth value"
+            ))
+            .into(),
         })?;
         values.insert(variable, Given { text, place: Some(place) });
     }

@@ -105,9 +105,7 @@ impl Core {
             deployment,
         };
         let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
-        for parent in &parents {
-            self.parents.keep(&live.name, live.revision, parent);
-        }
+        self.parents.keep(&live.name, live.revision, parents);
         Ok(live)
     }
 

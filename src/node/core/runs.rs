@@ -367,7 +367,7 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let parent = self.parents.of(python, &run.modules.owner);
-        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
+        self.parents.keep(&run.modules.name, run.modules.revision, [parent.clone()]);
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
