@@ -67,7 +67,11 @@ impl Args {
         let named = context.registry(self.registry.as_deref())?;
         let registry = match named.source {
             Source::Default => None,
-            _ => Some((context.registry_client(self.registry.as_deref())?, named.value.clone())),
+            _ => Some(named.value.clone()),
+        };
+        let registries = |own: Option<&Url>| match own {
+            Some(url) => context.registries(Some(url.as_str())),
+            None => context.registries(self.registry.as_deref()),
         };
         let mut node = super::node_options(context)?;
         node.registry = named.value;
@@ -80,6 +84,7 @@ impl Args {
         let options = dev::Options {
             workspace: workspace.clone(),
             registry,
+            registries: &registries,
             registry_port: self.registry_port,
             node,
             node_port: self.node_port,

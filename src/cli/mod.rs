@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod add;
 mod arguments;
 mod cancel;
 mod check;
@@ -8,8 +9,10 @@ mod config;
 mod deploy;
 mod dev;
 mod explain;
+mod fetch;
 mod fsck;
 mod help;
+mod info;
 mod login;
 mod logout;
 mod logs;
@@ -20,11 +23,16 @@ mod package;
 mod publish;
 mod quickstart;
 mod registry;
+mod remove;
 mod run;
 mod runs;
 mod schema;
+mod search;
 mod status;
 mod token;
+mod tree;
+mod update;
+mod yank;
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -75,6 +83,10 @@ struct Global {
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     message_format: MessageFormat,
 
+    /// Do not use the network: answer from what was fetched before
+    #[arg(long, global = true)]
+    offline: bool,
+
     /// Run as if called in this folder
     #[arg(long, short = 'C', global = true, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -92,6 +104,14 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Publish(publish::Args),
+    Yank(yank::Args),
+    Search(search::Args),
+    Info(info::Args),
+    Add(add::Args),
+    Remove(remove::Args),
+    Update(update::Args),
+    Fetch(fetch::Args),
+    Tree(tree::Args),
     Node(node::Args),
     Dev(dev::Args),
     Deploy(deploy::Args),
@@ -120,6 +140,14 @@ impl Command {
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
+            Command::Yank(_) => "yank",
+            Command::Search(_) => "search",
+            Command::Info(_) => "info",
+            Command::Add(_) => "add",
+            Command::Remove(_) => "remove",
+            Command::Update(_) => "update",
+            Command::Fetch(_) => "fetch",
+            Command::Tree(_) => "tree",
             Command::Node(_) => "node",
             Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
@@ -147,6 +175,14 @@ impl Command {
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
+            Command::Yank(args) => args.exec(context),
+            Command::Search(args) => args.exec(context),
+            Command::Info(args) => args.exec(context),
+            Command::Add(args) => args.exec(context),
+            Command::Remove(args) => args.exec(context),
+            Command::Update(args) => args.exec(context),
+            Command::Fetch(args) => args.exec(context),
+            Command::Tree(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
             Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
@@ -197,12 +233,29 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the user in the node's URL `{url}` is not a token"))
             .hinted("a token is `napt_` and 48 hex digits; leave it out to sign with your key"));
     }
+    if context.offline && !is_local(&url) {
+        return Err(Failure::new(
+            Kind::Network,
+            format!("the node at `{url}` is not on this machine, and `--offline` is set"),
+        )
+        .hinted("leave `--offline` out, or name a node on this machine"));
+    }
     if url.path() != "/" || url.query().is_some() {
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
     let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
     Ok(client.with_policy(context.policy()?))
+}
+
+/// Whether a server is on this machine, and so no network is between.
+fn is_local(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The JSON of a flag; what is wrong is told with its place.
@@ -264,6 +317,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             Err(error) => return fail(&context.shell, name, &error.into()),
         }
     }
+    let context = Context { offline: cli.global.offline, ..context };
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {

@@ -7,9 +7,6 @@ use std::{
     time::Instant,
 };
 
-use napt_registry_client::RegistryClient;
-use url::Url;
-
 use super::{
     Audience, Event,
     plan::{Part, parts},
@@ -19,6 +16,7 @@ use crate::{
     check::{self, Level, Report},
     client::{Archives, DeployOptions, NodeClient, What, deploy},
     module::{ModuleId, Project, Workspace},
+    registries::Registries,
     report::{Failure, Fault, Reporter},
     wire::DeploymentView,
 };
@@ -34,13 +32,14 @@ struct Live {
     modules: BTreeMap<ModuleId, Fingerprint>,
 }
 
+/// The registries as they are now.
+pub(super) type OpenRegistries<'a> = Box<dyn Fn() -> Result<Registries, Failure> + Send + Sync + 'a>;
+
 /// What a turn needs, and what the last one has left.
-#[derive(Debug)]
-pub(super) struct Cycle {
+pub(super) struct Cycle<'a> {
     pub(super) root: PathBuf,
     node: NodeClient,
-    registry: RegistryClient,
-    registry_url: Url,
+    registries: OpenRegistries<'a>,
     archives: Archives,
     checks: check::Options,
     /// By the deployment's name.
@@ -53,19 +52,17 @@ pub(super) struct Cycle {
     modules: BTreeSet<ModuleId>,
 }
 
-impl Cycle {
+impl<'a> Cycle<'a> {
     pub(super) fn new(
         root: PathBuf,
         node: NodeClient,
-        registry: (RegistryClient, Url),
+        registries: OpenRegistries<'a>,
         checks: check::Options,
     ) -> std::io::Result<Self> {
-        let (registry, registry_url) = registry;
         Ok(Cycle {
             root,
             node,
-            registry,
-            registry_url,
+            registries,
             archives: Archives::new()?,
             checks,
             live: BTreeMap::new(),
@@ -160,12 +157,13 @@ impl Cycle {
     }
 
     async fn deploy(&self, workspace: &Workspace, part: &Part, steps: &Steps<'_>) -> Result<DeploymentView, Failure> {
+        // Anew each time: within one, an index does not change.
+        let registries = (self.registries)()?;
         let options = DeployOptions {
             what: What::Project { workspace, root: &part.root, locked: false },
             name: Some(part.name.clone()),
             deployment: None,
-            registry: &self.registry,
-            registry_url: &self.registry_url,
+            registries: &registries,
             archives: Some(&self.archives),
         };
         deploy(&self.node, options, steps).await

@@ -19,7 +19,6 @@ mod watch;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
-use napt_registry_client::RegistryClient;
 pub use servers::{ServerOptions, Servers, serve};
 pub use session::Session;
 use url::Url;
@@ -36,7 +35,8 @@ use crate::{
     identity::SecretKey,
     module::ModuleId,
     node::{self, NodeError},
-    registry::RegistryError,
+    registries::{Registries, address},
+    registry::{self, RegistryError},
     report::{Failure, Fault, Kind, Reporter},
 };
 
@@ -44,12 +44,13 @@ use crate::{
 const STOP: Duration = Duration::from_millis(1500);
 
 /// How to develop.
-#[derive(Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// The workspace's root.
     pub workspace: PathBuf,
-    /// Where modules that are not of the workspace come from; without it, from a registry of this process.
-    pub registry: Option<(RegistryClient, Url)>,
+    /// The registry of modules that are not of the workspace; without it, there is one in this process.
+    pub registry: Option<Url>,
+    /// Gives the registries, of which the one in this process is the default, if there is one.
+    pub registries: &'a (dyn Fn(Option<&Url>) -> Result<Registries, Failure> + Send + Sync),
     /// The port of that registry: by default the usual one, or a free one when that is taken.
     pub registry_port: Option<u16>,
     /// The node; its address, folder and registry are chosen here.
@@ -169,7 +170,7 @@ impl Fault for DevError {
 }
 
 /// Serves and watches until `stop`. No process is left then.
-pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Future) -> Result<(), DevError> {
+pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl Future) -> Result<(), DevError> {
     let claim = Claim::take(&options.workspace, options.fresh).await?;
     let servers = serve(ServerOptions {
         registry: options.registry.is_none().then(|| claim.registry()),
@@ -178,18 +179,18 @@ pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Futur
         node_port: options.node_port,
     });
     let servers = servers.await?;
-    let (registry, registry_url) = match (options.registry, &servers.registry) {
-        (Some(named), _) => named,
-        (None, Some(own)) => (RegistryClient::new(own.url(), options.node.http.clone(), None), own.url()),
-        (None, None) => unreachable!("without a named registry there is one of its own"),
+    let own = servers.registry.as_ref().map(registry::Running::url);
+    let session = Session {
+        pid: std::process::id(),
+        node: servers.node.url(),
+        registry: own.as_ref().or(options.registry.as_ref()).map(address).unwrap_or_default(),
     };
-    let shown = |url: &str| crate::secrets::redact(url.trim_end_matches('/'));
-    let session = Session { pid: std::process::id(), node: servers.node.url(), registry: shown(registry_url.as_str()) };
     claim.announce(&session)?;
     audience.event(&Event::Listening(&session));
     let url = session.node.parse().expect("a socket address makes a URL");
     let node = NodeClient::new(url, options.node.http, options.key);
-    let cycle = Cycle::new(options.workspace, node, (registry, registry_url), options.checks)?;
+    let registries = Box::new(move || (options.registries)(own.as_ref()));
+    let cycle = Cycle::new(options.workspace, node, registries, options.checks)?;
     tokio::select! {
         () = watch(cycle, options.poll, audience) => {}
         _ = stop => {}
@@ -202,7 +203,7 @@ pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Futur
 }
 
 /// Deploys what there is, then whatever changes.
-async fn watch(mut cycle: Cycle, poll: bool, audience: &dyn Audience) {
+async fn watch(mut cycle: Cycle<'_>, poll: bool, audience: &dyn Audience) {
     let mut watch = Watch::new(poll, audience);
     let mut camera = Camera::default();
     let mut start = std::time::Instant::now();

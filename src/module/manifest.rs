@@ -340,6 +340,9 @@ pub enum ManifestError {
         #[source]
         error: IdError,
     },
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The native manifest beside it cannot be read.
     #[error(transparent)]
     Native(#[from] NativeError),
@@ -360,12 +363,16 @@ impl Fault for ManifestError {
             ManifestError::Syntax { .. } | ManifestError::Invalid { .. } => {
                 Some("`napt check` shows every problem at once".to_owned())
             }
+            ManifestError::Io(_) => None,
             ManifestError::Native(error) => error.hint(),
         }
     }
 
     fn kind(&self) -> Kind {
-        Kind::Check
+        match self {
+            ManifestError::Io(_) => Kind::Failed,
+            _ => Kind::Check,
+        }
     }
 }
 

@@ -382,9 +382,12 @@ impl Ask for Two {
 fn only_what_is_not_given_is_asked_for() {
     let sandbox = Sandbox::new();
     let options = NewOptions {
-        template: "orchestrator".to_owned(),
+        module_type: "orchestrator".to_owned(),
+        bare: false,
         name: "debate".to_owned(),
         parent: sandbox.work(),
+        workspace: None,
+        values_file: None,
         values: BTreeMap::from([("author".to_owned(), String::new()), ("model".to_owned(), "ollama".to_owned())]),
     };
     let ask = Two(Mutex::default());
@@ -491,8 +494,13 @@ fn generated_modules_pass_their_own_tests_and_hold_a_conversation() {
 fn modules_of_their_own_pass_their_tests_too() {
     let sandbox = Sandbox::new();
     sandbox.napt(&["new", "agent", "chat", "--set", "role=a \"critic\""]).expect(0);
-    sandbox.napt(&["new", "kb", "notes"]).expect(0);
-    for name in ["chat", "notes"] {
+    for (module_type, name) in
+        [("kb", "notes"), ("tool", "sums"), ("memory", "diary"), ("environment", "arena"), ("orchestrator", "panel")]
+    {
+        let bare: &[&str] = if module_type == "orchestrator" { &["--bare"] } else { &[] };
+        sandbox.napt(&[&["new", module_type, name], bare].concat()).expect(0);
+    }
+    for name in ["chat", "notes", "sums", "diary", "arena", "panel"] {
         let module = sandbox.work().join(name);
         expect_success(Command::new(python::with_sdk()).args(["-m", "compileall", "-q", "."]).current_dir(&module));
         expect_success(Command::new(python::with_sdk()).args(["-m", "unittest"]).current_dir(&module));
