@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod config;
 mod deploy;
+mod deployed;
 mod dev;
 mod explain;
 mod fetch;
@@ -24,6 +25,7 @@ mod publish;
 mod quickstart;
 mod registry;
 mod remove;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
@@ -31,6 +33,7 @@ mod search;
 mod status;
 mod token;
 mod tree;
+mod undeploy;
 mod update;
 mod yank;
 
@@ -115,6 +118,8 @@ enum Command {
     Node(node::Args),
     Dev(dev::Args),
     Deploy(deploy::Args),
+    Rollback(rollback::Args),
+    Undeploy(undeploy::Args),
     Run(run::Args),
     Runs(runs::Args),
     Status(status::Args),
@@ -151,6 +156,8 @@ impl Command {
             Command::Node(_) => "node",
             Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
+            Command::Rollback(_) => "rollback",
+            Command::Undeploy(_) => "undeploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
             Command::Status(_) => "status",
@@ -186,6 +193,8 @@ impl Command {
             Command::Node(args) => args.exec(context),
             Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
+            Command::Rollback(args) => args.exec(context),
+            Command::Undeploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
             Command::Status(args) => args.exec(context),

@@ -87,7 +87,7 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     }
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
-    let known = deployments.iter().flat_map(|deployment| &deployment.modules).map(|pin| &pin.id);
+    let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| &pin.id);
     let same_name = known.clone().find(|id| id.name == wanted.name).map(ToString::to_string);
     let names: Vec<String> = known.map(ToString::to_string).collect();
     let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);

@@ -165,8 +165,9 @@ impl<'a> Cycle<'a> {
             deployment: None,
             registries: &registries,
             archives: Some(&self.archives),
+            dry_run: false,
         };
-        deploy(&self.node, options, steps).await
+        deploy(&self.node, options, steps).await.map(|deployed| deployed.view)
     }
 
     /// Tells of problems that are new, or that there are none any more.

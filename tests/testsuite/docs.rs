@@ -129,6 +129,11 @@ fn the_tutorial_can_be_followed() {
 }
 
 #[test]
+fn the_page_on_deploying_can_be_followed() {
+    follow("docs/deploy.md");
+}
+
+#[test]
 fn the_settings_are_as_the_configuration_page_shows_them() {
     follow("docs/configuration.md");
 }

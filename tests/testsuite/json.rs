@@ -68,6 +68,12 @@ fn every_command_has_the_envelope() {
     call(&["publish", "--workspace", "-C", "debate"], 0);
     call(&["deploy", "nowhere"], 2);
     call(&["deploy", "debate"], 0);
+    call(&["deploy", "debate", "--dry-run", "--show-merged"], 0);
+    call(&["rollback", "debate"], 1);
+    call(&["undeploy", "debate"], 0);
+    call(&["undeploy", "debate"], 1);
+    call(&["rollback", "debate"], 0);
+    call(&["status", "debate"], 0);
     call(&["run", "orchestrator:nothing"], 1);
     let run = call(&["run", "orchestrator:debate", "-p", "prompt=really"], 0);
     let id = run["data"]["run"]["id"].as_str().expect("an id");

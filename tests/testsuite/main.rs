@@ -12,6 +12,7 @@ mod completions;
 mod config;
 mod configuration;
 mod deploy;
+mod deployments;
 mod dev;
 mod docs;
 mod json;

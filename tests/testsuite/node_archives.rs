@@ -63,7 +63,8 @@ fn pack(node: &TestNode, name: &str) -> (Vec<u8>, String) {
 }
 
 fn deployments(user: &User) -> Vec<DeploymentView> {
-    user.runtime.block_on(user.client.deployments()).expect("deployments")
+    let all = user.runtime.block_on(user.client.deployments()).expect("deployments");
+    all.into_iter().map(|status| status.deployment).collect()
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn ask(node: &TestNode, user: &User, id: &str, version: &str, sha256: &str) -> (
         sha256: sha256.to_owned(),
         dependencies: Vec::new(),
     };
-    let request = DeployRequest { name: None, root: id, modules: vec![pin], deployment: None };
+    let request = DeployRequest { name: None, root: id, modules: vec![pin], deployment: None, dry_run: false };
     let token = napt::wire::NewToken { name: "test".to_owned(), expires_in: 60 };
     user.runtime.block_on(async {
         let token = user.client.new_token(&token).await.expect("a token").token;

@@ -15,7 +15,7 @@ use super::{
     NodeError,
 };
 use crate::{
-    config::{ModuleConfigs, read_persona},
+    config::{ConfigError, ModuleConfigs, read_persona},
     crash,
     module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
@@ -194,7 +194,13 @@ impl Installs {
                 return Err(install_error(pin, &"this version of napt does not build Rust modules yet"));
             }
         };
-        let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let configs = ModuleConfigs::read(&package_dir.join("configs")).map_err(|error| match error {
+            // By its path in the archive: the node's own folders say nothing to whoever deploys.
+            ConfigError::Syntax { path, error } => {
+                ConfigError::Syntax { path: path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path), error }
+            }
+            error => error,
+        })?;
         let persona = match manifest.id.module_type {
             ModuleType::Persona => {
                 Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)

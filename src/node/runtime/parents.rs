@@ -75,6 +75,12 @@ impl Parents {
             }
         }
     }
+
+    /// Keeps none for a deployment that was removed by this revision.
+    pub(in crate::node) fn let_go(&self, deployment: &str, revision: u64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(deployment.to_owned(), Kept { revision, parents: Vec::new() });
+    }
 }
 
 #[cfg(test)]
