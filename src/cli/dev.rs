@@ -167,7 +167,7 @@ impl Screen<'_> {
                 ("reloaded", json!({ "modules": modules, "milliseconds": took.as_millis() as u64 }))
             }
             Event::Removed { module } => {
-                shell.step("Removed", &format!("{module}; what was deployed of it still answers, until `--fresh`"));
+                shell.step("Removed", &module.to_string());
                 ("removed", json!({ "module": module }))
             }
             Event::Unchecked(report) => {

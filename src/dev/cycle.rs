@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     check::{self, Level, Report},
-    client::{Archives, DeployOptions, NodeClient, What, deploy},
+    client::{Archives, DeployOptions, NodeClient, What, deploy, undeploy},
     module::{ModuleId, Project, Workspace},
     registries::Registries,
     report::{Failure, Fault, Reporter},
@@ -110,7 +110,10 @@ impl<'a> Cycle<'a> {
                 }
                 self.modules = projects.keys().cloned().collect();
                 let broken = broken(projects, report);
-                for part in parts(projects) {
+                let parts = parts(projects);
+                let gone: Vec<String> =
+                    self.live.keys().filter(|name| !parts.iter().any(|part| part.name == **name)).cloned().collect();
+                for part in parts {
                     let made_of: BTreeMap<ModuleId, Fingerprint> =
                         part.modules.iter().filter_map(|id| Some((id.clone(), now.modules.get(id)?.clone()))).collect();
                     let live = self.live.get(&part.name);
@@ -144,6 +147,15 @@ impl<'a> Cycle<'a> {
                         }
                     }
                     self.live.insert(part.name, Live { revision: view.revision, modules: made_of });
+                }
+                // What such a one held may be in another by now, or else is still wanted.
+                if problems.is_empty() && broken.is_empty() {
+                    for name in gone {
+                        match undeploy(&self.node, &name, &steps).await {
+                            Ok(_) => drop(self.live.remove(&name)),
+                            Err(failure) => problems.push(Problem::Undeployed(failure)),
+                        }
+                    }
                 }
             }
         }

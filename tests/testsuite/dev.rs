@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Ran, Sandbox,
+    Ran, Sandbox, console,
     dev::TestDev,
     modules, node,
     processes::{soon, working_in},
@@ -190,6 +190,7 @@ fn modules_come_and_go() {
     // A folder that is replaced is followed like any other.
     std::fs::remove_dir_all(sandbox.work().join("w/modules/b")).expect("removed");
     dev.until("Removed agent:b");
+    wait_for("its end", || (revisions(&sandbox).len() == 1).then_some(()));
     agent(&sandbox, "b", "def run(module_run):\n    return 'B'\n");
     dev.until("agent:b");
     wait_for("the new answer", || (answer(&sandbox, "agent:b") == "B").then_some(()));
@@ -290,4 +291,24 @@ fn what_is_not_in_the_workspace_comes_from_its_registry_or_the_one_that_is_named
         dev.end(Signal::INT);
         std::fs::remove_file(sandbox.work().join("w/napt.lock")).expect("a lock file");
     }
+}
+
+#[test]
+fn the_page_can_be_followed() {
+    let sandbox = sandbox();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/dev.md");
+    let mut dev = None;
+    console::follow_with(&sandbox, &page, |step| {
+        let word = match step.command.split_whitespace().next().expect("a word") {
+            "napt" if step.command == "napt dev" => {
+                dev = Some(TestDev::start(&sandbox, "debate", &[]));
+                return;
+            }
+            "sed" if step.command.contains("$ d") => "Mended",
+            "sed" => "Reloaded orchestrator:debate",
+            "echo" => "Keeping revision 2 of `debate`",
+            _ => return,
+        };
+        dev.as_mut().expect("it was started").until(word);
+    });
 }
