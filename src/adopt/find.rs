@@ -44,7 +44,7 @@ pub(super) fn find(root: &Path, native: &NativeManifest) -> Result<Found, AdoptE
     for base in ["", "src"] {
         folders.extend(modules_in(&root.join(base), base)?);
     }
-    if let [] = folders.as_slice() {
+    if folders.as_slice().is_empty() {
         if let Some((package, folder)) = listed.iter().find(|(_, folder)| !matches!(folder.as_str(), "" | "." | "src"))
         {
             return Err(AdoptError::Elsewhere { package: package.clone(), folder: folder.clone() });
@@ -64,7 +64,7 @@ pub(super) fn find(root: &Path, native: &NativeManifest) -> Result<Found, AdoptE
             };
             one.ok_or_else(|| AdoptError::Several {
                 root: root.to_owned(),
-                folders: several.iter().map(|folder| shown(folder)).collect(),
+                folders: several.iter().map(shown).collect(),
             })?
         }
     };

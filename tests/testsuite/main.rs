@@ -15,6 +15,7 @@ mod configuration;
 mod dependencies;
 mod deploy;
 mod deployments;
+mod dev;
 mod docs;
 mod faults;
 mod init;
