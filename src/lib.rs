@@ -15,15 +15,19 @@
 //! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
+//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 //! | [`client`] | verb: a client of a node: deploy, run, follow |
+//! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
+//! | [`crash`] | noun: places where tests break the program |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
 pub mod adopt;
@@ -32,11 +36,15 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod context;
+pub mod crash;
+pub mod dependencies;
+pub mod dev;
 pub mod identity;
 pub mod module;
 pub mod node;
 pub mod package;
 pub mod publish;
+pub mod registries;
 pub mod registry;
 pub mod report;
 pub mod resolve;

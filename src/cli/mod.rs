@@ -1,24 +1,39 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod add;
 mod arguments;
 mod cancel;
 mod check;
+mod completions;
+mod config;
 mod deploy;
+mod dev;
+mod explain;
+mod fetch;
+mod fsck;
 mod help;
+mod info;
 mod init;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod new;
 mod node;
 mod package;
 mod publish;
 mod quickstart;
 mod registry;
+mod remove;
 mod run;
 mod runs;
+mod schema;
+mod search;
 mod status;
 mod token;
+mod tree;
+mod update;
+mod yank;
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -28,7 +43,7 @@ pub use help::command;
 use crate::{
     client::NodeClient,
     config::{Deployment, SUB_DEPLOYMENTS},
-    context::{Context, Environment},
+    context::{Context, Environment, Key},
     report::{Failure, Kind, Reporter},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
@@ -61,13 +76,17 @@ struct Global {
     #[arg(long, short, global = true)]
     verbose: bool,
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    color: Option<ColorChoice>,
 
     /// How to write messages and results
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     message_format: MessageFormat,
+
+    /// Do not use the network: answer from what was fetched before
+    #[arg(long, global = true)]
+    offline: bool,
 
     /// Run as if called in this folder
     #[arg(long, short = 'C', global = true, value_name = "DIR")]
@@ -80,12 +99,23 @@ enum Command {
     New(new::Args),
     Init(init::Args),
     Check(check::Args),
+    Explain(explain::Args),
+    Schema(schema::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
     Logout(logout::Args),
     Publish(publish::Args),
+    Yank(yank::Args),
+    Search(search::Args),
+    Info(info::Args),
+    Add(add::Args),
+    Remove(remove::Args),
+    Update(update::Args),
+    Fetch(fetch::Args),
+    Tree(tree::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -93,6 +123,9 @@ enum Command {
     Logs(logs::Args),
     Cancel(cancel::Args),
     Token(token::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -103,12 +136,23 @@ impl Command {
             Command::New(_) => "new",
             Command::Init(_) => "init",
             Command::Check(_) => "check",
+            Command::Explain(_) => "explain",
+            Command::Schema(_) => "schema",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
+            Command::Yank(_) => "yank",
+            Command::Search(_) => "search",
+            Command::Info(_) => "info",
+            Command::Add(_) => "add",
+            Command::Remove(_) => "remove",
+            Command::Update(_) => "update",
+            Command::Fetch(_) => "fetch",
+            Command::Tree(_) => "tree",
             Command::Node(_) => "node",
+            Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
@@ -116,6 +160,9 @@ impl Command {
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
             Command::Token(_) => "token",
+            Command::Config(_) => "config",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -125,12 +172,23 @@ impl Command {
             Command::New(args) => args.exec(context),
             Command::Init(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
+            Command::Explain(args) => args.exec(context),
+            Command::Schema(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
+            Command::Yank(args) => args.exec(context),
+            Command::Search(args) => args.exec(context),
+            Command::Info(args) => args.exec(context),
+            Command::Add(args) => args.exec(context),
+            Command::Remove(args) => args.exec(context),
+            Command::Update(args) => args.exec(context),
+            Command::Fetch(args) => args.exec(context),
+            Command::Tree(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
+            Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
@@ -138,6 +196,9 @@ impl Command {
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
             Command::Token(args) => args.exec(context),
+            Command::Config(args) => args.exec(context),
+            Command::Completions(args) => args.exec(context),
+            Command::Man(args) => args.exec(context),
         }
     }
 }
@@ -162,6 +223,7 @@ fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
         max_runs: 64,
         caps: crate::node::Caps::default(),
         http: context.http(),
+        policy: context.policy()?,
         installer: context.env.installer.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
@@ -175,11 +237,29 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the user in the node's URL `{url}` is not a token"))
             .hinted("a token is `napt_` and 48 hex digits; leave it out to sign with your key"));
     }
+    if context.offline && !is_local(&url) {
+        return Err(Failure::new(
+            Kind::Network,
+            format!("the node at `{url}` is not on this machine, and `--offline` is set"),
+        )
+        .hinted("leave `--offline` out, or name a node on this machine"));
+    }
     if url.path() != "/" || url.query().is_some() {
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
-    Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+    let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
+    Ok(client.with_policy(context.policy()?))
+}
+
+/// Whether a server is on this machine, and so no network is between.
+fn is_local(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The JSON of a flag; what is wrong is told with its place.
@@ -215,10 +295,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
-    match cli.global.color {
-        ColorChoice::Auto => {}
-        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
-        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    if let Some(choice) = cli.global.color {
+        use_color(choice);
     }
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -235,8 +313,17 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if cli.global.color.is_none() {
+        match context.setting(Key::Color, None) {
+            Ok(setting) => {
+                use_color(setting.and_then(|setting| setting.value.parse().ok()).unwrap_or(ColorChoice::Auto))
+            }
+            Err(error) => return fail(&context.shell, name, &error.into()),
+        }
+    }
+    let context = Context { offline: cli.global.offline, ..context };
     let result = cli.command.exec(&context);
-    context.shell.stop_bar();
+    context.shell.clear_progress();
     let written = match &result {
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),
@@ -244,6 +331,15 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
+    }
+}
+
+/// From here on.
+fn use_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) struct Args {
     #[arg(long)]
     workspace: bool,
 
-    /// The registry's URL
-    #[arg(long, value_name = "URL")]
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
     registry: Option<String>,
 }
 

@@ -1,10 +1,12 @@
 //! `napt.lock`: what was chosen. The same choice always gives the same bytes.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ const LOCK_FORMAT: u32 = 1;
 const HEADER: &str = "# Written by napt: the exact modules that this workspace uses. Commit it; do not edit it.\n";
 
 /// Every module that is used, at one version each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lock {
     /// Version of this format.
     pub format: u32,
@@ -32,11 +34,13 @@ pub struct Lock {
 }
 
 /// One module of a [`Lock`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LockedModule {
     /// Which module.
+    #[schemars(with = "String")]
     pub id: ModuleId,
     /// Which version of it.
+    #[schemars(with = "String")]
     pub version: Version,
     /// Where it is from; `None` is this workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +50,7 @@ pub struct LockedModule {
     pub sha256: Option<String>,
     /// The modules that it needs, each of which is locked too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
     pub dependencies: Vec<ModuleId>,
 }
 
@@ -169,6 +174,20 @@ impl Lock {
     /// The locked version of a module.
     pub fn get(&self, id: &ModuleId) -> Option<&LockedModule> {
         self.modules.binary_search_by(|module| module.id.cmp(id)).ok().map(|index| &self.modules[index])
+    }
+
+    /// These modules and everything that they need, out of the lock; `None` when something is not locked.
+    pub fn closure<'a>(&self, roots: impl IntoIterator<Item = &'a ModuleId>) -> Option<Lock> {
+        let mut open: Vec<&ModuleId> = roots.into_iter().collect();
+        let mut found: BTreeMap<&ModuleId, LockedModule> = BTreeMap::new();
+        while let Some(id) = open.pop() {
+            if !found.contains_key(id) {
+                let module = self.get(id)?;
+                open.extend(&module.dependencies);
+                found.insert(&module.id, module.clone());
+            }
+        }
+        Some(Lock::new(found.into_values().collect()))
     }
 
     /// What is different in `new`, in words.

@@ -12,6 +12,7 @@ use crate::support::{
     Sandbox,
     node::{TestNode, cache},
     provider::Provider,
+    terminal,
 };
 
 /// Projects in the layouts of Naptha's own, with the type that each is.
@@ -238,8 +239,7 @@ fn a_type_that_cannot_be_told_is_asked_for() {
     sandbox.napt(&["init", "both", "--type", "tool"]).expect(0);
     assert!(manifest(&sandbox.work().join("both")).contains("type = \"tool\"  # given by `--type`"));
 
-    let output = super::new::on_terminal(&sandbox, &["init", "thing"], &[("Type of the module", "memory\r")]);
-    assert!(output.status.success(), "{output:?}");
+    terminal::run(&sandbox, &["init", "thing"], &[("Type of the module", "memory\r")]).expect(0);
     assert!(manifest(&sandbox.work().join("thing")).contains("type = \"memory\""));
 }
 

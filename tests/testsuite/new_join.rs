@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use napt::module::Workspace;
 use snapbox::{assert_data_eq, str};
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, terminal};
 
 fn members(root: &Path) -> Vec<String> {
     let workspace = Workspace::discover(root).expect("a workspace");
@@ -150,8 +150,7 @@ fn values_come_from_the_flag_then_the_file_then_the_default() {
     // What the file says is not asked for.
     sandbox.write("all.toml", "author = \"Ada\"\n");
     let answers = [("What it keeps", "Notes\r")];
-    let output = super::new::on_terminal(&sandbox, &["new", "kb", "three", "--values", "all.toml"], &answers);
-    assert!(output.status.success(), "{output:?}");
+    terminal::run(&sandbox, &["new", "kb", "three", "--values", "all.toml"], &answers).expect(0);
     let text = fs::read_to_string(sandbox.work().join("three/.napt/template.toml")).expect("a record");
     assert!(text.contains("description = \"Notes\"") && text.contains("author = \"Ada\""), "{text}");
 }

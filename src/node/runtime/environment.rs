@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::{module::python_requirements, report::Reporter};
+use crate::{crash, module::python_requirements, report::Reporter};
 
 /// The installer's version when the machine has none of its own.
 const UV: &str = "uv==0.13.9";
@@ -125,6 +125,7 @@ impl Environments {
                 .arg(target),
         )
         .await?;
+        crash::point("install.environment")?;
         if !requirements.is_empty() {
             self.run(
                 "installing the module's dependencies",
@@ -135,7 +136,9 @@ impl Environments {
             )
             .await?;
         }
+        crash::point("install.dependencies")?;
         fs_err::tokio::write(target.join(COMPLETE), requirements.join("\n")).await?;
+        crash::point("install.complete")?;
         Ok(())
     }
 
