@@ -171,7 +171,7 @@ fn persona(root: &Path, native: &NativeManifest) -> Result<Found, AdoptError> {
         [only] => only,
         several => several.iter().find(is_named).ok_or_else(|| AdoptError::NoModule(root.to_owned()))?,
     };
-    let persona = read_persona(root, file).map_err(|_| AdoptError::NoModule(root.to_owned()))?;
+    let persona = read_persona(root, file)?;
     Ok(Found {
         name: text.parse().map_err(|error| AdoptError::Name { folder: folder.to_owned(), error })?,
         name_from: name_from.to_owned(),
