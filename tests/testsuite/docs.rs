@@ -8,6 +8,7 @@ use snapbox::{Data, assert_data_eq};
 use crate::support::{
     Sandbox,
     console::{self, Step},
+    modules,
     node::{self, TestNode},
     registry::TestRegistry,
 };
@@ -133,13 +134,21 @@ fn the_tutorial_can_be_followed() {
 }
 
 #[test]
+fn the_settings_are_as_the_configuration_page_shows_them() {
+    follow("docs/configuration.md");
+}
+
+#[test]
 fn an_existing_project_can_be_adopted_as_the_book_says() {
     follow("docs/adopt.md");
 }
 
 #[test]
-fn the_settings_are_as_the_configuration_page_shows_them() {
-    follow("docs/configuration.md");
+fn a_pipeline_can_be_set_up_as_its_page_says() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
+    console::follow(&sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md"));
 }
 
 /// Follows a page with a registry and a node that nobody has used.

@@ -7,22 +7,27 @@
 mod support;
 
 mod check;
+mod ci;
 mod cli;
 mod completions;
 mod config;
 mod configuration;
 mod deploy;
 mod docs;
+mod faults;
 mod init;
 mod json;
 mod login;
+mod manners;
 mod new;
 mod new_join;
 mod node;
 mod node_archives;
 mod node_boundary;
+mod node_crash;
 mod node_doors;
 mod node_faults;
+mod node_fsck;
 mod node_peers;
 mod node_runs;
 mod package;

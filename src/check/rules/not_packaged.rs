@@ -16,7 +16,9 @@ nowhere else."#,
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(package) = module.package().filter(|_| module.runs_python()) else { return };
+    let Some(package) = module.package().filter(|_| module.runs_python()) else {
+        return;
+    };
     let packaged = module.packaged_paths();
     if packaged.is_empty() {
         return;

@@ -207,10 +207,10 @@ impl Installs {
                     error => install_error(pin, &error),
                 })?;
                 let package = manifest.id.name.to_string();
-                let imported_from = package_dir.parent().unwrap_or(&root);
-                let imports = imports_of(imported_from, &package, &python)
+                let folder = package_dir.parent().unwrap_or(&root).to_owned();
+                let imports = imports_of(&folder, &package, &python)
                     .map_err(NodeError::internal("read what a module imports"))?;
-                Some(PythonModule { python, root, package, entry, imports })
+                Some(PythonModule { python, root, folder, package, entry, imports })
             }
             Runtime::Data | Runtime::Rust => None,
         };

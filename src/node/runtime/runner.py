@@ -153,13 +153,6 @@ def install_shims():
 # --- the parent
 
 
-def import_folder(root, package):
-    """The folder that the package is imported from: the root, or `src` in it."""
-    source = os.path.join(root, "src")
-    is_below = os.path.isdir(os.path.join(source, package)) and not os.path.isdir(os.path.join(root, package))
-    return source if is_below else root
-
-
 def preload(imports):
     """Imports what the modules will import, so that children have it already."""
     shim_dotenv()
@@ -454,7 +447,7 @@ def enter(run):
         for fd in (1, 2)
     )
     os.chdir(run["root"])
-    sys.path.insert(0, import_folder(run["root"], run["module"].split(".")[0]))
+    sys.path.insert(0, run["folder"])
     shim_dotenv()
     sys.argv = [run["module"]]
 
