@@ -151,6 +151,11 @@ fn a_pipeline_can_be_set_up_as_its_page_says() {
     console::follow(&sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md"));
 }
 
+#[test]
+fn publishing_can_be_followed() {
+    follow("docs/publish.md");
+}
+
 /// Follows a page with a registry and a node that nobody has used.
 fn follow(page: &str) {
     let registry = TestRegistry::start();

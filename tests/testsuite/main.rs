@@ -12,6 +12,7 @@ mod cli;
 mod completions;
 mod config;
 mod configuration;
+mod dependencies;
 mod deploy;
 mod docs;
 mod faults;
