@@ -142,3 +142,15 @@ fn name_rules(schema: &mut Value) {
         .collect();
     schema["properties"]["lints"]["properties"] = rules.into();
 }
+
+/// What a project keeps for editors, by path: the schemas, and which file each is of where a file cannot say so itself.
+/// Naptha's JSON files are lists, which have no place for `$schema`.
+pub fn editor_files() -> Vec<(String, String)> {
+    let schemas = Schema::ALL.map(|schema| (format!("{SCHEMA_FOLDER}/{}", schema.file()), schema.text()));
+    let matches = [Schema::Deployments, Schema::LlmConfigs].map(|schema| {
+        let files: Vec<String> = schema.describes().iter().map(|file| format!("**/configs/{file}")).collect();
+        json!({ "fileMatch": files, "url": format!("./{SCHEMA_FOLDER}/{}", schema.file()) })
+    });
+    let settings = format!("{:#}\n", json!({ "json.schemas": matches }));
+    schemas.into_iter().chain([(".vscode/settings.json".to_owned(), settings)]).collect()
+}

@@ -22,7 +22,11 @@ use self::{
     render::{Engine, Files},
     template::{Part, Template},
 };
-use crate::{module::ModuleName, report::Reporter};
+use crate::{
+    check::{SCHEMA_FOLDER, editor_files},
+    module::ModuleName,
+    report::Reporter,
+};
 
 /// Where a project keeps which template it was made from.
 const RECORD_FILE: &str = ".napt/template.toml";
@@ -88,6 +92,12 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
 
 fn relative(path: &Path, base: &Path) -> String {
     path.strip_prefix(base).unwrap_or(path).display().to_string()
+}
+
+/// The folder of the project's schemas, as a file in the folder `into` refers to it.
+fn schemas_from(into: &str) -> String {
+    let depth = into.split('/').filter(|part| !part.is_empty()).count();
+    format!("{}{SCHEMA_FOLDER}", "../".repeat(depth))
 }
 
 /// What rendering needs, whichever template it is.
@@ -156,6 +166,9 @@ impl Maker {
         for part in &template.parts {
             self.part(part, &context, files)?;
         }
+        for (path, text) in editor_files() {
+            files.add(path, text.into_bytes())?;
+        }
         let record = Record { template: &template.id, version: &template.version, answers };
         files.add(RECORD_FILE.to_owned(), toml::to_string(&record).map_err(ScaffoldError::record)?.into_bytes())
     }
@@ -180,7 +193,11 @@ impl Maker {
 
     fn module(&self, template: &Template, into: &str, context: &Value, files: &mut Files) -> Result<(), ScaffoldError> {
         match template.folder("content") {
-            Some(content) => self.engine.folder(content, into, context, files),
+            Some(content) => {
+                let mut context = context.clone();
+                context["schemas"] = schemas_from(into).into();
+                self.engine.folder(content, into, &context, files)
+            }
             None => Ok(()),
         }
     }

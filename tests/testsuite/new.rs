@@ -67,7 +67,12 @@ next:
         listing(&sandbox.work().join("debate")),
         str![[r#"
 .gitignore
+.napt/schemas/deployments.json
+.napt/schemas/llm_configs.json
+.napt/schemas/lock.json
+.napt/schemas/manifest.json
 .napt/template.toml
+.vscode/settings.json
 README.md
 modules/debate/README.md
 modules/debate/debate/__init__.py
@@ -106,7 +111,9 @@ napt.toml
     );
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/modules/debate/napt.toml")).expect("a manifest"),
-        str![[r#"
+        str![[r##"
+#:schema ../../.napt/schemas/manifest.json
+
 [module]
 type = "orchestrator"
 name = "debate"
@@ -119,7 +126,7 @@ authors = ["Ada <ada@example.org>"]
 [limits]
 timeout = "10m"
 
-"#]]
+"##]]
     );
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/.napt/template.toml")).expect("a record"),
@@ -146,7 +153,12 @@ fn agents_and_knowledge_bases_are_projects_of_one_module() {
         listing(&sandbox.work()),
         str![[r#"
 chat/.gitignore
+chat/.napt/schemas/deployments.json
+chat/.napt/schemas/llm_configs.json
+chat/.napt/schemas/lock.json
+chat/.napt/schemas/manifest.json
 chat/.napt/template.toml
+chat/.vscode/settings.json
 chat/README.md
 chat/chat/__init__.py
 chat/chat/configs/deployment.json
@@ -158,7 +170,12 @@ chat/pyproject.toml
 chat/tests/__init__.py
 chat/tests/test_run.py
 notes/.gitignore
+notes/.napt/schemas/deployments.json
+notes/.napt/schemas/llm_configs.json
+notes/.napt/schemas/lock.json
+notes/.napt/schemas/manifest.json
 notes/.napt/template.toml
+notes/.vscode/settings.json
 notes/README.md
 notes/napt.toml
 notes/notes/__init__.py
