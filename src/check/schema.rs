@@ -83,8 +83,7 @@ impl Schema {
             Schema::Lock => of::<Lock>(),
         };
         tighten(&mut schema, "");
-        let names = self.describes().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        schema["title"] = names.into();
+        schema["title"] = self.describes().join(", ").into();
         schema["$comment"] = concat!("napt ", env!("CARGO_PKG_VERSION")).into();
         if self == Schema::Manifest {
             schema["anyOf"] = json!([{ "required": ["module"] }, { "required": ["workspace"] }]);
