@@ -18,11 +18,13 @@
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 //! | [`client`] | verb: a client of a node: deploy, run, follow |
+//! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
+//! | [`crash`] | noun: places where tests break the program |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
 pub mod check;
@@ -30,6 +32,8 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod context;
+pub mod crash;
+pub mod dev;
 pub mod identity;
 pub mod module;
 pub mod node;

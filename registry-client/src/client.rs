@@ -1,11 +1,12 @@
 //! The calls.
 
-use std::{fmt, path::Path, time::Duration};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::TryStreamExt;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
 };
 use semver::Version;
 use serde::de::DeserializeOwned;
@@ -59,7 +60,11 @@ pub struct RegistryClient {
     http: reqwest::Client,
     token: Option<String>,
     policy: Policy,
+    watch: Watch,
 }
+
+/// Who is told how many bytes of an archive have moved, from its start.
+pub(crate) type Watch = Arc<dyn Fn(u64) + Send + Sync>;
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,13 +78,20 @@ impl RegistryClient {
     pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
         url.set_query(None);
         url.set_fragment(None);
-        RegistryClient { base: url, http, token, policy: Policy::default() }
+        RegistryClient { base: url, http, token, policy: Policy::default(), watch: Arc::new(|_| ()) }
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same, telling `watch` how many bytes of an archive have moved. Another try begins at 0 again.
+    #[must_use]
+    pub fn watched(mut self, watch: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.watch = Arc::new(watch);
         self
     }
 
@@ -129,6 +141,7 @@ impl RegistryClient {
                 StatusCode::OK => {}
                 _ => return Err(self.refusal(response, &what).await),
             }
+            self.is_plain(&response, &what)?;
             let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = transfer::answer(&mut response, &self.base, &what, &self.policy).await?;
             let entries = self.index_lines(&body, &what)?;
@@ -171,7 +184,7 @@ impl RegistryClient {
         let what = format!("{module_type}:{name}@{version}");
         let once = || async {
             let response = self.in_time(self.follow(url.clone(), &what)).await?;
-            transfer::archive(response, &self.base, &what, sha256, into, &self.policy).await
+            transfer::archive(response, &self.base, &what, sha256, into, &self.policy, &self.watch).await
         };
         self.retrying(true, once).await
     }
@@ -186,6 +199,7 @@ impl RegistryClient {
             };
             let response = request.send().await.map_err(|error| ClientError::of_transport(&self.base, error))?;
             if response.status() == StatusCode::OK {
+                self.is_plain(&response, what)?;
                 return Ok(response);
             }
             if !response.status().is_redirection() {
@@ -224,7 +238,7 @@ impl RegistryClient {
                 Err(error) if error.is_passing() => error,
                 result => return result,
             };
-            let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
+            let Some(wait) = self.policy.wait(done, error.retry_after()) else { return Err(error) };
             tokio::time::sleep(wait).await;
             if let Ok(IndexAnswer::Found { entries, .. }) = self.index_once(module_type, name, None).await
                 && entries.iter().any(|entry| entry.version == *version && entry.sha256 == sha256)
@@ -237,7 +251,13 @@ impl RegistryClient {
     async fn publish_once(&self, url: Url, archive: &Path, digest: &str) -> Result<Published, ClientError> {
         let file = fs_err::tokio::File::open(archive).await?;
         let size = file.metadata().await?.len();
-        let body = reqwest::Body::wrap_stream(ReaderStream::new(file.into_parts().0));
+        let watch = Arc::clone(&self.watch);
+        let mut sent = 0;
+        let chunks = ReaderStream::new(file.into_parts().0).inspect_ok(move |chunk| {
+            sent += chunk.len() as u64;
+            watch(sent);
+        });
+        let body = reqwest::Body::wrap_stream(chunks);
         let request = self
             .request(Method::PUT, url)
             .header(CONTENT_TYPE, "application/gzip")
@@ -372,12 +392,25 @@ impl RegistryClient {
         if !response.status().is_success() {
             return Err(self.refusal(response, what).await);
         }
+        self.is_plain(&response, what)?;
         if !is_json(&response) {
             let kind = content_type(&response).unwrap_or("no content type").to_owned();
             return Err(self.garbage(format!("{what} comes as `{kind}`, not as JSON")));
         }
         let body = transfer::answer(&mut response, &self.base, what, &self.policy).await?;
         serde_json::from_slice(&body).map_err(|error| self.garbage(format!("{what}: {error}")))
+    }
+
+    /// No registry sends web pages for these, nor anything that would have to be decompressed: nobody asked for it.
+    fn is_plain(&self, response: &Response, what: &str) -> Result<(), ClientError> {
+        let coding = response.headers().get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok());
+        if let Some(coding) = coding.filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(self.garbage(format!("{what} comes with the content coding `{}`", plain(coding))));
+        }
+        match content_type(response) {
+            Some(kind) if kind.starts_with("text/html") => Err(self.garbage(format!("{what} comes as a web page"))),
+            _ => Ok(()),
+        }
     }
 
     async fn in_time<T>(&self, call: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
@@ -401,7 +434,7 @@ impl RegistryClient {
                 result => return result,
             };
             done += 1;
-            let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
+            let Some(wait) = self.policy.wait(done, error.retry_after()) else { return Err(error) };
             tokio::time::sleep(wait).await;
         }
     }
@@ -413,7 +446,13 @@ impl RegistryClient {
     /// What a status other than the wanted one says.
     async fn refusal(&self, mut response: Response, what: &str) -> ClientError {
         let status = response.status();
-        if status.is_success() || status.is_redirection() {
+        if status.is_redirection() {
+            let to =
+                response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.base.join(to).ok());
+            let to = to.map_or_else(|| "nowhere".to_owned(), |to| format!("`{}`", shown(&to)));
+            return self.garbage(format!("{what} is redirected to {to}, where no credential is sent"));
+        }
+        if status.is_success() {
             return self.garbage(format!("{what}: unexpected status {status}"));
         }
         let retry_after = retry_after(response.headers());

@@ -12,7 +12,7 @@ mod types;
 
 pub use client::{IndexAnswer, RegistryClient, account_challenge_text};
 pub use error::ClientError;
-pub use retry::Policy;
+pub use retry::{Policy, retry_after};
 pub use types::{
     Challenge, IndexConfig, IndexDep, IndexEntry, Me, ModuleDetails, ModuleSummary, ModuleVersion, NewToken, Page,
     Problem, PublishStatus, Published, SignUp, SignedUp, TokenInfo, TokenRequest, Verb, YankRequest,

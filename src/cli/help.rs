@@ -10,8 +10,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
     ("Write", &["new", "check", "explain", "schema", "package"]),
     ("Share", &["publish", "login", "logout"]),
-    ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
+    ("Set up", &["config", "completions", "man"]),
 ];
 
 /// The whole command line. A command that is in no group is listed under `More`.

@@ -3,12 +3,17 @@
 mod arguments;
 mod cancel;
 mod check;
+mod completions;
+mod config;
 mod deploy;
+mod dev;
 mod explain;
+mod fsck;
 mod help;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod new;
 mod node;
 mod package;
@@ -29,7 +34,7 @@ pub use help::command;
 use crate::{
     client::NodeClient,
     config::{Deployment, SUB_DEPLOYMENTS},
-    context::{Context, Environment},
+    context::{Context, Environment, Key},
     report::{Failure, Kind, Reporter},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
@@ -62,9 +67,9 @@ struct Global {
     #[arg(long, short, global = true)]
     verbose: bool,
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    color: Option<ColorChoice>,
 
     /// How to write messages and results
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
@@ -88,6 +93,7 @@ enum Command {
     Logout(logout::Args),
     Publish(publish::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -95,6 +101,9 @@ enum Command {
     Logs(logs::Args),
     Cancel(cancel::Args),
     Token(token::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -112,6 +121,7 @@ impl Command {
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
             Command::Node(_) => "node",
+            Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
@@ -119,6 +129,9 @@ impl Command {
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
             Command::Token(_) => "token",
+            Command::Config(_) => "config",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -135,6 +148,7 @@ impl Command {
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
+            Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
@@ -142,6 +156,9 @@ impl Command {
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
             Command::Token(args) => args.exec(context),
+            Command::Config(args) => args.exec(context),
+            Command::Completions(args) => args.exec(context),
+            Command::Man(args) => args.exec(context),
         }
     }
 }
@@ -166,6 +183,7 @@ fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
         max_runs: 64,
         caps: crate::node::Caps::default(),
         http: context.http(),
+        policy: context.policy()?,
         installer: context.env.installer.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
@@ -183,7 +201,8 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
-    Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+    let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
+    Ok(client.with_policy(context.policy()?))
 }
 
 /// The JSON of a flag; what is wrong is told with its place.
@@ -219,10 +238,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
-    match cli.global.color {
-        ColorChoice::Auto => {}
-        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
-        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+    if let Some(choice) = cli.global.color {
+        use_color(choice);
     }
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
@@ -239,8 +256,16 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if cli.global.color.is_none() {
+        match context.setting(Key::Color, None) {
+            Ok(setting) => {
+                use_color(setting.and_then(|setting| setting.value.parse().ok()).unwrap_or(ColorChoice::Auto))
+            }
+            Err(error) => return fail(&context.shell, name, &error.into()),
+        }
+    }
     let result = cli.command.exec(&context);
-    context.shell.stop_bar();
+    context.shell.clear_progress();
     let written = match &result {
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),
@@ -248,6 +273,15 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
+    }
+}
+
+/// From here on.
+fn use_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
 }
 

@@ -6,7 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::{
-    context::Context,
+    context::{Context, Key},
+    identity::Secret,
     node::{self, Provider},
     report::{Failure, Reporter},
     shell::Output,
@@ -46,7 +47,7 @@ pub(super) struct Args {
     #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is read from `NAPT_PROVIDER_KEY`
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` or `napt config`'s
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
@@ -66,7 +67,8 @@ impl Args {
         options.users.extend(self.users.iter().cloned());
         options.open = self.open;
         options.peers.clone_from(&self.peers);
-        options.provider = self.provider.clone().map(|url| Provider { url, key: context.env.provider_key.clone() });
+        let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
+        options.provider = self.provider.clone().map(|url| Provider { url, key });
         options.max_runs = self.max_runs.get();
         let data = options.data.clone();
         context.shell.start_log();

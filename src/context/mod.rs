@@ -1,13 +1,19 @@
 //! What surrounds a command: folders, environment, layered configuration with provenance, HTTP client, clock.
 
+mod edit;
 mod environment;
 mod settings;
 
-use std::{future::Future, path::PathBuf, sync::atomic::Ordering, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
-pub use environment::{Dirs, Environment};
-use napt_registry_client::RegistryClient;
-pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Setting, Settings, SettingsError, Source};
+pub use environment::{Dirs, Environment, dotenv};
+use napt_registry_client::{Policy, RegistryClient};
+pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
@@ -41,21 +47,28 @@ impl Context {
     }
 
     /// The same surroundings for a command that is called in another folder.
-    pub fn in_folder(&self, folder: &std::path::Path) -> Result<Self, Failure> {
+    pub fn in_folder(&self, folder: &Path) -> Result<Self, Failure> {
         Context::new(folder.to_owned(), self.env.clone(), self.shell.again())
     }
 
     /// The registry: flag, environment, configuration files, default.
     pub fn registry(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
-        let env = self.env.registry.as_deref().map(|value| (value, "NAPT_REGISTRY"));
-        self.settings.url("registry", flag, env, DEFAULT_REGISTRY_URL)
+        self.settings.url(Key::Registry, flag, &self.env)
     }
 
     /// The node: flag, environment (`NAPT_NODE`, Naptha's `NODE_URL`), configuration files, default.
     pub fn node(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
-        let own = self.env.node.as_deref().map(|value| (value, "NAPT_NODE"));
-        let naptha = self.env.node_url.as_deref().map(|value| (value, "NODE_URL"));
-        self.settings.url("node", flag, own.or(naptha), DEFAULT_NODE_URL)
+        self.settings.url(Key::Node, flag, &self.env)
+    }
+
+    /// Any setting, if anything says what it is.
+    pub fn setting(&self, key: Key, flag: Option<&str>) -> Result<Option<Setting<String>>, SettingsError> {
+        self.settings.get(key, flag, &self.env)
+    }
+
+    /// Gives a setting a value in a configuration file, whose other lines stay as they are.
+    pub fn set(&self, path: &Path, key: Key, value: &str) -> Result<(), SettingsError> {
+        edit::set(path, key, value, &self.dirs)
     }
 
     /// A client of the registry that [`Context::registry`] names, with the user's token for it, if there is one.
@@ -63,7 +76,7 @@ impl Context {
         let Setting { value: url, source } = self.registry(flag)?;
         let token = match &self.env.token {
             // Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.
-            Some(_) if matches!(&source, Source::File(path) if !path.starts_with(&self.dirs.config)) => {
+            Some(_) if matches!(&source, Source::File { path, .. } if !path.starts_with(&self.dirs.config)) => {
                 let what = format!("`NAPT_TOKEN` is not sent to the registry `{url}`, which {source} names");
                 return Err(Failure::new(Kind::Auth, what)
                     .hinted("name the registry with `--registry` or `NAPT_REGISTRY`, if the token is for it"));
@@ -71,7 +84,32 @@ impl Context {
             Some(text) => Some(text.parse::<Token>().map_err(|error| Failure::from(error).context("`NAPT_TOKEN`"))?),
             None => self.credentials().registry_token(url.as_str())?,
         };
-        Ok(RegistryClient::new(url, self.http(), token.map(|token| token.reveal().to_owned())))
+        let client = RegistryClient::new(url, self.http(), token.map(|token| token.reveal().to_owned()));
+        Ok(client.with_policy(self.policy()?))
+    }
+
+    /// How patient clients are: `NAPT_HTTP_TIMEOUT`, `NAPT_HTTP_RETRIES`, defaults.
+    pub fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::default();
+        let usage = |name: &str, text: &str, example: &str| {
+            Failure::new(Kind::Usage, format!("`{text}` is no value for `{name}`"))
+                .hinted(format!("write for example `{example}`"))
+        };
+        if let Some(text) = &self.env.http_timeout {
+            let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+            let seconds = seconds.ok_or_else(|| usage("NAPT_HTTP_TIMEOUT", text, "20"))?;
+            policy.call_timeout = Duration::from_secs_f64(seconds);
+            policy.rate_window = policy.call_timeout.mul_f64(1.5);
+        }
+        if let Some(text) = &self.env.http_retries {
+            let retries: u32 = text
+                .parse()
+                .ok()
+                .filter(|retries| *retries <= 100)
+                .ok_or_else(|| usage("NAPT_HTTP_RETRIES", text, "4"))?;
+            policy.tries = retries + 1;
+        }
+        Ok(policy)
     }
 
     /// The user's key and tokens.

@@ -1,6 +1,9 @@
 //! Projects on disk: one module's folder, and the workspace around it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     id::ModuleId,
@@ -216,6 +219,24 @@ impl Workspace {
         }
         let current = members.iter().position(|member| member.root == nearest);
         Ok(Workspace { root: root.to_owned(), members, current })
+    }
+
+    /// The members, with the modules that they name by path, and those that these name, and so on.
+    pub fn projects(&self) -> Result<BTreeMap<ModuleId, Project>, ProjectError> {
+        let mut projects: BTreeMap<ModuleId, Project> = BTreeMap::new();
+        let mut open = self.members.clone();
+        while let Some(project) = open.pop() {
+            if projects.contains_key(project.id()) {
+                continue;
+            }
+            for id in project.manifest.dependencies.keys().filter(|id| self.member(id).is_none()) {
+                if let Some(path) = project.dependency_path(id) {
+                    open.push(Project::load(&path)?);
+                }
+            }
+            projects.insert(project.id().clone(), project);
+        }
+        Ok(projects)
     }
 
     /// The member that the command was called in, or the only one there is.

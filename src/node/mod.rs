@@ -12,6 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub use self::core::Provider;
 pub use error::NodeError;
+use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub struct Options {
     pub caps: Caps,
     /// For calls to registry, peers and providers.
     pub http: reqwest::Client,
+    /// How patient it is with the registry.
+    pub policy: Policy,
     /// Variables that package installers need to reach the network.
     pub installer: Vec<(String, String)>,
     /// `PATH`, to find Python and its installer.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     module::{MANIFEST_FILE, Manifest, ModuleId, Project, Workspace},
-    report::{Fault, Kind, Reporter, plural},
+    report::{Amount, Fault, Kind, Reporter, plural},
 };
 
 /// Every entry's time: some programs take times before 1980 for an error.
@@ -192,6 +192,7 @@ pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<P
     platform::archive_file(&mut builder);
     let mut file = builder.tempfile_in(into)?;
 
+    let progress = reporter.progress("Packaging", Amount::Bytes(Some(plan.items.iter().map(Item::size).sum())));
     let mut writer = Writer::new(file.as_file_mut(), top, reporter);
     for item in &plan.items {
         reporter.detail(item.path());
@@ -199,7 +200,9 @@ pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<P
             Item::Generated { path, text } => writer.file(path, &mut text.as_bytes(), text.len() as u64, false)?,
             Item::Source(source) => writer.source(source)?,
         }
+        progress.advance(item.size());
     }
+    drop(progress);
     if !writer.findings.is_empty() {
         writer.findings.sort();
         return Err(PackageError::Secrets(writer.findings));

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
+    crash,
     module::{Manifest, ModuleId, Project, Workspace},
     package::{self, Limits, PackageError, Packed},
-    report::Reporter,
+    report::{Amount, Reporter},
 };
 
 /// How long a new version may take until the index shows it.
@@ -93,6 +94,7 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     for member in members {
         let mut packed = pack(member, folder.path(), reporter)?;
         let outcome = known(options, &mut packed, &mut problems).await?;
+        crash::point("publish.packed")?;
         modules.push((packed, outcome));
     }
     let new: Vec<&ModuleId> =
@@ -103,7 +105,9 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     if !problems.is_empty() {
         return Err(PublishError::Problems(problems));
     }
+    crash::point("publish.checked")?;
     let mut done = Vec::new();
+    let progress = reporter.progress("Publishing", Amount::Items(modules.len() as u64));
     for (packed, outcome) in modules {
         let outcome = match outcome {
             Some(outcome) => {
@@ -116,6 +120,7 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
         };
         let Packed { sha256, size, manifest, .. } = packed;
         done.push(PublishedModule { id: manifest.id, version: manifest.version, sha256, size, outcome });
+        progress.advance(1);
     }
     Ok(done)
 }
@@ -201,7 +206,11 @@ async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter)
     let (module_type, name) = (id.module_type.as_str(), id.name.as_str());
     let size = bytesize::ByteSize::b(packed.size);
     reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
-    let published = options.client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
+    let progress = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
+    let client = options.client.clone().watched(move |bytes| progress.set(bytes));
+    let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
+    drop(client);
+    crash::point("publish.answered")?;
     let started = Instant::now();
     let mut wait = Duration::from_millis(50);
     loop {
@@ -215,6 +224,7 @@ async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter)
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(2));
     }
+    crash::point("publish.seen")?;
     reporter.step("Published", &format!("{id}@{version}"));
     Ok(match published.status {
         PublishStatus::Created => Outcome::Published,

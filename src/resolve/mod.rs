@@ -78,19 +78,10 @@ pub struct Request {
 impl Request {
     /// Everything that a workspace's members need, with the modules that they name by path.
     pub fn of_workspace(workspace: &Workspace, lock: Option<Lock>, locked: bool) -> Result<Self, ResolveError> {
-        let mut members: BTreeMap<ModuleId, Member> = BTreeMap::new();
-        let mut open: Vec<Project> = workspace.members.clone();
-        while let Some(project) = open.pop() {
-            if members.contains_key(project.id()) {
-                continue;
-            }
+        let projects = workspace.projects()?;
+        for project in projects.values() {
             for (id, dependency) in &project.manifest.dependencies {
-                if workspace.member(id).is_some() {
-                    continue;
-                }
-                if let Some(path) = project.dependency_path(id) {
-                    open.push(Project::load(&path)?);
-                } else if let Some(registry) = &dependency.registry {
+                if let (None, Some(registry)) = (projects.get(id), &dependency.registry) {
                     return Err(ResolveError::Registry {
                         id: id.clone(),
                         needed_by: project.id().clone(),
@@ -98,9 +89,9 @@ impl Request {
                     });
                 }
             }
-            members.insert(project.id().clone(), Member::of(&project));
         }
-        Ok(Request { roots: Vec::new(), members: members.into_values().collect(), lock, locked })
+        let members = projects.values().map(Member::of).collect();
+        Ok(Request { roots: Vec::new(), members, lock, locked })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod processes;
 pub mod provider;
 pub mod python;
 pub mod registry;
+pub mod terminal;
 
 use std::{
     path::{Path, PathBuf},
@@ -94,7 +95,12 @@ impl Sandbox {
 
     /// Runs `napt` to its end.
     pub fn napt(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().expect("napt starts"))
+        self.run(&mut self.command(arguments))
+    }
+
+    /// Runs a command of this sandbox to its end.
+    pub fn run(&self, command: &mut Command) -> Ran {
+        Ran::of(command.output().expect("it starts"))
     }
 
     /// Writes a file below the work folder.
@@ -118,8 +124,14 @@ impl Ran {
     /// Fails the test unless the exit code is `code`, showing all output.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self.expect_ref(code);
         self
+    }
+
+    /// The same, of one that is looked at further.
+    #[track_caller]
+    pub fn expect_ref(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
     }
 
     /// stdout as JSON.

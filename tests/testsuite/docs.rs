@@ -34,11 +34,23 @@ fn table(page: &str) -> Vec<Vec<String>> {
     rows.map(|(_, row)| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
+/// The words of every command, also of those within commands.
+fn commands() -> Vec<Vec<String>> {
+    fn collect(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let words = [words, &[inner.get_name().to_owned()]].concat();
+            found.push(words.clone());
+            collect(inner, &words, found);
+        }
+    }
+    let mut found = Vec::new();
+    collect(&napt::cli::command(), &[], &mut found);
+    found
+}
+
 #[test]
 fn every_command_has_help_with_examples_and_is_in_the_book() {
     let sandbox = Sandbox::new();
-    let command = napt::cli::command();
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let mut text = String::from(
         "# Commands\n\nWhat `--help` says. This page is made from it: `SNAPSHOTS=overwrite cargo test docs::`\n",
     );
@@ -53,9 +65,10 @@ fn every_command_has_help_with_examples_and_is_in_the_book() {
     let main = help(&["--help"]);
     assert!(!main.contains("More:"), "a command is in no group of src/cli/help.rs\n{main}");
     text.push_str(&main);
-    for name in names {
-        text.push_str(&format!("\n## napt {name}\n"));
-        text.push_str(&help(&[name, "--help"]));
+    for words in commands() {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        text.push_str(&format!("\n#{} napt {}\n", "#".repeat(words.len()), words.join(" ")));
+        text.push_str(&help(&[words.as_slice(), &["--help"]].concat()));
     }
     assert_data_eq!(text, page("docs/commands.md").raw());
 }
@@ -113,6 +126,16 @@ fn commands_are_read_from_a_page_with_their_output() {
 #[test]
 fn the_tutorial_can_be_followed() {
     follow("docs/tutorial.md");
+}
+
+#[test]
+fn the_settings_are_as_the_configuration_page_shows_them() {
+    follow("docs/configuration.md");
+}
+
+#[test]
+fn the_page_on_checking_can_be_followed() {
+    console::follow(&Sandbox::new(), &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.md"));
 }
 
 /// Follows a page with a registry and a node that nobody has used.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     sync::Mutex,
 };
 
@@ -18,6 +18,7 @@ use snapbox::{assert_data_eq, str};
 use crate::support::{
     Sandbox,
     python::{self, expect_success},
+    terminal,
 };
 
 const AUTHOR: &str = "author=Ada <ada@example.org>";
@@ -416,20 +417,10 @@ fn only_what_is_not_given_is_asked_for() {
     assert!(text.expect("a file").contains("\"max_rounds\": 2"));
 }
 
-/// Runs `napt` on a terminal, where each answer follows its question.
-fn on_terminal(sandbox: &Sandbox, arguments: &[&str], answers: &[(&str, &str)]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/terminal.py");
-    let napt = sandbox.command(arguments);
-    let mut command = Command::new("python3");
-    command.arg(script).arg(serde_json::json!(answers).to_string()).arg(napt.get_program()).args(napt.get_args());
-    command.envs(napt.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
-    command.current_dir(sandbox.work()).output().expect("a Python on the path")
-}
-
 #[test]
 fn on_a_terminal_it_asks_until_the_answer_is_good() {
     let sandbox = Sandbox::new();
-    let output = on_terminal(
+    let output = terminal::run(
         &sandbox,
         &["new", "orchestrator", "debate", "--set", "description=A debate"],
         &[
@@ -439,7 +430,7 @@ fn on_a_terminal_it_asks_until_the_answer_is_good() {
             ("Language model (echo, openai, ollama) [echo]", "\r"),
         ],
     );
-    assert!(output.status.success(), "{output:?}");
+    output.expect(0);
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/.napt/template.toml")).expect("a record"),
         str![[r#"
@@ -459,17 +450,17 @@ rounds = 2
 #[test]
 fn interrupted_at_a_question_it_leaves_nothing() {
     let sandbox = Sandbox::new();
-    let output = on_terminal(&sandbox, &["new", "kb", "notes"], &[("What it keeps", "\u{3}")]);
-    assert!(!output.status.success(), "{output:?}");
+    let output = terminal::run(&sandbox, &["new", "kb", "notes"], &[("What it keeps", "\u{3}")]);
+    assert_ne!(output.code, Some(0), "{output:?}");
     assert_eq!(names(&sandbox.work()), Vec::<String>::new());
 }
 
 #[test]
 fn on_a_terminal_yes_asks_nothing() {
     let sandbox = Sandbox::new();
-    let output = on_terminal(&sandbox, &["new", "kb", "notes", "--yes"], &[]);
-    assert!(output.status.success(), "{output:?}");
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("What it keeps"), "{output:?}");
+    let output = terminal::run(&sandbox, &["new", "kb", "notes", "--yes"], &[]);
+    let shown = output.expect(0).stdout;
+    assert!(!shown.contains("What it keeps"), "{shown}");
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
+    super::runtime::Parent,
     Core, NodeError, Target,
     addresses::{for_each_node, stored},
     installs::Installed,
@@ -45,6 +47,10 @@ impl Catalog for Modules {
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
         self.0.get(id).map(|installed| &installed.configs)
     }
+
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>> {
+        self.0.get(id).and_then(|installed| installed.persona.as_ref())
+    }
 }
 
 impl Core {
@@ -80,14 +86,13 @@ impl Core {
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
-        for installed in modules.0.values() {
-            if let Some(parent) = &installed.parent {
-                reporter.step("Warming", &installed.manifest.id.to_string());
-                parent.warm_up().await.map_err(|error| NodeError::Install {
-                    module: installed.manifest.id.to_string(),
-                    reason: error.to_string(),
-                })?;
-            }
+        let modules: Vec<Arc<Installed>> =
+            request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> =
+            modules.iter().filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &owner))).collect();
+        if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
+            return Err(error);
         }
         let view = DeploymentView {
             name,
@@ -99,7 +104,11 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+        let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        for parent in &parents {
+            self.parents.keep(&live.name, live.revision, parent);
+        }
+        Ok(live)
     }
 
     /// Tells of models that nobody serves here; a module may still reach its own.

@@ -9,6 +9,7 @@ mod deployments;
 mod inference;
 mod installs;
 mod peers;
+mod readiness;
 mod runs;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -29,7 +30,7 @@ use self::{
 use super::{
     Options,
     error::NodeError,
-    runtime::{Caps, Environments},
+    runtime::{Caps, Environments, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -47,6 +48,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) installs: Installs,
+    parents: Parents,
     pub(in crate::node) peers: Peers,
     runs: Runs,
     scratch: PathBuf,
@@ -85,7 +87,8 @@ impl Core {
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
-        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
+        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
+            .with_policy(options.policy.clone());
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let core = Arc::new(Core {
@@ -93,6 +96,7 @@ impl Core {
             addresses: Addresses::new(id.clone(), address),
             inference: Inference::new(options.provider.clone()),
             database: Database::new(data.join("storage")),
+            parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
             runs: Runs::new(options.max_runs),

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Ended, Execution, RunFrame, execute},
+        runtime::{Ended, Execution, PythonModule, RunFrame, execute},
         store::{StoredRun, deployment_of},
     },
     Core, NodeError,
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::{Deployment, merge, resolve},
     identity::{SecretKey, random_hex},
-    module::ModuleId,
+    module::{Manifest, ModuleId},
     wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
 };
 
@@ -100,6 +100,18 @@ pub(super) enum Origin {
     /// A run of a peer: root and parent as that node calls them, which archive it has deployed here, and how deep
     /// calls are nested already.
     Forwarded { root: String, parent: String, sha256: String, depth: u32 },
+}
+
+/// What a module's process has around it.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The run's id.
+    id: String,
+    /// Its credential's secret part.
+    secret: String,
+    env: HashMap<String, String>,
+    /// Removed with its end.
+    _scratch: tempfile::TempDir,
 }
 
 /// A run to be accepted.
@@ -351,16 +363,29 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(parent) = &installed.parent else {
+        let Some(python) = &installed.python else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
+        let parent = self.parents.of(python, &run.modules.owner);
+        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
         self.record(run, vec![(started, processing)]).await;
 
+        let surroundings = self.surroundings(&run.id, &run.secret)?;
+        let module_run = self.module_run(run, &stored, started)?;
+        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
+        let (lines, received) = mpsc::channel(LINES);
+        let (ended, ()) =
+            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+        Ok(ended)
+    }
+
+    /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
+    pub(super) fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
         let scratch = tempfile::Builder::new()
-            .prefix(&format!("{}-", run.id))
+            .prefix(&format!("{id}-"))
             .tempdir_in(&self.scratch)
             .map_err(NodeError::internal("make a scratch folder"))?;
         let delegate = SecretKey::generate();
@@ -368,7 +393,7 @@ impl Core {
         crate::identity::write_private(&key_file, delegate.to_hex().as_bytes())
             .map_err(NodeError::internal("write a delegate key"))?;
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let credential = format!("{}.local:{}", run.id, run.secret);
+        let credential = format!("{id}.local:{secret}");
         let env = HashMap::from([
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
@@ -376,29 +401,37 @@ impl Core {
             ("TMPDIR".to_owned(), text(scratch.path())),
             ("PRIVATE_KEY".to_owned(), delegate.to_hex()),
             ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
-            ("NAPT_RUN_ID".to_owned(), run.id.clone()),
+            ("NAPT_RUN_ID".to_owned(), id.to_owned()),
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
             ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
         ]);
-        let package = &installed.python.package;
-        let execution = Execution {
-            run: run.id.clone(),
+        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, _scratch: scratch })
+    }
+
+    /// A module's process in its surroundings. Without a `module_run` it is only imported.
+    pub(super) fn execution(
+        &self,
+        manifest: &Manifest,
+        python: &PythonModule,
+        surroundings: &Surroundings,
+        module_run: Option<Value>,
+    ) -> Execution {
+        let caps = self.caps(&manifest.limits);
+        let PythonModule { root, package, entry, .. } = python;
+        Execution {
+            run: surroundings.id.clone(),
             frame: RunFrame {
-                root: installed.python.root.clone(),
-                module: format!("{package}.{}", installed.python.entry),
-                function: installed.python.entry.clone(),
+                root: root.clone(),
+                module: format!("{package}.{entry}"),
+                function: entry.clone(),
                 schemas: format!("{package}.schemas"),
-                memory: self.caps(&installed.manifest.limits).memory,
-                env,
-                module_run: self.module_run(run, &stored, started)?,
+                memory: caps.memory,
+                env: surroundings.env.clone(),
+                module_run,
             },
-            caps: self.caps(&installed.manifest.limits),
-            secret: run.secret.clone(),
-        };
-        let (lines, received) = mpsc::channel(LINES);
-        let (ended, ()) =
-            tokio::join!(execute(parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
-        Ok(ended)
+            caps,
+            secret: surroundings.secret.clone(),
+        }
     }
 
     /// What the module's function gets, as Naptha's node gives it.

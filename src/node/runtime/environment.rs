@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::report::Reporter;
+use crate::{crash, report::Reporter};
 
 /// The installer's version when the machine has none of its own.
 const UV: &str = "uv==0.13.9";
@@ -123,6 +123,7 @@ impl Environments {
                 .arg(target),
         )
         .await?;
+        crash::point("install.environment")?;
         if !requirements.is_empty() {
             self.run(
                 "installing the module's dependencies",
@@ -133,7 +134,9 @@ impl Environments {
             )
             .await?;
         }
+        crash::point("install.dependencies")?;
         fs_err::tokio::write(target.join(COMPLETE), requirements.join("\n")).await?;
+        crash::point("install.complete")?;
         Ok(())
     }
 

@@ -143,7 +143,9 @@ fn secret_in_config() {
         r#""max_tokens": 100"#,
         r#""options": {"api_key": "correct horse battery"}"#,
     );
-    assert_data_eq!(m.told(3), str![[r#"
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
 error[secret-in-config]: this looks like a secret, by its key
  --> debate/configs/llm_configs.json:2:93
   |
@@ -155,5 +157,6 @@ error[secret-in-config]: this looks like a secret, by its key
 
 error: 1 error, 0 warnings in 1 module
 
-"#]]);
+"#]]
+    );
 }

@@ -77,9 +77,18 @@ fn every_schema_is_one_and_describes_every_key() {
 
 #[test]
 fn what_the_templates_make_is_valid_and_names_its_schema() {
-    for template in ["orchestrator", "agent", "kb"] {
+    for template in [
+        &["orchestrator"][..],
+        &["orchestrator", "--bare"],
+        &["agent"],
+        &["tool"],
+        &["kb"],
+        &["memory"],
+        &["environment"],
+        &["persona"],
+    ] {
         let sandbox = Sandbox::new();
-        sandbox.napt(&["new", template, "fresh", "--yes"]).expect(0);
+        sandbox.napt(&[&["new", "--yes", "fresh"], template].concat()).expect(0);
         let root = sandbox.work().join("fresh");
         let mut seen = 0;
         for path in files(&root).iter().filter(|path| !path.starts_with(root.join(".napt"))) {
@@ -96,7 +105,7 @@ fn what_the_templates_make_is_valid_and_names_its_schema() {
                 assert_eq!(fs::read_to_string(&named).expect("a schema"), schema.text(), "{}", named.display());
             }
         }
-        assert!(seen >= 2, "{template}: {seen}");
+        assert!(seen >= 1, "{template:?}: {seen}");
         // The way that editors find those of files that cannot say so.
         let settings = parsed(&root.join(".vscode/settings.json"));
         for entry in settings["json.schemas"].as_array().expect("a list") {
@@ -115,6 +124,21 @@ fn what_the_templates_make_is_valid_and_names_its_schema() {
         let listed = sandbox.napt(&["-C", "fresh", "package", "--list"]).expect(0).stdout;
         assert!(!listed.contains("schemas/") && !listed.contains("lock.json"), "{listed}");
     }
+}
+
+#[test]
+fn a_module_that_joins_a_workspace_names_the_schema_that_is_there() {
+    let sandbox = Sandbox::new();
+    sandbox.napt(&["new", "orchestrator", "fresh", "--yes"]).expect(0);
+    sandbox.napt(&["-C", "fresh", "new", "agent", "taster", "--yes"]).expect(0);
+    let folder = sandbox.work().join("fresh/modules/taster");
+    let text = fs::read_to_string(folder.join("napt.toml")).expect("a manifest");
+    let named = text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).expect("a schema");
+    assert!(folder.join(named).is_file(), "{text}");
+    fs::remove_dir_all(sandbox.work().join("fresh/.napt/schemas")).expect("a folder");
+    sandbox.napt(&["-C", "fresh", "new", "agent", "drinker", "--yes"]).expect(0);
+    let text = fs::read_to_string(sandbox.work().join("fresh/modules/drinker/napt.toml")).expect("a manifest");
+    assert!(text.starts_with("[module]\n"), "{text}");
 }
 
 fn schema_of_schema(path: &Path) -> Schema {
