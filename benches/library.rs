@@ -26,7 +26,7 @@ fn workspace(folder: &TempDir) -> PathBuf {
         module_type: "orchestrator".to_owned(),
         name: "debate".to_owned(),
         parent: folder.path().to_owned(),
-        values: BTreeMap::new(),
+        ..NewOptions::default()
     };
     scaffold::new_project(&options, &Defaults, &Silent).expect("a project").path
 }

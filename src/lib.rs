@@ -14,6 +14,7 @@
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
+//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
@@ -23,6 +24,7 @@
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
+//! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
 //! | [`crash`] | noun: places where tests break the program |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
@@ -33,12 +35,14 @@ pub mod client;
 pub mod config;
 pub mod context;
 pub mod crash;
+pub mod dependencies;
 pub mod dev;
 pub mod identity;
 pub mod module;
 pub mod node;
 pub mod package;
 pub mod publish;
+pub mod registries;
 pub mod registry;
 pub mod report;
 pub mod resolve;

@@ -48,6 +48,8 @@ pub enum IndexAnswer {
     Found {
         /// One entry a version.
         entries: Vec<IndexEntry>,
+        /// What the entries were read from, for [`RegistryClient::read_index`] to read again.
+        body: Vec<u8>,
         /// To ask again with.
         etag: Option<String>,
     },
@@ -61,10 +63,14 @@ pub struct RegistryClient {
     token: Option<String>,
     policy: Policy,
     watch: Watch,
+    on_wait: OnWait,
 }
 
 /// Who is told how many bytes of an archive have moved, from its start.
 pub(crate) type Watch = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Who is told that a call is made again: why, and how long the client waits first.
+type OnWait = Arc<dyn Fn(&ClientError, Duration) + Send + Sync>;
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +84,8 @@ impl RegistryClient {
     pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
         url.set_query(None);
         url.set_fragment(None);
-        RegistryClient { base: url, http, token, policy: Policy::default(), watch: Arc::new(|_| ()) }
+        let (watch, on_wait): (Watch, OnWait) = (Arc::new(|_| ()), Arc::new(|_, _| ()));
+        RegistryClient { base: url, http, token, policy: Policy::default(), watch, on_wait }
     }
 
     /// The same with another patience.
@@ -92,6 +99,13 @@ impl RegistryClient {
     #[must_use]
     pub fn watched(mut self, watch: impl Fn(u64) + Send + Sync + 'static) -> Self {
         self.watch = Arc::new(watch);
+        self
+    }
+
+    /// The same, telling `tell` when it waits before it calls again.
+    #[must_use]
+    pub fn on_wait(mut self, tell: impl Fn(&ClientError, Duration) + Send + Sync + 'static) -> Self {
+        self.on_wait = Arc::new(tell);
         self
     }
 
@@ -144,16 +158,23 @@ impl RegistryClient {
             self.is_plain(&response, &what)?;
             let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = transfer::answer(&mut response, &self.base, &what, &self.policy).await?;
-            let entries = self.index_lines(&body, &what)?;
-            if entries.iter().any(|entry| !is_digest(&entry.sha256)) {
-                return Err(self.garbage(format!("{what} has a sha256 that is not 64 hex digits")));
-            }
-            if entries.iter().any(|entry| entry.module_type != module_type || entry.name != name) {
-                return Err(self.garbage(format!("{what} is about another module")));
-            }
-            Ok(IndexAnswer::Found { entries, etag })
+            let entries = self.read_index(module_type, name, &body)?;
+            Ok(IndexAnswer::Found { entries, body, etag })
         };
         self.in_time(call).await
+    }
+
+    /// Reads the index of a module as it was answered. No call is made.
+    pub fn read_index(&self, module_type: &str, name: &str, body: &[u8]) -> Result<Vec<IndexEntry>, ClientError> {
+        let what = format!("the index of `{module_type}:{name}`");
+        let entries = self.index_lines(body, &what)?;
+        if entries.iter().any(|entry| !is_digest(&entry.sha256)) {
+            return Err(self.garbage(format!("{what} has a sha256 that is not 64 hex digits")));
+        }
+        if entries.iter().any(|entry| entry.module_type != module_type || entry.name != name) {
+            return Err(self.garbage(format!("{what} is about another module")));
+        }
+        Ok(entries)
     }
 
     fn index_lines(&self, body: &[u8], what: &str) -> Result<Vec<IndexEntry>, ClientError> {
@@ -239,7 +260,7 @@ impl RegistryClient {
                 result => return result,
             };
             let Some(wait) = self.policy.wait(done, error.retry_after()) else { return Err(error) };
-            tokio::time::sleep(wait).await;
+            self.wait(&error, wait).await;
             if let Ok(IndexAnswer::Found { entries, .. }) = self.index_once(module_type, name, None).await
                 && entries.iter().any(|entry| entry.version == *version && entry.sha256 == sha256)
             {
@@ -435,8 +456,13 @@ impl RegistryClient {
             };
             done += 1;
             let Some(wait) = self.policy.wait(done, error.retry_after()) else { return Err(error) };
-            tokio::time::sleep(wait).await;
+            self.wait(&error, wait).await;
         }
+    }
+
+    async fn wait(&self, error: &ClientError, wait: Duration) {
+        (self.on_wait)(error, wait);
+        tokio::time::sleep(wait).await;
     }
 
     fn garbage(&self, what: String) -> ClientError {

@@ -25,6 +25,9 @@ pub struct IndexEntry {
     pub size: u64,
     /// Whether resolvers pass over it unless it is already pinned.
     pub yanked: bool,
+    /// Why it was yanked, when its owner said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yank_reason: Option<String>,
     /// What runs it: `python`, `rust` or `data`.
     pub runtime: String,
     /// When it was published.
@@ -276,9 +279,6 @@ pub struct ModuleVersion {
     /// As in the index.
     #[serde(flatten)]
     pub entry: IndexEntry,
-    /// Why it was yanked, when its owner said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub yank_reason: Option<String>,
     /// Who published it.
     pub publisher: String,
 }

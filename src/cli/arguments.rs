@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
+use semver::Version;
 use url::Url;
 
-use crate::{identity::PublicKey, report::Fault};
+use crate::{identity::PublicKey, module::ModuleId, report::Fault};
 
 /// A value whose error says what to do next, as clap's own tips do.
 pub(super) fn hinted<T: FromStr<Err: Fault>>(text: &str) -> Result<T, String> {
@@ -12,6 +13,27 @@ pub(super) fn hinted<T: FromStr<Err: Fault>>(text: &str) -> Result<T, String> {
         Some(hint) => format!("{error}\n\n  tip: {hint}"),
         None => error.to_string(),
     })
+}
+
+/// `type:name@1.2.3`: one version of a module, or a module when no version is given.
+#[derive(Debug, Clone)]
+pub(super) struct Release {
+    pub(super) id: ModuleId,
+    pub(super) version: Option<Version>,
+}
+
+/// A module, and perhaps a version of it.
+pub(super) fn release(text: &str) -> Result<Release, String> {
+    let (id, version) = text.split_once('@').map_or((text, None), |(id, version)| (id, Some(version)));
+    let version =
+        version.map(|version| version.parse().map_err(|error| format!("`{version}` is not a version: {error}")));
+    Ok(Release { id: hinted(id)?, version: version.transpose()? })
+}
+
+/// One version of a module.
+pub(super) fn exact_release(text: &str) -> Result<(ModuleId, Version), String> {
+    let Release { id, version } = release(text)?;
+    Ok((id, version.ok_or_else(|| format!("say which version, for example `{text}@1.2.3`"))?))
 }
 
 /// A user's id.

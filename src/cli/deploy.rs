@@ -47,16 +47,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     node: Option<String>,
 
-    /// The registry's URL
-    #[arg(long, value_name = "URL")]
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
     registry: Option<String>,
 }
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let node = super::node_client(context, self.node.as_deref())?;
-        let registry_url = context.registry(self.registry.as_deref())?.value;
-        let registry = context.registry_client(self.registry.as_deref())?;
+        let registries = context.registries(self.registry.as_deref())?;
         let given = self.what.as_deref().unwrap_or(".");
         let folder = context.cwd.join(given);
         let deployment = super::deployment_value(context, self.deployment.as_deref())?;
@@ -77,13 +76,7 @@ impl Args {
             spec = given.parse()?;
             What::Published(&spec)
         };
-        let options = DeployOptions {
-            what,
-            name: self.name.clone(),
-            deployment,
-            registry: &registry,
-            registry_url: &registry_url,
-        };
+        let options = DeployOptions { what, name: self.name.clone(), deployment, registries: &registries };
         let view = context.interruptible(deploy(&node, options, &context.shell))?;
         let human = format!(
             "Deployed {} {} as `{}`, revision {}, on {}",

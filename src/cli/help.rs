@@ -9,7 +9,8 @@ use super::Cli;
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
     ("Write", &["new", "check", "explain", "schema", "package"]),
-    ("Share", &["publish", "login", "logout"]),
+    ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
+    ("Share", &["publish", "yank", "login", "logout"]),
     ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
     ("Set up", &["config", "completions", "man"]),

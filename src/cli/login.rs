@@ -12,8 +12,8 @@ use crate::{context::Context, publish, report::Failure, shell::Output};
   napt login
   napt login --registry https://registry.example")]
 pub(super) struct Args {
-    /// The registry's URL
-    #[arg(long, value_name = "URL")]
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
     registry: Option<String>,
 }
 

@@ -10,8 +10,8 @@ use crate::{context::Context, publish, report::Failure, shell::Output};
 #[command(after_help = "Examples:
   napt logout --registry https://registry.example")]
 pub(super) struct Args {
-    /// The registry's URL
-    #[arg(long, value_name = "URL")]
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
     registry: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with `Args` and `exec`. Only here is clap known.
 
+mod add;
 mod arguments;
 mod cancel;
 mod check;
@@ -8,8 +9,10 @@ mod config;
 mod deploy;
 mod dev;
 mod explain;
+mod fetch;
 mod fsck;
 mod help;
+mod info;
 mod login;
 mod logout;
 mod logs;
@@ -20,11 +23,16 @@ mod package;
 mod publish;
 mod quickstart;
 mod registry;
+mod remove;
 mod run;
 mod runs;
 mod schema;
+mod search;
 mod status;
 mod token;
+mod tree;
+mod update;
+mod yank;
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -63,9 +71,9 @@ struct Global {
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Print details
-    #[arg(long, short, global = true)]
-    verbose: bool,
+    /// Print details; twice: also what libraries log
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
 
     /// When to use colour [default: auto]
     #[arg(long, global = true, value_name = "WHEN")]
@@ -74,6 +82,10 @@ struct Global {
     /// How to write messages and results
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     message_format: MessageFormat,
+
+    /// Do not use the network: answer from what was fetched before
+    #[arg(long, global = true)]
+    offline: bool,
 
     /// Run as if called in this folder
     #[arg(long, short = 'C', global = true, value_name = "DIR")]
@@ -92,6 +104,14 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Publish(publish::Args),
+    Yank(yank::Args),
+    Search(search::Args),
+    Info(info::Args),
+    Add(add::Args),
+    Remove(remove::Args),
+    Update(update::Args),
+    Fetch(fetch::Args),
+    Tree(tree::Args),
     Node(node::Args),
     Dev(dev::Args),
     Deploy(deploy::Args),
@@ -120,6 +140,14 @@ impl Command {
             Command::Login(_) => "login",
             Command::Logout(_) => "logout",
             Command::Publish(_) => "publish",
+            Command::Yank(_) => "yank",
+            Command::Search(_) => "search",
+            Command::Info(_) => "info",
+            Command::Add(_) => "add",
+            Command::Remove(_) => "remove",
+            Command::Update(_) => "update",
+            Command::Fetch(_) => "fetch",
+            Command::Tree(_) => "tree",
             Command::Node(_) => "node",
             Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
@@ -147,6 +175,14 @@ impl Command {
             Command::Login(args) => args.exec(context),
             Command::Logout(args) => args.exec(context),
             Command::Publish(args) => args.exec(context),
+            Command::Yank(args) => args.exec(context),
+            Command::Search(args) => args.exec(context),
+            Command::Info(args) => args.exec(context),
+            Command::Add(args) => args.exec(context),
+            Command::Remove(args) => args.exec(context),
+            Command::Update(args) => args.exec(context),
+            Command::Fetch(args) => args.exec(context),
+            Command::Tree(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
             Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
@@ -197,12 +233,29 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the user in the node's URL `{url}` is not a token"))
             .hinted("a token is `napt_` and 48 hex digits; leave it out to sign with your key"));
     }
+    if context.offline && !is_local(&url) {
+        return Err(Failure::new(
+            Kind::Network,
+            format!("the node at `{url}` is not on this machine, and `--offline` is set"),
+        )
+        .hinted("leave `--offline` out, or name a node on this machine"));
+    }
     if url.path() != "/" || url.query().is_some() {
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
     let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
     Ok(client.with_policy(context.policy()?))
+}
+
+/// Whether a server is on this machine, and so no network is between.
+fn is_local(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// The JSON of a flag; what is wrong is told with its place.
@@ -232,19 +285,21 @@ fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Depl
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error, &arguments),
-    };
-    if let Some(choice) = cli.global.color {
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    // Before clap's own messages.
+    if let Some(choice) = given(arguments, "--color").and_then(|value| value.parse().ok()) {
         use_color(choice);
     }
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, arguments),
+    };
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Debug,
     };
     let name = cli.command.name();
     let shell = Shell::new(cli.global.message_format, verbosity);
@@ -256,6 +311,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if verbosity == Verbosity::Debug {
+        context.shell.start_log();
+    }
     if cli.global.color.is_none() {
         match context.setting(Key::Color, None) {
             Ok(setting) => {
@@ -264,6 +322,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             Err(error) => return fail(&context.shell, name, &error.into()),
         }
     }
+    let context = Context { offline: cli.global.offline, ..context };
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {
@@ -274,6 +333,20 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
     }
+}
+
+/// The value of a global option, for when the command line as a whole cannot be read.
+fn given<'a>(arguments: &'a [OsString], option: &str) -> Option<&'a str> {
+    let mut texts = arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
+    while let Some(text) = texts.next() {
+        match text.strip_prefix(option) {
+            Some("") => return texts.next(),
+            Some(rest) if rest.starts_with('=') => return Some(&rest[1..]),
+            _ if text == "--" => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// From here on.
@@ -298,10 +371,21 @@ fn fail(shell: &Shell, command: &str, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.kind.exit_code())
 }
 
+/// The end after a panic, which people have been told of. Programs get the envelope as ever.
+pub fn stopped(arguments: &[OsString]) -> ExitCode {
+    if given(arguments, "--message-format") == Some("json") {
+        let matches = command().try_get_matches_from(arguments).ok();
+        let name = matches.as_ref().and_then(clap::ArgMatches::subcommand_name).unwrap_or("napt");
+        let failure = Failure::new(Kind::Bug, "napt has a defect and stopped")
+            .hinted("please report it with what stands on stderr");
+        return fail(&Shell::new(MessageFormat::Json, Verbosity::Quiet), name, &failure);
+    }
+    ExitCode::from(Kind::Bug.exit_code())
+}
+
 /// clap's own answers: help and version are results, the rest are usage errors.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    let json = arguments.windows(2).any(|pair| pair[0] == "--message-format" && pair[1] == "json")
-        || arguments.iter().any(|argument| argument == "--message-format=json");
+    let json = given(arguments, "--message-format") == Some("json");
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ").to_owned();

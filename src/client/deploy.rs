@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
-use napt_registry_client::RegistryClient;
 use url::Url;
 
 use super::{ClientError, NodeClient};
@@ -11,8 +10,9 @@ use crate::{
     config::Deployment,
     module::{ModuleId, ModuleSpec, Project, Workspace},
     package::{Packed, pack},
+    registries::{Registries, address},
     report::{Failure, Kind, Reporter, plural},
-    resolve::{Lock, RegistryIndex, Request, resolve},
+    resolve::{Lock, Request, resolve, yanked},
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
 };
 
@@ -42,9 +42,7 @@ pub struct DeployOptions<'a> {
     /// What differs from the module's own `deployment.json`.
     pub deployment: Option<Deployment>,
     /// Where published modules are looked up.
-    pub registry: &'a RegistryClient,
-    /// Its URL, as `napt.lock` says it.
-    pub registry_url: &'a Url,
+    pub registries: &'a Registries,
 }
 
 /// Deploys on the node and waits until the deployment is live.
@@ -53,19 +51,21 @@ pub async fn deploy(
     options: DeployOptions<'_>,
     reporter: &dyn Reporter,
 ) -> Result<DeploymentView, Failure> {
-    let index = RegistryIndex::new(options.registry.clone(), options.registry_url);
+    let index = options.registries;
     let (root, modules) = match options.what {
         What::Published(spec) => {
-            let request = Request { roots: vec![(spec.id.clone(), spec.req.clone())], ..Request::default() };
-            let lock = resolve(request, &index).await?;
+            let lock = resolve(Request::of_module(spec.id.clone(), spec.req.clone()), index).await?;
+            give_fetched(node, &lock, index, reporter).await?;
             (spec.id.clone(), pins(&lock, &spec.id, &BTreeMap::new()))
         }
         What::Project { workspace, root, locked } => {
             let lock = Lock::read(&workspace.root)?;
-            let lock = resolve(Request::of_workspace(workspace, lock, locked)?, &index).await?;
+            let lock = resolve(Request::of_workspace(workspace, lock, locked)?, index).await?;
             if !locked && lock.write(&workspace.root)? {
                 reporter.step("Locking", &plural(lock.modules.len(), "module"));
             }
+            let used = lock.closure([root]).unwrap_or_default();
+            give_fetched(node, &used, index, reporter).await?;
             let packed = give_members(node, workspace, root, &lock, reporter).await?;
             (root.clone(), pins(&lock, root, &packed))
         }
@@ -127,6 +127,35 @@ fn pins(lock: &Lock, root: &ModuleId, packed: &BTreeMap<ModuleId, Packed>) -> Ve
             dependencies: module.dependencies.clone(),
         })
         .collect()
+}
+
+/// Warns of what is yanked, and uploads what the node cannot fetch: modules of registries that are not its own, and
+/// offline all of them.
+async fn give_fetched(
+    node: &NodeClient,
+    lock: &Lock,
+    registries: &Registries,
+    reporter: &dyn Reporter,
+) -> Result<(), Failure> {
+    for yanked in yanked(&lock.modules, registries).await {
+        reporter.warn(&yanked.to_string());
+    }
+    let nodes_own = match Url::parse(&node.node().await?.registry) {
+        Ok(url) => address(&url),
+        Err(_) => String::new(),
+    };
+    for module in &lock.modules {
+        let (Some(from), Some(sha256)) = (&module.registry, &module.sha256) else { continue };
+        let registry = registries.at(from).filter(|registry| registry.is_offline() || *from != nodes_own);
+        let Some(registry) = registry else { continue };
+        if node.has_archive(sha256).await? {
+            continue;
+        }
+        let path = registry.archive(&module.id, &module.version, sha256, reporter).await?;
+        reporter.step("Uploading", &format!("{} {}", module.id, module.version));
+        node.give_archive(sha256, fs_err::read(path)?).await?;
+    }
+    Ok(())
 }
 
 /// Packs the members that the root needs and uploads those that the node lacks.

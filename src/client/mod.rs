@@ -75,15 +75,21 @@ impl NodeClient {
         self.json(Method::POST, "/v1/tokens", self.encode(token)?).await
     }
 
+    /// Whether the node has an archive.
+    async fn has_archive(&self, sha256: &str) -> Result<bool, ClientError> {
+        match self.send(Method::GET, &format!("/v1/archives/{sha256}"), Vec::new()).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused { problem, .. }) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Uploads an archive unless the node has it.
     pub async fn give_archive(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), ClientError> {
-        let path = format!("/v1/archives/{sha256}");
-        match self.send(Method::GET, &path, Vec::new()).await {
-            Ok(_) => return Ok(()),
-            Err(ClientError::Refused { problem, .. }) if problem.status == StatusCode::NOT_FOUND.as_u16() => {}
-            Err(error) => return Err(error),
+        if self.has_archive(sha256).await? {
+            return Ok(());
         }
-        self.send(Method::PUT, &path, bytes).await
+        self.send(Method::PUT, &format!("/v1/archives/{sha256}"), bytes).await.map(|_| ())
     }
 
     /// The live deployments.

@@ -2,9 +2,11 @@
 
 mod edit;
 mod environment;
+mod layer;
 mod settings;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
@@ -19,7 +21,8 @@ use url::Url;
 
 use crate::{
     identity::{CredentialStore, Token},
-    report::{Failure, Kind},
+    registries::{Cache, Registries, Registry},
+    report::{Failure, Kind, Reporter},
     shell::Shell,
 };
 
@@ -36,6 +39,8 @@ pub struct Context {
     pub settings: Settings,
     /// The only way to print.
     pub shell: Shell,
+    /// Whether the network is not to be used.
+    pub offline: bool,
 }
 
 impl Context {
@@ -43,12 +48,13 @@ impl Context {
     pub fn new(cwd: PathBuf, env: Environment, shell: Shell) -> Result<Self, Failure> {
         let dirs = Dirs::new(&env)?;
         let settings = Settings::read(&cwd, &dirs)?;
-        Ok(Context { cwd, dirs, env, settings, shell })
+        Ok(Context { cwd, dirs, env, settings, shell, offline: false })
     }
 
     /// The same surroundings for a command that is called in another folder.
     pub fn in_folder(&self, folder: &Path) -> Result<Self, Failure> {
-        Context::new(folder.to_owned(), self.env.clone(), self.shell.again())
+        let context = Context::new(folder.to_owned(), self.env.clone(), self.shell.again())?;
+        Ok(Context { offline: self.offline, ..context })
     }
 
     /// The registry: flag, environment, configuration files, default.
@@ -73,19 +79,62 @@ impl Context {
 
     /// A client of the registry that [`Context::registry`] names, with the user's token for it, if there is one.
     pub fn registry_client(&self, flag: Option<&str>) -> Result<RegistryClient, Failure> {
-        let Setting { value: url, source } = self.registry(flag)?;
-        let token = match &self.env.token {
-            // Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.
-            Some(_) if matches!(&source, Source::File { path, .. } if !path.starts_with(&self.dirs.config)) => {
-                let what = format!("`NAPT_TOKEN` is not sent to the registry `{url}`, which {source} names");
-                return Err(Failure::new(Kind::Auth, what)
-                    .hinted("name the registry with `--registry` or `NAPT_REGISTRY`, if the token is for it"));
-            }
+        let setting = self.registry(flag)?;
+        if self.offline {
+            let what = format!("this needs the registry at `{}`, and `--offline` is set", setting.value);
+            return Err(Failure::new(Kind::Network, what).hinted("leave `--offline` out"));
+        }
+        if self.env.token.is_some() && !self.may_have_token(&setting) {
+            let Setting { value: url, source } = setting;
+            let what = format!("`NAPT_TOKEN` is not sent to the registry `{url}`, which {source} names");
+            return Err(Failure::new(Kind::Auth, what)
+                .hinted("give the registry's URL with `--registry` or `NAPT_REGISTRY`, if the token is for it"));
+        }
+        self.client_of(&setting.value, self.env.token.as_deref())
+    }
+
+    /// All registries, to read from: the one that [`Context::registry`] names, and those with a name of their own.
+    pub fn registries(&self, flag: Option<&str>) -> Result<Registries, Failure> {
+        self.registries_with(flag, self.policy()?)
+    }
+
+    /// The same with another patience.
+    pub fn registries_with(&self, flag: Option<&str>, policy: Policy) -> Result<Registries, Failure> {
+        let cache = Cache::new(self.dirs.cache.join("registries"));
+        let open = |url: &Url, variable| -> Result<Registry, Failure> {
+            let client = self.client_of(url, variable)?.with_policy(policy.clone());
+            Ok(Registry::new(client, url).cached(cache.clone()).offline(self.offline))
+        };
+        let default = self.registry(flag)?;
+        let variable = self.env.token.as_deref().filter(|_| self.may_have_token(&default));
+        let default = open(&default.value, variable)?;
+        let named = self.registry_names();
+        // The variable holds one token, which is not for all of them.
+        let named = named.into_iter().map(|(name, url)| Ok((name, open(&url, None)?)));
+        Ok(Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?))
+    }
+
+    /// The registries with a name.
+    pub fn registry_names(&self) -> BTreeMap<String, Url> {
+        self.settings.registries().into_iter().map(|(name, setting)| (name, setting.value)).collect()
+    }
+
+    /// Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.
+    fn may_have_token(&self, Setting { source, .. }: &Setting<Url>) -> bool {
+        !matches!(source, Source::File { path, .. } if !path.starts_with(&self.dirs.config))
+    }
+
+    /// A client with the token that `NAPT_TOKEN` holds, or else the one that was kept for this URL.
+    fn client_of(&self, url: &Url, variable: Option<&str>) -> Result<RegistryClient, Failure> {
+        let token = match variable {
             Some(text) => Some(text.parse::<Token>().map_err(|error| Failure::from(error).context("`NAPT_TOKEN`"))?),
             None => self.credentials().registry_token(url.as_str())?,
         };
-        let client = RegistryClient::new(url, self.http(), token.map(|token| token.reveal().to_owned()));
-        Ok(client.with_policy(self.policy()?))
+        let shell = self.shell.again();
+        let client = RegistryClient::new(url.clone(), self.http(), token.map(|token| token.reveal().to_owned()));
+        Ok(client.with_policy(self.policy()?).on_wait(move |error, wait| {
+            shell.step("Waiting", &format!("{} s: {error}", wait.as_secs_f64().ceil()));
+        }))
     }
 
     /// How patient clients are: `NAPT_HTTP_TIMEOUT`, `NAPT_HTTP_RETRIES`, defaults.

@@ -8,13 +8,12 @@ use std::{
     str::FromStr,
 };
 
-use toml::Spanned;
 use url::Url;
 
-use super::{Dirs, Environment};
+use super::{Dirs, Environment, layer::Layer};
 use crate::{
     dev::Session,
-    identity::{StoreError, read_private},
+    identity::StoreError,
     report::{Fault, Kind, did_you_mean},
 };
 
@@ -80,7 +79,8 @@ impl Key {
     /// Whether `value` can be its value; else what it should be.
     fn check(self, value: &str) -> Result<(), &'static str> {
         match self {
-            Key::Registry => server(value).map(drop).ok_or("the URL of a registry"),
+            Key::Registry if is_name(value) => Ok(()),
+            Key::Registry => server(value).map(drop).ok_or("the URL of a registry, or the name of one"),
             Key::Node => server(value).map(drop).ok_or("the URL of a node"),
             Key::Color if ["auto", "always", "never"].contains(&value) => Ok(()),
             Key::Color => Err("`auto`, `always` or `never`"),
@@ -90,7 +90,13 @@ impl Key {
     }
 }
 
-fn server(value: &str) -> Option<Url> {
+/// Whether a text is the name of a registry rather than the URL of one.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+/// The URL of a server.
+pub(super) fn server(value: &str) -> Option<Url> {
     Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
@@ -203,6 +209,16 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// A registry is named, and none has the name.
+    #[error("no registry is called `{name}`, as {from} has it")]
+    UnknownRegistry {
+        /// The name.
+        name: String,
+        /// Where it is from.
+        from: Source,
+        /// The names there are.
+        known: Vec<String>,
+    },
 }
 
 impl Fault for SettingsError {
@@ -232,47 +248,13 @@ impl Fault for SettingsError {
             SettingsError::Secret { key, .. } => {
                 Some(format!("take it out, and keep it in your own file: `napt config set {key} --user`"))
             }
+            SettingsError::UnknownRegistry { name, known, .. } => Some(format!(
+                "{}; a registry's URL begins with `http://` or `https://`",
+                crate::registries::unknown_name(name, known)
+            )),
             SettingsError::Private(error) => error.hint(),
             SettingsError::Io(_) | SettingsError::Syntax { .. } | SettingsError::Value { .. } => None,
         }
-    }
-}
-
-/// A configuration file, or what a running `napt dev` wrote: each setting in it, with the line that it is in.
-#[derive(Debug, Clone)]
-struct Layer {
-    path: PathBuf,
-    values: BTreeMap<Key, (String, Option<usize>)>,
-}
-
-impl Layer {
-    fn of_session(path: PathBuf, session: Session) -> Self {
-        let values = [(Key::Registry, (session.registry, None)), (Key::Node, (session.node, None))];
-        Layer { path, values: BTreeMap::from(values) }
-    }
-
-    fn read(path: PathBuf, is_users: bool) -> Result<Self, SettingsError> {
-        let text = fs_err::read_to_string(&path)?;
-        let table: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(&text)
-            .map_err(|error| SettingsError::Syntax { path: path.clone(), error: Box::new(error) })?;
-        let mut values = BTreeMap::new();
-        for (name, value) in table {
-            let line = text[..name.span().start].matches('\n').count() + 1;
-            let place = || Source::File { path: path.clone(), line: Some(line) };
-            let unknown = |_| SettingsError::UnknownKey { given: name.get_ref().clone(), place: Some(place()) };
-            let key: Key = name.get_ref().parse().map_err(unknown)?;
-            if key.is_secret() && !is_users {
-                return Err(SettingsError::Secret { key, path });
-            }
-            if key.is_secret() {
-                read_private(&path)?;
-            }
-            let toml::Value::String(value) = value else {
-                return Err(SettingsError::NotText { key, place: place() });
-            };
-            values.insert(key, (value, Some(line)));
-        }
-        Ok(Layer { path, values })
     }
 }
 
@@ -286,12 +268,17 @@ impl Settings {
     /// Reads where a running `napt dev` of this workspace is, `.napt/config.toml` in `cwd` and above, then the user's.
     pub(super) fn read(cwd: &Path, dirs: &Dirs) -> Result<Self, SettingsError> {
         let users = dirs.config.join("config.toml");
-        let session = Session::find(cwd).map(|(path, session)| Ok(Layer::of_session(path, session)));
+        let session = Session::find(cwd).map(|(path, session)| Ok(Layer::of_session(&path, session)));
         let above = cwd.ancestors().map(|folder| folder.join(".napt").join("config.toml"));
         let paths = above.filter(|path| *path != users).map(|path| (path, false)).chain([(users.clone(), true)]);
         let there = paths.filter(|(path, _)| path.is_file());
         let files = there.map(|(path, is_users)| Layer::read(path, is_users));
         Ok(Settings { layers: session.into_iter().chain(files).collect::<Result<_, _>>()? })
+    }
+
+    /// The registries with a name, the nearest file's of each.
+    pub(super) fn registries(&self) -> BTreeMap<String, Setting<Url>> {
+        self.layers.iter().rev().flat_map(|layer| layer.registries.clone()).collect()
     }
 
     /// A setting, if anything says what it is.
@@ -302,10 +289,8 @@ impl Settings {
         env: &Environment,
     ) -> Result<Option<Setting<String>>, SettingsError> {
         let in_files = || {
-            self.layers.iter().find_map(|layer| {
-                let (value, line) = layer.values.get(&key)?;
-                Some((value.as_str(), Source::File { path: layer.path.clone(), line: *line }))
-            })
+            let found = self.layers.iter().find_map(|layer| layer.values.get(&key));
+            found.map(|setting| (setting.value.as_str(), setting.source.clone()))
         };
         let found = flag
             .map(|value| (value, Source::Flag))
@@ -317,11 +302,20 @@ impl Settings {
         Ok(Some(Setting { value: value.to_owned(), source }))
     }
 
-    /// A setting that is the URL of a server.
+    /// A setting that is the URL of a server, or the name of a registry.
     pub(super) fn url(&self, key: Key, flag: Option<&str>, env: &Environment) -> Result<Setting<Url>, SettingsError> {
         let Setting { value, source } = self.get(key, flag, env)?.expect("these have defaults");
-        let value = server(&value).expect("it has been checked");
-        Ok(Setting { value, source })
+        match server(&value) {
+            Some(value) => Ok(Setting { value, source }),
+            None => {
+                let mut registries = self.registries();
+                registries.remove(&value).ok_or_else(|| SettingsError::UnknownRegistry {
+                    name: value,
+                    from: source,
+                    known: registries.into_keys().collect(),
+                })
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     identity::SecretKey,
     module::{ModuleId, Project, Workspace},
     node,
+    registries::{Registries, Registry},
     report::{Failure, Fault, Reporter},
     wire::DeploymentView,
 };
@@ -159,12 +160,13 @@ impl Cycle {
     }
 
     async fn deploy(&self, workspace: &Workspace, part: &Part, steps: &Steps<'_>) -> Result<DeploymentView, Failure> {
+        // Anew each time: within one, an index does not change.
+        let registry = Registry::new(self.registry.clone(), &self.registry_url);
         let options = DeployOptions {
             what: What::Project { workspace, root: &part.root, locked: false },
             name: Some(part.name.clone()),
             deployment: None,
-            registry: &self.registry,
-            registry_url: &self.registry_url,
+            registries: &Registries::new(registry, BTreeMap::new()),
         };
         deploy(&self.node, options, steps).await
     }

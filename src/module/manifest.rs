@@ -81,6 +81,9 @@ pub struct ModuleTable {
     /// These files are not packaged (gitignore patterns).
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Files that may be packaged although there are secrets in them: paths, not patterns.
+    #[serde(default, rename = "allow-secrets")]
+    pub allow_secrets: Vec<String>,
     /// Whether, or to which registries, it may be published.
     pub publish: Option<PublishEntry>,
 }
@@ -275,6 +278,9 @@ pub struct Manifest {
     pub include: Vec<String>,
     /// gitignore patterns.
     pub exclude: Vec<String>,
+    /// Files that may be packaged although there are secrets in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_secrets: Vec<String>,
     /// Where it may be published.
     pub publish: Publish,
     /// The modules that it calls.
@@ -340,6 +346,9 @@ pub enum ManifestError {
         #[source]
         error: IdError,
     },
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
     /// The native manifest beside it cannot be read.
     #[error(transparent)]
     Native(#[from] NativeError),
@@ -360,12 +369,16 @@ impl Fault for ManifestError {
             ManifestError::Syntax { .. } | ManifestError::Invalid { .. } => {
                 Some("`napt check` shows every problem at once".to_owned())
             }
+            ManifestError::Io(_) => None,
             ManifestError::Native(error) => error.hint(),
         }
     }
 
     fn kind(&self) -> Kind {
-        Kind::Check
+        match self {
+            ManifestError::Io(_) => Kind::Failed,
+            _ => Kind::Check,
+        }
     }
 }
 
@@ -430,6 +443,7 @@ impl ManifestFile {
             sdk: table.sdk.clone(),
             include: table.include.clone(),
             exclude: table.exclude.clone(),
+            allow_secrets: table.allow_secrets.clone(),
             publish: match &table.publish {
                 None | Some(PublishEntry::Allowed(true)) => Publish::Anywhere,
                 Some(PublishEntry::Allowed(false)) => Publish::Nowhere,

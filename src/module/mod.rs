@@ -1,11 +1,13 @@
 //! What a module is: its id, type, version and manifest, and how a project or a workspace is laid out on disk.
 
+mod edit;
 mod id;
 mod manifest;
 mod name;
 mod native;
 mod project;
 
+pub use edit::{ManifestEdit, NewDependency};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType};
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,

@@ -1,5 +1,8 @@
+use semver::Version;
+
 use crate::{
     module::{ModuleId, ProjectError},
+    registries::unknown_name,
     report::{Fault, Kind},
 };
 
@@ -43,15 +46,35 @@ pub enum ResolveError {
         /// The sha256 in the index.
         found: String,
     },
-    /// A dependency is to come from a registry by name; it must not be taken from another.
-    #[error("`{needed_by}` needs `{id}` from the registry `{registry}`, and registries cannot be named yet")]
+    /// A dependency is to come from a registry by name, and none has the name; it must not be taken from another.
+    #[error("{needed_by} needs the registry `{registry}`, and no registry is called that")]
     Registry {
-        /// The module.
+        /// The module that cannot be had.
         id: ModuleId,
-        /// Who needs it.
-        needed_by: ModuleId,
+        /// Who names the registry, in words.
+        needed_by: String,
         /// The registry's name.
         registry: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// One module from two registries.
+    #[error("`{id}` is needed from two registries: `{}` and `{}`", registries[0], registries[1])]
+    TwoRegistries {
+        /// The module.
+        id: ModuleId,
+        /// Both of them.
+        registries: [String; 2],
+    },
+    /// The precise version that was asked for does not exist.
+    #[error("there is no version {version} of `{id}`")]
+    NoVersion {
+        /// The module.
+        id: ModuleId,
+        /// What was asked for.
+        version: Version,
+        /// What there is.
+        versions: Vec<Version>,
     },
     /// A module that is named by path cannot be read.
     #[error(transparent)]
@@ -87,6 +110,8 @@ impl Fault for ResolveError {
             | ResolveError::Conflict { .. }
             | ResolveError::Outdated { .. }
             | ResolveError::Registry { .. }
+            | ResolveError::TwoRegistries { .. }
+            | ResolveError::NoVersion { .. }
             | ResolveError::NoLock => Kind::Failed,
         }
     }
@@ -107,9 +132,15 @@ impl Fault for ResolveError {
                 "a published version never changes, so do not use it; ask whoever runs the registry what happened"
                     .to_owned(),
             ),
-            ResolveError::Registry { .. } => Some(
-                "leave `registry` out if the module is in the registry that you use, or name it by `path`".to_owned(),
-            ),
+            ResolveError::Registry { registry, known, .. } => Some(unknown_name(registry, known)),
+            ResolveError::TwoRegistries { .. } => {
+                Some("let all that need it name the same `registry`: they may be different modules".to_owned())
+            }
+            ResolveError::NoVersion { versions, .. } if versions.is_empty() => None,
+            ResolveError::NoVersion { versions, .. } => Some(format!(
+                "the versions are {}",
+                versions.iter().map(Version::to_string).collect::<Vec<_>>().join(", ")
+            )),
             ResolveError::Project(error) => error.hint(),
             ResolveError::Index { hint, .. } => hint.clone(),
         }

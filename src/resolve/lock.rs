@@ -1,6 +1,7 @@
 //! `napt.lock`: what was chosen. The same choice always gives the same bytes.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -173,6 +174,20 @@ impl Lock {
     /// The locked version of a module.
     pub fn get(&self, id: &ModuleId) -> Option<&LockedModule> {
         self.modules.binary_search_by(|module| module.id.cmp(id)).ok().map(|index| &self.modules[index])
+    }
+
+    /// These modules and everything that they need, out of the lock; `None` when something is not locked.
+    pub fn closure<'a>(&self, roots: impl IntoIterator<Item = &'a ModuleId>) -> Option<Lock> {
+        let mut open: Vec<&ModuleId> = roots.into_iter().collect();
+        let mut found: BTreeMap<&ModuleId, LockedModule> = BTreeMap::new();
+        while let Some(id) = open.pop() {
+            if !found.contains_key(id) {
+                let module = self.get(id)?;
+                open.extend(&module.dependencies);
+                found.insert(&module.id, module.clone());
+            }
+        }
+        Some(Lock::new(found.into_values().collect()))
     }
 
     /// What is different in `new`, in words.

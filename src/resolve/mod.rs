@@ -6,28 +6,39 @@
 
 mod error;
 mod explain;
+mod fetch;
 mod lock;
 mod registry;
 mod solve;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 pub use error::ResolveError;
-use futures_util::{StreamExt, TryStreamExt, stream};
 pub use lock::{LOCK_FILE, Lock, LockError, LockedModule};
-pub use registry::RegistryIndex;
 use semver::{Version, VersionReq};
 
 use crate::{
-    module::{ModuleId, Project, Workspace},
+    module::{Dependency, ModuleId, Project, Workspace},
     report::did_you_mean,
 };
 
 /// How many modules are asked for at a time.
 const CONCURRENT_LOOKUPS: usize = 16;
+
+/// A module that is needed, in some versions, from some registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Which module.
+    pub id: ModuleId,
+    /// Which versions of it.
+    pub req: VersionReq,
+    /// The registry's configured name. `None` is the registry of whoever needs it: the default one for a member, and for
+    /// a published module the one that it is from.
+    pub registry: Option<String>,
+}
 
 /// One published version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +46,30 @@ pub struct Candidate {
     /// Its version.
     pub version: Version,
     /// What it needs.
-    pub dependencies: Vec<(ModuleId, VersionReq)>,
+    pub dependencies: Vec<Need>,
     /// Where it is from, as `napt.lock` says it.
     pub registry: String,
     /// Of its archive, in hex.
     pub sha256: String,
     /// Whether it was taken back.
     pub yanked: bool,
+    /// Why, when its owner said so.
+    pub yank_reason: Option<String>,
 }
 
 /// What knows which versions there are.
 #[async_trait]
 pub trait Index: Send + Sync {
-    /// All versions of a module, in any order; none when there is no such module.
-    async fn versions(&self, id: &ModuleId) -> Result<Vec<Candidate>, ResolveError>;
+    /// The registry of this name, or the default one, as `napt.lock` says it; `None` when there is none of this name.
+    fn registry(&self, name: Option<&str>) -> Option<String>;
+    /// The names there are.
+    fn names(&self) -> Vec<String>;
+    /// Whether nothing may be asked, so that what is locked is enough when it fits.
+    fn is_offline(&self) -> bool {
+        false
+    }
+    /// All versions of a module in a registry, in any order; none when there is no such module.
+    async fn versions(&self, id: &ModuleId, registry: &str) -> Result<Vec<Candidate>, ResolveError>;
 }
 
 /// A module of the workspace, or in a folder that one of them names by path. It wins over the registry.
@@ -59,76 +80,153 @@ pub struct Member {
     /// Its version.
     pub version: Version,
     /// What it needs.
-    pub dependencies: Vec<(ModuleId, VersionReq)>,
+    pub dependencies: Vec<Need>,
 }
 
 /// What to resolve.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// What is asked for besides the members.
-    pub roots: Vec<(ModuleId, VersionReq)>,
+    pub roots: Vec<Need>,
     /// All of them are part of the result.
     pub members: Vec<Member>,
     /// What was chosen before.
     pub lock: Option<Lock>,
     /// The result must be what was chosen before.
     pub locked: bool,
+    /// What may be chosen anew although it is locked.
+    pub free: Free,
+    /// Exactly this version of this module, even when it is yanked.
+    pub precise: Option<(ModuleId, Version)>,
+}
+
+/// What of a lock may be chosen anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Free {
+    /// Only what does not fit any more.
+    #[default]
+    Nothing,
+    /// These too.
+    Modules(Vec<ModuleId>),
+    /// All of it.
+    Everything,
 }
 
 impl Request {
     /// Everything that a workspace's members need, with the modules that they name by path.
     pub fn of_workspace(workspace: &Workspace, lock: Option<Lock>, locked: bool) -> Result<Self, ResolveError> {
-        let projects = workspace.projects()?;
-        for project in projects.values() {
-            for (id, dependency) in &project.manifest.dependencies {
-                if let (None, Some(registry)) = (projects.get(id), &dependency.registry) {
-                    return Err(ResolveError::Registry {
-                        id: id.clone(),
-                        needed_by: project.id().clone(),
-                        registry: registry.clone(),
-                    });
-                }
+        let members = workspace.projects()?.values().map(Member::of).collect();
+        Ok(Request { members, lock, locked, ..Request::default() })
+    }
+
+    /// A published module with all that it needs.
+    pub fn of_module(id: ModuleId, req: VersionReq) -> Self {
+        Request { roots: vec![Need { id, req, registry: None }], ..Request::default() }
+    }
+
+    /// What stays as it is locked while it fits.
+    fn kept(&self) -> Lock {
+        let locked = self.lock.iter().flat_map(|lock| &lock.modules);
+        let kept = locked.filter(|module| match &self.free {
+            Free::Nothing => true,
+            Free::Modules(free) => !free.contains(&module.id),
+            Free::Everything => false,
+        });
+        Lock::new(kept.cloned().collect())
+    }
+
+    fn member(&self, id: &ModuleId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == *id)
+    }
+
+    /// What is needed directly, and which member needs it.
+    fn needs(&self) -> impl Iterator<Item = (&Need, Option<&ModuleId>)> {
+        let of_members =
+            self.members.iter().flat_map(|member| member.dependencies.iter().map(|need| (need, Some(&member.id))));
+        self.roots.iter().map(|need| (need, None)).chain(of_members)
+    }
+
+    /// What of the lock is in use, when it has all that is needed as it is needed now.
+    pub fn satisfied(&self, index: &dyn Index) -> Option<Lock> {
+        let lock = self.lock.as_ref()?;
+        for member in &self.members {
+            let locked = lock.get(&member.id)?;
+            let mut needed: Vec<&ModuleId> = member.dependencies.iter().map(|need| &need.id).collect();
+            needed.sort();
+            needed.dedup();
+            let is_same =
+                locked.version == member.version && locked.registry.is_none() && locked.dependencies.iter().eq(needed);
+            if !is_same {
+                return None;
             }
         }
-        let members = projects.values().map(Member::of).collect();
-        Ok(Request { roots: Vec::new(), members, lock, locked })
+        for (need, _) in self.needs() {
+            let locked = lock.get(&need.id)?;
+            let is_member = self.member(&need.id).is_some();
+            let from = index.registry(need.registry.as_deref())?;
+            if !need.req.matches(&locked.version) || !(is_member || locked.registry.as_ref() == Some(&from)) {
+                return None;
+            }
+        }
+        let roots = self.roots.iter().map(|need| &need.id).chain(self.members.iter().map(|member| &member.id));
+        lock.closure(roots)
+    }
+}
+
+impl Need {
+    fn of((id, dependency): (&ModuleId, &Dependency)) -> Self {
+        Need { id: id.clone(), req: dependency.req.clone(), registry: dependency.registry.clone() }
     }
 }
 
 impl Member {
     /// The member that a project is.
     pub fn of(project: &Project) -> Self {
-        let dependencies = &project.manifest.dependencies;
         Member {
             id: project.id().clone(),
             version: project.manifest.version.clone(),
-            dependencies: dependencies.iter().map(|(id, dependency)| (id.clone(), dependency.req.clone())).collect(),
+            dependencies: project.manifest.dependencies.iter().map(Need::of).collect(),
         }
     }
+}
+
+/// A module of one registry; without one, of the workspace. The same name in two registries is two modules.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Origin {
+    id: ModuleId,
+    registry: Option<String>,
 }
 
 /// A version that may be chosen.
 #[derive(Debug, Clone)]
 struct Choice {
     version: Version,
-    dependencies: Vec<(ModuleId, VersionReq)>,
-    /// Registry and sha256; a member has none.
-    source: Option<(String, String)>,
+    dependencies: Vec<(Origin, VersionReq)>,
+    /// Of its archive; a member has none.
+    sha256: Option<String>,
 }
 
-/// All versions that may be chosen, by module, lowest first. A module that does not exist has none.
-type Universe = BTreeMap<ModuleId, Vec<Choice>>;
+/// All versions that may be chosen, lowest first. A module that does not exist has none.
+type Universe = BTreeMap<Origin, Vec<Choice>>;
 
 /// Chooses versions for everything that `request` needs.
 pub async fn resolve(request: Request, index: &dyn Index) -> Result<Lock, ResolveError> {
     if request.locked && request.lock.is_none() {
         return Err(ResolveError::NoLock);
     }
+    if index.is_offline()
+        && request.precise.is_none()
+        && request.free == Free::Nothing
+        && let Some(lock) = request.satisfied(index)
+    {
+        return Ok(lock);
+    }
     let previous = request.lock.clone().unwrap_or_default();
-    let universe = fetch(&request, &previous, index).await?;
-    known(&request, &universe)?;
-    let chosen = solve::solve(&request, &universe, &previous)?;
-    let lock = lock_of(chosen, &universe);
+    let kept = request.kept();
+    let found = fetch::fetch(&request, &previous, &kept, index).await?;
+    known(&request, &found, index)?;
+    let chosen = solve::solve(&found, &kept)?;
+    let lock = lock_of(chosen, &found.universe)?;
     if request.locked {
         let changes = previous.changes_to(&lock);
         if !changes.is_empty() {
@@ -138,84 +236,88 @@ pub async fn resolve(request: Request, index: &dyn Index) -> Result<Lock, Resolv
     Ok(lock)
 }
 
-/// Asks the index about every module that might be needed.
-async fn fetch(request: &Request, previous: &Lock, index: &dyn Index) -> Result<Universe, ResolveError> {
-    let mut universe = Universe::new();
-    for member in &request.members {
-        let choice =
-            Choice { version: member.version.clone(), dependencies: member.dependencies.clone(), source: None };
-        universe.insert(member.id.clone(), vec![choice]);
-    }
-    let needed = request.roots.iter().chain(request.members.iter().flat_map(|member| &member.dependencies));
-    let mut wanted: BTreeSet<ModuleId> = needed.map(|(id, _)| id.clone()).collect();
-    loop {
-        wanted.retain(|id| !universe.contains_key(id));
-        if wanted.is_empty() {
-            return Ok(universe);
-        }
-        let lookups = std::mem::take(&mut wanted).into_iter().map(|id| async move {
-            let candidates = index.versions(&id).await?;
-            Ok::<_, ResolveError>((id, candidates))
-        });
-        let mut found = stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS);
-        while let Some((id, candidates)) = found.try_next().await? {
-            let choices = choices(&id, candidates, previous)?;
-            wanted.extend(choices.iter().flat_map(|choice| &choice.dependencies).map(|(id, _)| id.clone()));
-            universe.insert(id, choices);
-        }
+/// A version in use that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Yanked {
+    /// Which module.
+    pub id: ModuleId,
+    /// Which version of it.
+    pub version: Version,
+    /// Why, when its owner said so.
+    pub reason: Option<String>,
+}
+
+impl std::fmt::Display for Yanked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}@{}` is yanked", self.id, self.version)?;
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }
 }
 
-/// What of the index may be chosen. A version's archive never changes: if it seems to, something is very wrong.
-fn choices(id: &ModuleId, candidates: Vec<Candidate>, previous: &Lock) -> Result<Vec<Choice>, ResolveError> {
-    let mut choices = Vec::new();
-    for candidate in candidates {
-        let locked = previous.get(id).filter(|locked| locked.version == candidate.version);
-        if let Some(expected) = locked.and_then(|locked| locked.sha256.as_ref())
-            && *expected != candidate.sha256
-        {
-            return Err(ResolveError::Changed {
-                module: format!("{id}@{}", candidate.version),
-                registry: candidate.registry,
-                expected: expected.clone(),
-                found: candidate.sha256,
-            });
-        }
-        if !candidate.yanked || locked.is_some() {
-            choices.push(Choice {
-                version: candidate.version,
-                dependencies: candidate.dependencies,
-                source: Some((candidate.registry, candidate.sha256)),
-            });
-        }
+/// What of a lock was taken back since it was chosen. Where the index cannot be asked, nothing is known of it.
+pub async fn yanked<'a>(modules: impl IntoIterator<Item = &'a LockedModule>, index: &dyn Index) -> Vec<Yanked> {
+    let mut yanked = Vec::new();
+    for LockedModule { id, version, registry, .. } in modules {
+        let Some(registry) = registry else { continue };
+        let candidates = index.versions(id, registry).await.unwrap_or_default();
+        let taken_back = candidates.into_iter().find(|candidate| candidate.yanked && candidate.version == *version);
+        yanked.extend(taken_back.map(|candidate| Yanked {
+            id: id.clone(),
+            version: version.clone(),
+            reason: candidate.yank_reason,
+        }));
     }
-    choices.sort_by(|a, b| a.version.cmp(&b.version));
-    Ok(choices)
+    yanked
 }
 
 /// What is asked for directly must exist; of anything else, an older version may do without it.
-fn known(request: &Request, universe: &Universe) -> Result<(), ResolveError> {
-    let missing = |id: &ModuleId| universe.get(id).is_none_or(Vec::is_empty);
-    let members = request
-        .members
+fn known(request: &Request, found: &fetch::Found, index: &dyn Index) -> Result<(), ResolveError> {
+    let is_missing = |origin: &Origin| found.universe.get(origin).is_none_or(Vec::is_empty);
+    let Some(((need, needed_by), origin)) = request
+        .needs()
+        .zip(&found.direct)
+        .find(|(_, (origin, _))| is_missing(origin))
+        .map(|(need, (origin, _))| (need, origin))
+    else {
+        return Ok(());
+    };
+    let id = need.id.clone();
+    if let Some((version, registry)) = found.unknown_registries.get(origin) {
+        return Err(ResolveError::Registry {
+            id,
+            needed_by: version.clone(),
+            registry: registry.clone(),
+            known: index.names(),
+        });
+    }
+    if let Some((_, version)) = request.precise.as_ref().filter(|(precise, _)| *precise == id) {
+        let versions = found.passed_over.get(origin).cloned().unwrap_or_default();
+        return Err(ResolveError::NoVersion { id, version: version.clone(), versions });
+    }
+    let names: Vec<String> = found
+        .universe
         .iter()
-        .flat_map(|member| member.dependencies.iter().map(|(id, _)| (id, Some(member.id.clone()))));
-    let mut needed = request.roots.iter().map(|(id, _)| (id, None)).chain(members);
-    let Some((id, needed_by)) = needed.find(|(id, _)| missing(id)) else { return Ok(()) };
-    let names: Vec<String> =
-        universe.iter().filter(|(_, choices)| !choices.is_empty()).map(|(id, _)| id.to_string()).collect();
+        .filter(|(_, choices)| !choices.is_empty())
+        .map(|(origin, _)| origin.id.to_string())
+        .collect();
     let near = did_you_mean(&id.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
-    Err(ResolveError::Unknown { id: id.clone(), needed_by, near })
+    Err(ResolveError::Unknown { id, needed_by: needed_by.cloned(), near })
 }
 
-fn lock_of(chosen: BTreeMap<ModuleId, Version>, universe: &Universe) -> Lock {
-    let modules = chosen.into_iter().filter_map(|(id, version)| {
-        let choice = universe.get(&id)?.iter().find(|choice| choice.version == version)?;
-        let mut dependencies: Vec<ModuleId> = choice.dependencies.iter().map(|(id, _)| id.clone()).collect();
+fn lock_of(chosen: BTreeMap<Origin, Version>, universe: &Universe) -> Result<Lock, ResolveError> {
+    let mut modules: Vec<LockedModule> = Vec::new();
+    for (origin, version) in chosen {
+        let choice = universe.get(&origin).and_then(|choices| choices.iter().find(|choice| choice.version == version));
+        let Some(choice) = choice else { continue };
+        let mut dependencies: Vec<ModuleId> = choice.dependencies.iter().map(|(origin, _)| origin.id.clone()).collect();
         dependencies.sort();
         dependencies.dedup();
-        let (registry, sha256) = choice.source.clone().unzip();
-        Some(LockedModule { id, version, registry, sha256, dependencies })
-    });
-    Lock::new(modules.collect())
+        let Origin { id, registry } = origin;
+        if let Some(other) = modules.last().filter(|other| other.id == id) {
+            let registries = [other.registry.clone(), registry].map(Option::unwrap_or_default);
+            return Err(ResolveError::TwoRegistries { id, registries });
+        }
+        modules.push(LockedModule { id, version, registry, sha256: choice.sha256.clone(), dependencies });
+    }
+    Ok(Lock::new(modules))
 }

@@ -8,8 +8,7 @@ use std::{cmp::Reverse, collections::BTreeMap, convert::Infallible, fmt};
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics, PubGrubError, Ranges};
 use semver::{Version, VersionReq};
 
-use super::{Choice, Lock, Request, ResolveError, Universe, explain::explain};
-use crate::module::ModuleId;
+use super::{Choice, Lock, Origin, ResolveError, Universe, explain::explain, fetch::Found};
 
 /// What PubGrub chooses versions of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,14 +16,14 @@ pub(super) enum Package {
     /// The request itself, which needs the roots and all members.
     Request,
     /// A module.
-    Module(ModuleId),
+    Module(Origin),
 }
 
 impl fmt::Display for Package {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Package::Request => f.write_str("this request"),
-            Package::Module(id) => write!(f, "`{id}`"),
+            Package::Module(origin) => write!(f, "`{}`", origin.id),
         }
     }
 }
@@ -35,24 +34,24 @@ const REQUEST_VERSION: Version = Version::new(0, 0, 0);
 pub(super) struct Provider<'a> {
     pub(super) universe: &'a Universe,
     /// What the request needs.
-    pub(super) roots: Vec<(ModuleId, VersionReq)>,
+    pub(super) roots: Vec<(Origin, VersionReq)>,
     previous: &'a Lock,
 }
 
 impl Provider<'_> {
-    pub(super) fn choices(&self, id: &ModuleId) -> &[Choice] {
+    pub(super) fn choices(&self, id: &Origin) -> &[Choice] {
         self.universe.get(id).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The known versions that all of a package's requirements on `id` match.
-    fn matching(&self, id: &ModuleId, reqs: &[&VersionReq]) -> Ranges<Version> {
+    fn matching(&self, id: &Origin, reqs: &[&VersionReq]) -> Ranges<Version> {
         let versions = self.choices(id).iter().map(|choice| &choice.version);
         let matching = versions.filter(|version| reqs.iter().all(|req| req.matches(version)));
         matching.fold(Ranges::empty(), |set, version| set.union(&Ranges::singleton(version.clone())))
     }
 
     /// What a version of a package needs.
-    pub(super) fn needs(&self, package: &Package, version: &Version) -> &[(ModuleId, VersionReq)] {
+    pub(super) fn needs(&self, package: &Package, version: &Version) -> &[(Origin, VersionReq)] {
         match package {
             Package::Request => &self.roots,
             Package::Module(id) => {
@@ -89,7 +88,8 @@ impl DependencyProvider for Provider<'_> {
     fn choose_version(&self, package: &Package, range: &Ranges<Version>) -> Result<Option<Version>, Infallible> {
         let Package::Module(id) = package else { return Ok(Some(REQUEST_VERSION)) };
         let fits = || self.choices(id).iter().map(|choice| &choice.version).filter(|version| range.contains(*version));
-        let locked = self.previous.get(id).and_then(|locked| fits().find(|version| **version == locked.version));
+        let locked = self.previous.get(&id.id).filter(|locked| locked.registry == id.registry);
+        let locked = locked.and_then(|locked| fits().find(|version| **version == locked.version));
         Ok(locked.or_else(|| fits().next_back()).cloned())
     }
 
@@ -98,7 +98,7 @@ impl DependencyProvider for Provider<'_> {
         package: &Package,
         version: &Version,
     ) -> Result<Dependencies<Package, Ranges<Version>, String>, Infallible> {
-        let mut needs: BTreeMap<&ModuleId, Vec<&VersionReq>> = BTreeMap::new();
+        let mut needs: BTreeMap<&Origin, Vec<&VersionReq>> = BTreeMap::new();
         for (id, req) in self.needs(package, version) {
             needs.entry(id).or_default().push(req);
         }
@@ -109,18 +109,16 @@ impl DependencyProvider for Provider<'_> {
 }
 
 /// One version of everything that is needed, or why there is none.
-pub(super) fn solve(
-    request: &Request,
-    universe: &Universe,
-    previous: &Lock,
-) -> Result<BTreeMap<ModuleId, Version>, ResolveError> {
-    let mut roots: Vec<(ModuleId, VersionReq)> =
-        request.members.iter().map(|member| (member.id.clone(), VersionReq::STAR)).collect();
+pub(super) fn solve(found: &Found, previous: &Lock) -> Result<BTreeMap<Origin, Version>, ResolveError> {
     // A member is one whatever its version; `*` alone would not match a pre-release.
-    for (root, member) in roots.iter_mut().zip(&request.members) {
-        root.1.comparators = vec![exactly(&member.version)];
-    }
-    roots.extend(request.roots.iter().cloned());
+    let members = found.members.iter().map(|(origin, version)| {
+        let only = VersionReq { comparators: vec![exactly(version)] };
+        (origin.clone(), only)
+    });
+    // What members need, they say themselves.
+    let asked = found.direct[..found.roots].iter().cloned();
+    let roots = members.chain(asked).collect();
+    let universe = &found.universe;
     let provider = Provider { universe, roots, previous };
     match pubgrub::resolve(&provider, Package::Request, REQUEST_VERSION) {
         Ok(chosen) => Ok(chosen

@@ -11,8 +11,18 @@ struct Memory(BTreeMap<ModuleId, Vec<Candidate>>);
 
 #[async_trait]
 impl Index for Memory {
-    async fn versions(&self, id: &ModuleId) -> Result<Vec<Candidate>, ResolveError> {
-        Ok(self.0.get(id).cloned().unwrap_or_default())
+    fn registry(&self, name: Option<&str>) -> Option<String> {
+        let address = format!("https://{}.example", name.unwrap_or("registry"));
+        name.is_none_or(|name| name != "nowhere").then_some(address)
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["internal".to_owned()]
+    }
+
+    async fn versions(&self, id: &ModuleId, registry: &str) -> Result<Vec<Candidate>, ResolveError> {
+        let all = self.0.get(id).cloned().unwrap_or_default();
+        Ok(all.into_iter().filter(|candidate| candidate.registry == registry).collect())
     }
 }
 
@@ -20,12 +30,14 @@ fn id(text: &str) -> ModuleId {
     text.parse().expect("an id")
 }
 
-fn needs(text: &[&str]) -> Vec<(ModuleId, VersionReq)> {
-    let pair = |text: &&str| {
+/// `agent:chat ^1`, or `agent:chat ^1 from internal`.
+fn needs(text: &[&str]) -> Vec<Need> {
+    let need = |text: &&str| {
+        let (text, registry) = text.split_once(" from ").map_or((*text, None), |(text, name)| (text, Some(name)));
         let (module, req) = text.split_once(' ').expect("an id and a requirement");
-        (id(module), req.parse().expect("a requirement"))
+        Need { id: id(module), req: req.parse().expect("a requirement"), registry: registry.map(str::to_owned) }
     };
-    text.iter().map(pair).collect()
+    text.iter().map(need).collect()
 }
 
 impl Memory {
@@ -36,7 +48,17 @@ impl Memory {
             registry: "https://registry.example".to_owned(),
             sha256: format!("{module}-{version}"),
             yanked: false,
+            yank_reason: None,
         });
+        self
+    }
+
+    /// A version in the registry `internal`.
+    fn with_internal(mut self, module: &str, version: &str, dependencies: &[&str]) -> Self {
+        self = self.with(module, version, dependencies);
+        let candidate = self.0.get_mut(&id(module)).and_then(|all| all.last_mut()).expect("it was just added");
+        candidate.registry = "https://internal.example".to_owned();
+        candidate.sha256.push_str("-internal");
         self
     }
 
@@ -118,6 +140,101 @@ fn a_yanked_version_is_taken_only_when_it_is_locked() {
     assert_eq!(versions(&fresh)[0], "agent:chat@1.0.0");
     let kept = index.resolve(Request { lock: Some(before.clone()), ..asking(&["agent:chat ^1"]) }).expect("a solution");
     assert_eq!(kept, before);
+}
+
+fn sources(lock: &Lock) -> Vec<(String, &str)> {
+    lock.modules.iter().map(|one| (one.id.to_string(), one.registry.as_deref().unwrap_or_default())).collect()
+}
+
+#[test]
+fn a_module_comes_from_the_registry_that_is_named_and_what_it_needs_from_there_too() {
+    let index = Memory::default()
+        .with("agent:chat", "1.9.0", &[])
+        .with("kb:facts", "1.9.0", &[])
+        .with("tool:search", "1.0.0", &[])
+        .with_internal("agent:chat", "1.0.0", &["kb:facts ^1", "tool:search ^1 from registry"])
+        .with_internal("kb:facts", "1.0.0", &[]);
+    let lock = index.resolve(asking(&["agent:chat ^1 from internal"])).expect("a solution");
+    let (internal, default) = ("https://internal.example", "https://registry.example");
+    let expected = [("agent:chat", internal), ("tool:search", default), ("kb:facts", internal)];
+    assert_eq!(sources(&lock), expected.map(|(id, registry)| (id.to_owned(), registry)));
+    assert_eq!(lock.get(&id("agent:chat")).expect("locked").sha256.as_deref(), Some("agent:chat-1.0.0-internal"));
+
+    // The same name in the default registry is another module: what is locked of one says nothing of the other.
+    let moved = index.resolve(Request { lock: Some(lock), ..asking(&["agent:chat ^1"]) }).expect("a solution");
+    assert_eq!(versions(&moved), ["agent:chat@1.9.0"]);
+}
+
+#[test]
+fn one_module_from_two_registries_is_refused() {
+    let index = Memory::default()
+        .with("agent:chat", "1.0.0", &["kb:facts ^1"])
+        .with("kb:facts", "1.0.0", &[])
+        .with_internal("kb:facts", "1.0.0", &[]);
+    let error = index.resolve(asking(&["agent:chat ^1", "kb:facts ^1 from internal"])).expect_err("two of them");
+    assert_data_eq!(
+        told(&error),
+        str![[r#"
+`kb:facts` is needed from two registries: `https://internal.example` and `https://registry.example`
+hint: let all that need it name the same `registry`: they may be different modules
+"#]]
+    );
+}
+
+#[test]
+fn a_registry_that_has_no_name_here_is_an_error_and_never_another_one() {
+    let error = chat().resolve(asking(&["agent:chat ^1 from nowhere"])).expect_err("no such registry");
+    assert_data_eq!(
+        told(&error),
+        str![[r#"
+the command needs the registry `nowhere`, and no registry is called that
+hint: the registries are `internal`; `[registries.nowhere]` with its `url` in `.napt/config.toml` adds one
+"#]]
+    );
+    let index = chat().with("agent:far", "1.0.0", &["kb:facts ^1 from nowhere"]);
+    let error = index.resolve(asking(&["agent:far ^1"])).expect_err("no such registry");
+    assert!(error.to_string().starts_with("`agent:far@1.0.0` needs the registry `nowhere`"), "{error}");
+    // An older version that can be had is taken instead.
+    let index = index.with("agent:far", "0.9.0", &["kb:facts ^1"]);
+    let lock = index.resolve(asking(&["agent:far *"])).expect("a solution");
+    assert_eq!(versions(&lock), ["agent:far@0.9.0", "kb:facts@1.2.0"]);
+}
+
+#[test]
+fn a_precise_version_is_taken_even_when_it_is_yanked() {
+    let index = chat().yanked("kb:facts", "1.0.0");
+    let precise = |version: &str| Some((id("kb:facts"), version.parse().expect("a version")));
+    let request = Request { precise: precise("1.0.0"), ..asking(&["kb:facts ^1"]) };
+    assert_eq!(versions(&index.resolve(request).expect("a solution")), ["kb:facts@1.0.0"]);
+    let error = index.resolve(Request { precise: precise("1.5.0"), ..asking(&["kb:facts ^1"]) }).expect_err("none");
+    assert_data_eq!(
+        told(&error),
+        str![[r#"
+there is no version 1.5.0 of `kb:facts`
+hint: the versions are 1.0.0, 1.2.0, 2.0.0
+"#]]
+    );
+}
+
+#[test]
+fn a_lock_that_fits_needs_no_index() {
+    let index = chat();
+    let debate = |needs: &[&str]| vec![member("orchestrator:debate", "0.1.0", needs)];
+    let request = Request { members: debate(&["agent:chat ^1"]), ..Request::default() };
+    let lock = index.resolve(request.clone()).expect("a solution");
+    let with = |lock: &Lock, members| Request { members, lock: Some(lock.clone()), ..Request::default() };
+    assert_eq!(with(&lock, debate(&["agent:chat ^1"])).satisfied(&index), Some(lock.clone()));
+    // What is not needed any more is left out of it.
+    let more =
+        Lock::new([lock.modules.clone(), index.resolve(asking(&["kb:facts ^1"])).expect("one").modules].concat());
+    assert!(more.modules.len() > lock.modules.len());
+    let mut unused = more.modules.clone();
+    unused.dedup_by(|a, b| a.id == b.id);
+    assert_eq!(with(&Lock::new(unused), debate(&["agent:chat ^1"])).satisfied(&index), Some(lock.clone()));
+    for needs in [&["agent:chat ^2"][..], &["agent:chat ^1", "kb:facts ^1"], &["agent:chat ^1 from internal"], &[]] {
+        assert_eq!(with(&lock, debate(needs)).satisfied(&index), None, "{needs:?}");
+    }
+    assert_eq!(request.satisfied(&index), None, "there is no lock");
 }
 
 #[test]
@@ -328,10 +445,9 @@ fn need_of((module, minor): (usize, u64)) -> String {
     if module % 2 == 0 { format!("agent:m{module} ^1.{minor}") } else { format!("agent:m{module} ~1.{minor}") }
 }
 
-fn is_solution(memory: &Memory, roots: &[(ModuleId, VersionReq)], chosen: &BTreeMap<ModuleId, Version>) -> bool {
-    let met = |needs: &[(ModuleId, VersionReq)]| {
-        needs.iter().all(|(id, req)| chosen.get(id).is_some_and(|version| req.matches(version)))
-    };
+fn is_solution(memory: &Memory, roots: &[Need], chosen: &BTreeMap<ModuleId, Version>) -> bool {
+    let met =
+        |needs: &[Need]| needs.iter().all(|need| chosen.get(&need.id).is_some_and(|version| need.req.matches(version)));
     met(roots)
         && chosen.iter().all(|(id, version)| {
             let candidate = memory.0[id].iter().find(|candidate| candidate.version == *version);
@@ -340,7 +456,7 @@ fn is_solution(memory: &Memory, roots: &[(ModuleId, VersionReq)], chosen: &BTree
 }
 
 /// Whether any choice of versions, or of no version, of each module is a solution.
-fn solvable(memory: &Memory, roots: &[(ModuleId, VersionReq)]) -> bool {
+fn solvable(memory: &Memory, roots: &[Need]) -> bool {
     let mut partial = vec![BTreeMap::new()];
     for (id, candidates) in &memory.0 {
         partial = partial

@@ -399,10 +399,11 @@ impl Ask for Two {
 fn only_what_is_not_given_is_asked_for() {
     let sandbox = Sandbox::new();
     let options = NewOptions {
-        template: "orchestrator".to_owned(),
+        module_type: "orchestrator".to_owned(),
         name: "debate".to_owned(),
         parent: sandbox.work(),
         values: BTreeMap::from([("author".to_owned(), String::new()), ("model".to_owned(), "ollama".to_owned())]),
+        ..NewOptions::default()
     };
     let ask = Two(Mutex::default());
     let created = new_project(&options, &ask, &Silent).expect("a project");

@@ -378,11 +378,11 @@ fn yanking_hides_nothing_and_can_be_taken_back() {
         scene.registry.block_on(client.yank("agent", "a", &newest, Some("leaks"))).expect("yanked");
     }
     assert_eq!(shown().summary.version, V1.clone(), "search shows what is not yanked");
-    assert_eq!(shown().versions[0].yank_reason.as_deref(), Some("leaks"));
+    assert_eq!(shown().versions[0].entry.yank_reason.as_deref(), Some("leaks"));
     assert!(shown().versions[0].entry.yanked);
     scene.registry.block_on(client.unyank("agent", "a", &newest)).expect("unyanked");
     assert_eq!(shown().summary.version, newest);
-    assert_eq!(shown().versions[0].yank_reason, None);
+    assert_eq!(shown().versions[0].entry.yank_reason, None);
     assert_eq!(scene.mine("PUT", "api/v1/modules/agent/a/7.0.0/yank", None).0, 404);
     let (status, problem) = scene.mine("PUT", "api/v1/modules/agent/a/7.0.0/yank", Some(vec![b' '; 3 << 20]));
     assert_eq!((status, problem["title"].as_str()), (400, Some("Bad request")));

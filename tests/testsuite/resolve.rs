@@ -1,10 +1,11 @@
 //! Dependencies against a real registry.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use napt::{
+    registries::{Registries, Registry},
     report::{Fault, Kind},
-    resolve::{RegistryIndex, Request, ResolveError, resolve},
+    resolve::{Request, ResolveError, resolve},
 };
 use url::Url;
 
@@ -27,7 +28,7 @@ fn publish(registry: &TestRegistry, name: &str, version: &str, needs: &[&str]) {
 }
 
 fn asking(id: &str, req: &str) -> Request {
-    Request { roots: vec![(id.parse().expect("an id"), req.parse().expect("a requirement"))], ..Request::default() }
+    Request::of_module(id.parse().expect("an id"), req.parse().expect("a requirement"))
 }
 
 #[test]
@@ -37,7 +38,7 @@ fn versions_come_from_the_registrys_index() {
     publish(&registry, "sun", "1.0.0", &["persona:moon ^1"]);
     let mut url = registry.url.clone();
     url.set_username("somebody").expect("a URL that can have a user");
-    let index = RegistryIndex::new(registry.client(None), &url);
+    let index = Registries::new(Registry::new(registry.client(None), &url), BTreeMap::new());
     let lock = registry.block_on(resolve(asking("persona:sun", "^1"), &index)).expect("a solution");
     let found: Vec<String> = lock.modules.iter().map(|module| format!("{}@{}", module.id, module.version)).collect();
     assert_eq!(found, ["persona:moon@1.0.0", "persona:sun@1.0.0"]);
@@ -55,7 +56,7 @@ fn a_registry_that_is_not_there_is_a_network_error_with_a_hint() {
     let registry = TestRegistry::start();
     let url: Url = registry.url.clone();
     drop(registry);
-    let index = RegistryIndex::new(client(url.clone(), None), &url);
+    let index = Registries::new(Registry::new(client(url.clone(), None), &url), BTreeMap::new());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let error = runtime.block_on(resolve(asking("agent:x", "*"), &index)).expect_err("nobody answers");
     assert_eq!((error.to_string(), error.kind()), ("cannot look up `agent:x`".to_owned(), Kind::Network));

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
+    crash,
     module::ModuleId,
     report::Reporter,
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
@@ -80,12 +81,16 @@ impl Core {
         if self.live(&name).await?.is_some_and(|live| live.owner != owner) {
             return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
         }
+        let failed = |name: &str| crash::point(name).map_err(NodeError::internal("prepare a deployment"));
+        failed("deploy.asked")?;
         let modules = self.install_all(&request.modules, reporter).await?;
+        failed("deploy.installed")?;
         let given = request.deployment.clone().unwrap_or_default();
         let mut deployment = resolve(&request.root, &given, &modules)?;
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
+        failed("deploy.resolved")?;
         let modules: Vec<Arc<Installed>> =
             request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
         // Held, so that they are warm when the revision is live.
@@ -94,6 +99,7 @@ impl Core {
         if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
             return Err(error);
         }
+        failed("deploy.imported")?;
         let view = DeploymentView {
             name,
             revision: 0,
@@ -108,6 +114,7 @@ impl Core {
         for parent in &parents {
             self.parents.keep(&live.name, live.revision, parent);
         }
+        failed("deploy.stored")?;
         Ok(live)
     }
 

@@ -25,7 +25,7 @@ const PAGE_SIZE: u32 = 20;
 /// What [`entry`] reads; not the manifest and the README, which may be large, and of which there are many.
 macro_rules! entry_columns {
     () => {
-        "type, name, version, deps, sha256, size, yanked, runtime, published"
+        "type, name, version, deps, sha256, size, yanked, yank_reason, runtime, published"
     };
 }
 
@@ -262,7 +262,7 @@ impl Store for SqliteStore {
         let module: i64 = row.try_get("id")?;
         let summary = summary(&row)?;
         let owners = owners(&mut transaction, module).await?;
-        let sql = concat!("SELECT ", entry_columns!(), ", yank_reason, publisher FROM entries WHERE module_id = ?");
+        let sql = concat!("SELECT ", entry_columns!(), ", publisher FROM entries WHERE module_id = ?");
         let rows = sqlx::query(sql).bind(module).fetch_all(&mut *transaction).await?;
         let newest = sqlx::query("SELECT manifest, readme FROM versions WHERE module_id = ? AND version = ?")
             .bind(module)
@@ -273,8 +273,7 @@ impl Store for SqliteStore {
         let manifest = from_json(&newest, "manifest")?;
         let readme = newest.try_get("readme")?;
         let version = |row: &SqliteRow| -> Result<ModuleVersion, StoreError> {
-            let (yank_reason, publisher) = (row.try_get("yank_reason")?, row.try_get("publisher")?);
-            Ok(ModuleVersion { entry: entry(row)?, yank_reason, publisher })
+            Ok(ModuleVersion { entry: entry(row)?, publisher: row.try_get("publisher")? })
         };
         let mut versions = rows.iter().map(version).collect::<Result<Vec<_>, _>>()?;
         versions.sort_by(|a, b| b.entry.version.cmp(&a.entry.version));
@@ -406,6 +405,7 @@ pub(super) fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
         sha256: row.try_get("sha256")?,
         size: row.try_get::<i64, _>("size")?.unsigned_abs(),
         yanked: row.try_get("yanked")?,
+        yank_reason: row.try_get("yank_reason")?,
         runtime: row.try_get("runtime")?,
         published: time(row, "published")?,
     })

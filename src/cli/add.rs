@@ -1,0 +1,84 @@
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::arguments::hinted;
+use crate::{
+    context::Context,
+    dependencies::{DependencyError, NewEntry, add},
+    module::{MANIFEST_FILE, ModuleSpec, Project, Workspace},
+    registries::Registries,
+    report::{Failure, Kind, Reporter},
+    shell::Output,
+};
+
+/// Add a dependency to a module's `napt.toml`
+///
+/// Without a requirement the newest version and what is compatible with it. The file keeps its order and its comments.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt add agent:critic
+  napt add kb:facts@^1.2 --registry internal
+  napt add --path ../taster --module debate")]
+pub(super) struct Args {
+    /// The module, as `type:name` or `type:name@requirement`
+    #[arg(value_name = "TYPE:NAME[@REQ]", value_parser = hinted::<ModuleSpec>, required_unless_present = "path")]
+    spec: Option<ModuleSpec>,
+
+    /// The folder that it is in
+    #[arg(long, value_name = "DIR", conflicts_with = "registry")]
+    path: Option<PathBuf>,
+
+    /// The name of the registry that it is in [default: the default one]
+    #[arg(long, value_name = "NAME")]
+    registry: Option<String>,
+
+    /// Which module of the workspace gets it [default: the one called from]
+    #[arg(long, short = 'm', value_name = "NAME")]
+    module: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let workspace = Workspace::discover(&context.cwd)?;
+        let project = member(&workspace, self.module.as_deref())?;
+        let registries = context.registries(None)?;
+        let new = match (&self.path, &self.spec) {
+            (Some(path), spec) => NewEntry::Folder { path: context.cwd.join(path), spec: spec.clone() },
+            (None, Some(spec)) => NewEntry::Published { spec: spec.clone(), registry: self.name(&registries)? },
+            (None, None) => return Err(Failure::new(Kind::Usage, "say which module to add")),
+        };
+        let added = context.interruptible(add(project, new, &registries))?;
+        let manifest = project.root.join(MANIFEST_FILE);
+        let from = added.path.as_ref().map(|path| format!(" (`{path}`)")).unwrap_or_default();
+        context.shell.step("Adding", &format!("{} {}{from} to {}", added.id, added.version, project.id()));
+        if !added.changed {
+            context.shell.note(&format!("It was in `{}` already", manifest.display()));
+        }
+        Ok(Output::new("", json!({ "module": project.id(), "manifest": manifest, "dependency": added })))
+    }
+
+    /// The registry as the manifest can name it.
+    fn name(&self, registries: &Registries) -> Result<Option<String>, DependencyError> {
+        let Some(given) = &self.registry else { return Ok(None) };
+        if given.contains("://") {
+            let address = given.trim_end_matches('/');
+            let name = registries.name_of(address).map(str::to_owned);
+            return name.map(Some).ok_or_else(|| DependencyError::Unnamed(crate::secrets::redact(given)));
+        }
+        Ok(Some(given.clone()))
+    }
+}
+
+/// The member that is named, else the one that the command was called in.
+pub(super) fn member<'w>(workspace: &'w Workspace, name: Option<&str>) -> Result<&'w Project, Failure> {
+    if let Some(name) = name {
+        return Ok(workspace.find(name)?);
+    }
+    workspace.current().ok_or_else(|| {
+        let names: Vec<String> = workspace.members.iter().map(|member| member.id().to_string()).collect();
+        Failure::new(Kind::Usage, "this workspace has several modules; say which one is meant")
+            .hinted(format!("use `--module` with one of {}", names.join(", ")))
+    })
+}

@@ -1,0 +1,71 @@
+use clap::Args as ClapArgs;
+use serde_json::json;
+
+use super::arguments::hinted;
+use crate::{context::Context, module::ModuleType, report::Failure, shell::Output};
+
+/// How many modules a registry tells at a time.
+const PAGE: usize = 20;
+
+/// Find modules in a registry
+///
+/// A module is found when its name, description or keywords hold all of the words.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt search debate
+  napt search --type kb wikipedia --limit 50")]
+pub(super) struct Args {
+    /// Words; none finds all
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+
+    /// Only modules of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = hinted::<ModuleType>)]
+    module_type: Option<ModuleType>,
+
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = PAGE)]
+    limit: usize,
+
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
+    registry: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let registries = context.registries(self.registry.as_deref())?;
+        let registry = registries.default_registry();
+        let query = self.query.join(" ");
+        let (modules, total) = context.interruptible(async {
+            let mut modules = Vec::new();
+            let mut page = 1;
+            loop {
+                let found = registry.search(&query, self.module_type, page).await?;
+                let is_last = found.items.len() < PAGE;
+                modules.extend(found.items);
+                if is_last || modules.len() >= self.limit {
+                    modules.truncate(self.limit);
+                    return Ok::<_, Failure>((modules, found.total));
+                }
+                page += 1;
+            }
+        })?;
+        let name = |module: &napt_registry_client::ModuleSummary| format!("{}:{}", module.module_type, module.name);
+        let width = modules.iter().map(|module| name(module).len()).max().unwrap_or_default();
+        let version_width = modules.iter().map(|module| module.version.to_string().len()).max().unwrap_or_default();
+        let lines = modules.iter().map(|module| {
+            let version = module.version.to_string();
+            let line = format!("{:<width$}  {version:<version_width$}  {}", name(module), module.description);
+            line.trim_end().to_owned()
+        });
+        let human = lines.collect::<Vec<_>>().join("\n");
+        let left = total.saturating_sub(modules.len() as u64);
+        if modules.is_empty() {
+            context.shell.note(&format!("Nothing in the registry at {} fits", registry.address()));
+        } else if left > 0 {
+            context.shell.note(&format!("… and {left} more: narrow the query, or raise `--limit`"));
+        }
+        Ok(Output::new(human, json!({ "registry": registry.address(), "modules": modules, "total": total })))
+    }
+}
