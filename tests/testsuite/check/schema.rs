@@ -88,7 +88,7 @@ fn what_the_templates_make_is_valid_and_names_its_schema() {
         &["persona"],
     ] {
         let sandbox = Sandbox::new();
-        sandbox.napt(&[&["new", "--yes", "fresh"], template].concat()).expect(0);
+        sandbox.napt(&[&["new"], template, &["fresh", "--yes"]].concat()).expect(0);
         let root = sandbox.work().join("fresh");
         let mut seen = 0;
         for path in files(&root).iter().filter(|path| !path.starts_with(root.join(".napt"))) {
@@ -130,13 +130,13 @@ fn what_the_templates_make_is_valid_and_names_its_schema() {
 fn a_module_that_joins_a_workspace_names_the_schema_that_is_there() {
     let sandbox = Sandbox::new();
     sandbox.napt(&["new", "orchestrator", "fresh", "--yes"]).expect(0);
-    sandbox.napt(&["-C", "fresh", "new", "agent", "taster", "--yes"]).expect(0);
+    sandbox.napt(&["-C", "fresh", "new", "agent", "taster", "--in", ".", "--yes"]).expect(0);
     let folder = sandbox.work().join("fresh/modules/taster");
     let text = fs::read_to_string(folder.join("napt.toml")).expect("a manifest");
     let named = text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).expect("a schema");
     assert!(folder.join(named).is_file(), "{text}");
     fs::remove_dir_all(sandbox.work().join("fresh/.napt/schemas")).expect("a folder");
-    sandbox.napt(&["-C", "fresh", "new", "agent", "drinker", "--yes"]).expect(0);
+    sandbox.napt(&["-C", "fresh", "new", "agent", "drinker", "--in", ".", "--yes"]).expect(0);
     let text = fs::read_to_string(sandbox.work().join("fresh/modules/drinker/napt.toml")).expect("a manifest");
     assert!(text.starts_with("[module]\n"), "{text}");
 }
