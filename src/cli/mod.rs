@@ -13,6 +13,7 @@ mod fetch;
 mod fsck;
 mod help;
 mod info;
+mod init;
 mod login;
 mod logout;
 mod logs;
@@ -96,6 +97,7 @@ struct Global {
 enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
+    Init(init::Args),
     Check(check::Args),
     Explain(explain::Args),
     Schema(schema::Args),
@@ -132,6 +134,7 @@ impl Command {
         match self {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
+            Command::Init(_) => "init",
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
             Command::Schema(_) => "schema",
@@ -167,6 +170,7 @@ impl Command {
         match self {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
+            Command::Init(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Explain(args) => args.exec(context),
             Command::Schema(args) => args.exec(context),

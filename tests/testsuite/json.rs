@@ -57,6 +57,9 @@ fn every_command_has_the_envelope() {
 
     call(&["new", "orchestrator", "debate", "--yes"], 0);
     call(&["new", "orchestrator", "debate", "--yes"], 6);
+    sandbox.write("old/old_agent/run.py", "");
+    call(&["init", "old"], 0);
+    call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
     call(&["explain"], 0);

@@ -7,6 +7,7 @@
 mod support;
 
 mod check;
+mod ci;
 mod cli;
 mod completions;
 mod config;
@@ -14,10 +15,12 @@ mod configuration;
 mod deploy;
 mod docs;
 mod faults;
+mod init;
 mod json;
 mod login;
 mod manners;
 mod new;
+mod new_join;
 mod node;
 mod node_archives;
 mod node_boundary;
@@ -36,4 +39,5 @@ mod registry_client;
 mod registry_crash;
 mod registry_fsck;
 mod resolve;
+mod templates;
 mod terminal;

@@ -286,8 +286,12 @@ fn what_is_wrong_is_said_and_nothing_is_left_behind() {
         (vec!["agent", "calendar"], 2, "`calendar` is reserved", "try `calendar_module`"),
         (vec!["orchestrator", &long], 2, "the project's agent would be called `aaa", "choose a shorter name"),
         (vec!["orchstrator", "debate"], 2, "unknown module type `orchstrator`", "did you mean `orchestrator`?"),
-        (vec!["crate", "debate"], 2, "unknown module type `crate`", "there are templates for agent, kb, orchestrator"),
-        (vec!["tool", "debate"], 2, "there is no template for the module type `tool` yet", "come later"),
+        (vec!["crate", "debate"], 2, "unknown module type `crate`", "the types are orchestrator, agent, tool, kb"),
+        (vec!["orchestrator_bare", "debate"], 2, "unknown module type `orchestrator_bare`", "the types are"),
+        (vec!["tool", "debate", "--bare"], 2, "`--bare` is not for the module type `tool`", "makes a single module"),
+        (vec!["agent", "chat", "--in", "."], 2, "is not in a workspace", "`[workspace]` with `members`"),
+        (vec!["agent", "chat", "--in", "nowhere"], 2, "there is no folder", "nowhere"),
+        (vec!["agent", "chat", "--values", "nowhere.toml"], 1, "nowhere.toml", "No such file"),
         (
             vec!["agent", "chat", "--set", "modle=echo"],
             2,
@@ -467,7 +471,7 @@ fn on_a_terminal_yes_asks_nothing() {
 #[test]
 fn the_help_names_every_variable() {
     let help = Sandbox::new().napt(&["new", "--help"]).expect(0).stdout;
-    for id in ["agent", "kb", "orchestrator"] {
+    for id in ["agent", "environment", "kb", "memory", "orchestrator", "orchestrator_bare", "persona", "tool"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(id).join("template.toml");
         let template: toml::Table = toml::from_str(&std::fs::read_to_string(path).expect("a file")).expect("TOML");
         for variable in template["variables"].as_array().expect("a list") {
@@ -509,8 +513,13 @@ fn generated_modules_pass_their_own_tests_and_hold_a_conversation() {
 fn modules_of_their_own_pass_their_tests_too() {
     let sandbox = Sandbox::new();
     sandbox.napt(&["new", "agent", "chat", "--set", "role=a \"critic\""]).expect(0);
-    sandbox.napt(&["new", "kb", "notes"]).expect(0);
-    for name in ["chat", "notes"] {
+    for (module_type, name) in
+        [("kb", "notes"), ("tool", "sums"), ("memory", "diary"), ("environment", "arena"), ("orchestrator", "panel")]
+    {
+        let bare: &[&str] = if module_type == "orchestrator" { &["--bare"] } else { &[] };
+        sandbox.napt(&[&["new", module_type, name], bare].concat()).expect(0);
+    }
+    for name in ["chat", "notes", "sums", "diary", "arena", "panel"] {
         let module = sandbox.work().join(name);
         expect_success(Command::new(python::with_sdk()).args(["-m", "compileall", "-q", "."]).current_dir(&module));
         expect_success(Command::new(python::with_sdk()).args(["-m", "unittest"]).current_dir(&module));

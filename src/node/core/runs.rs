@@ -430,11 +430,12 @@ impl Core {
         module_run: Option<Value>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, package, entry, .. } = python;
+        let PythonModule { root, folder, package, entry, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
                 root: root.clone(),
+                folder: folder.clone(),
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
