@@ -229,7 +229,7 @@ warning[missing-manifest]: this module has no `napt.toml`
 2 | name = "debate"
   |        ^^^^^^^^
   |
-  = help: write one with `[module]` and `type = "…"`
+  = help: `napt init` writes one
 
 warning: 0 errors, 1 warning in 1 module
 
