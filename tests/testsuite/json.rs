@@ -62,6 +62,12 @@ fn every_command_has_the_envelope() {
     call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
+    call(&["explain"], 0);
+    call(&["explain", "unknown-key"], 0);
+    call(&["explain", "nothing"], 2);
+    call(&["schema", "manifest"], 0);
+    call(&["schema", "--out", "schemas"], 0);
+    call(&["schema", "--out", "debate/napt.toml"], 1);
     call(&["package"], 1);
     call(&["package", "--list", "-C", "debate"], 0);
     call(&["package", "-C", "debate"], 0);
