@@ -4,7 +4,7 @@
 
 #![allow(missing_docs, reason = "no other crate can reach a bench")]
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use divan::Bencher;
 use napt::{
@@ -23,10 +23,10 @@ fn main() {
 /// A scaffolded orchestrator workspace.
 fn workspace(folder: &TempDir) -> PathBuf {
     let options = NewOptions {
-        template: "orchestrator".to_owned(),
+        module_type: "orchestrator".to_owned(),
         name: "debate".to_owned(),
         parent: folder.path().to_owned(),
-        values: BTreeMap::new(),
+        ..NewOptions::default()
     };
     scaffold::new_project(&options, &Defaults, &Silent).expect("a project").path
 }
@@ -40,7 +40,7 @@ fn new_orchestrator(bencher: Bencher<'_, '_>) {
 fn check_workspace_of_3(bencher: Bencher<'_, '_>) {
     let folder = TempDir::new().expect("a folder");
     let root = workspace(&folder);
-    bencher.bench_local(|| check::check(&root, check::Options::default()).expect("a report"));
+    bencher.bench_local(|| check::check(&root, &check::Options::default()).expect("a report"));
 }
 
 #[divan::bench]

@@ -12,6 +12,7 @@
 //! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
 //! | [`scaffold`] | verb: templates in, project out |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
@@ -19,20 +20,25 @@
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`registry`] | verb: the registry server |
 //! | [`client`] | verb: a client of a node: deploy, run, follow |
+//! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
+//! | [`crash`] | noun: places where tests break the program |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
+pub mod adopt;
 pub mod check;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod context;
+pub mod crash;
 pub mod dependencies;
+pub mod dev;
 pub mod identity;
 pub mod module;
 pub mod node;

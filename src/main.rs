@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Tests say by `FAILPOINTS` where it breaks; what users get has no such points.
+    let _points = fail::has_failpoints().then(fail::FailScenario::setup);
     std::panic::set_hook(Box::new(|info| {
         let text = format!("{info}");
         eprint_bug(&text);
     }));
-    std::panic::catch_unwind(|| napt::cli::main(std::env::args_os().collect()))
-        .unwrap_or_else(|_| ExitCode::from(napt::report::Kind::Bug.exit_code()))
+    let arguments: Vec<_> = std::env::args_os().collect();
+    std::panic::catch_unwind(|| napt::cli::main(&arguments)).unwrap_or_else(|_| napt::cli::stopped(&arguments))
 }
 
 #[expect(clippy::print_stderr, reason = "the shell may be what panicked")]

@@ -3,9 +3,10 @@
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::TryStreamExt;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
 };
 use semver::Version;
 use serde::de::DeserializeOwned;
@@ -61,11 +62,15 @@ pub struct RegistryClient {
     http: reqwest::Client,
     token: Option<String>,
     policy: Policy,
-    on_wait: Option<OnWait>,
+    watch: Watch,
+    on_wait: OnWait,
 }
 
-/// Called before a call is made again: why, and how long the client waits first.
-pub type OnWait = Arc<dyn Fn(&ClientError, Duration) + Send + Sync>;
+/// Who is told how many bytes of an archive have moved, from its start.
+pub(crate) type Watch = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Who is told that a call is made again: why, and how long the client waits first.
+type OnWait = Arc<dyn Fn(&ClientError, Duration) + Send + Sync>;
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +84,8 @@ impl RegistryClient {
     pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
         url.set_query(None);
         url.set_fragment(None);
-        RegistryClient { base: url, http, token, policy: Policy::default(), on_wait: None }
+        let (watch, on_wait): (Watch, OnWait) = (Arc::new(|_| ()), Arc::new(|_, _| ()));
+        RegistryClient { base: url, http, token, policy: Policy::default(), watch, on_wait }
     }
 
     /// The same with another patience.
@@ -89,10 +95,17 @@ impl RegistryClient {
         self
     }
 
-    /// The same, telling somebody when it waits.
+    /// The same, telling `watch` how many bytes of an archive have moved. Another try begins at 0 again.
     #[must_use]
-    pub fn on_wait(mut self, tell: OnWait) -> Self {
-        self.on_wait = Some(tell);
+    pub fn watched(mut self, watch: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.watch = Arc::new(watch);
+        self
+    }
+
+    /// The same, telling `tell` when it waits before it calls again.
+    #[must_use]
+    pub fn on_wait(mut self, tell: impl Fn(&ClientError, Duration) + Send + Sync + 'static) -> Self {
+        self.on_wait = Arc::new(tell);
         self
     }
 
@@ -142,6 +155,7 @@ impl RegistryClient {
                 StatusCode::OK => {}
                 _ => return Err(self.refusal(response, &what).await),
             }
+            self.is_plain(&response, &what)?;
             let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = transfer::answer(&mut response, &self.base, &what, &self.policy).await?;
             let entries = self.read_index(module_type, name, &body)?;
@@ -191,7 +205,7 @@ impl RegistryClient {
         let what = format!("{module_type}:{name}@{version}");
         let once = || async {
             let response = self.in_time(self.follow(url.clone(), &what)).await?;
-            transfer::archive(response, &self.base, &what, sha256, into, &self.policy).await
+            transfer::archive(response, &self.base, &what, sha256, into, &self.policy, &self.watch).await
         };
         self.retrying(true, once).await
     }
@@ -206,6 +220,7 @@ impl RegistryClient {
             };
             let response = request.send().await.map_err(|error| ClientError::of_transport(&self.base, error))?;
             if response.status() == StatusCode::OK {
+                self.is_plain(&response, what)?;
                 return Ok(response);
             }
             if !response.status().is_redirection() {
@@ -244,7 +259,7 @@ impl RegistryClient {
                 Err(error) if error.is_passing() => error,
                 result => return result,
             };
-            let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
+            let Some(wait) = self.policy.wait(done, error.retry_after()) else { return Err(error) };
             self.wait(&error, wait).await;
             if let Ok(IndexAnswer::Found { entries, .. }) = self.index_once(module_type, name, None).await
                 && entries.iter().any(|entry| entry.version == *version && entry.sha256 == sha256)
@@ -257,7 +272,13 @@ impl RegistryClient {
     async fn publish_once(&self, url: Url, archive: &Path, digest: &str) -> Result<Published, ClientError> {
         let file = fs_err::tokio::File::open(archive).await?;
         let size = file.metadata().await?.len();
-        let body = reqwest::Body::wrap_stream(ReaderStream::new(file.into_parts().0));
+        let watch = Arc::clone(&self.watch);
+        let mut sent = 0;
+        let chunks = ReaderStream::new(file.into_parts().0).inspect_ok(move |chunk| {
+            sent += chunk.len() as u64;
+            watch(sent);
+        });
+        let body = reqwest::Body::wrap_stream(chunks);
         let request = self
             .request(Method::PUT, url)
             .header(CONTENT_TYPE, "application/gzip")
@@ -392,12 +413,25 @@ impl RegistryClient {
         if !response.status().is_success() {
             return Err(self.refusal(response, what).await);
         }
+        self.is_plain(&response, what)?;
         if !is_json(&response) {
             let kind = content_type(&response).unwrap_or("no content type").to_owned();
             return Err(self.garbage(format!("{what} comes as `{kind}`, not as JSON")));
         }
         let body = transfer::answer(&mut response, &self.base, what, &self.policy).await?;
         serde_json::from_slice(&body).map_err(|error| self.garbage(format!("{what}: {error}")))
+    }
+
+    /// No registry sends web pages for these, nor anything that would have to be decompressed: nobody asked for it.
+    fn is_plain(&self, response: &Response, what: &str) -> Result<(), ClientError> {
+        let coding = response.headers().get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok());
+        if let Some(coding) = coding.filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(self.garbage(format!("{what} comes with the content coding `{}`", plain(coding))));
+        }
+        match content_type(response) {
+            Some(kind) if kind.starts_with("text/html") => Err(self.garbage(format!("{what} comes as a web page"))),
+            _ => Ok(()),
+        }
     }
 
     async fn in_time<T>(&self, call: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
@@ -421,15 +455,13 @@ impl RegistryClient {
                 result => return result,
             };
             done += 1;
-            let Some(wait) = self.policy.wait(done, &error) else { return Err(error) };
+            let Some(wait) = self.policy.wait(done, error.retry_after()) else { return Err(error) };
             self.wait(&error, wait).await;
         }
     }
 
     async fn wait(&self, error: &ClientError, wait: Duration) {
-        if let Some(tell) = &self.on_wait {
-            tell(error, wait);
-        }
+        (self.on_wait)(error, wait);
         tokio::time::sleep(wait).await;
     }
 
@@ -440,7 +472,13 @@ impl RegistryClient {
     /// What a status other than the wanted one says.
     async fn refusal(&self, mut response: Response, what: &str) -> ClientError {
         let status = response.status();
-        if status.is_success() || status.is_redirection() {
+        if status.is_redirection() {
+            let to =
+                response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).and_then(|to| self.base.join(to).ok());
+            let to = to.map_or_else(|| "nowhere".to_owned(), |to| format!("`{}`", shown(&to)));
+            return self.garbage(format!("{what} is redirected to {to}, where no credential is sent"));
+        }
+        if status.is_success() {
             return self.garbage(format!("{what}: unexpected status {status}"));
         }
         let retry_after = retry_after(response.headers());

@@ -37,7 +37,7 @@ pub enum ClientError {
         retry_after: Option<Duration>,
     },
     /// The answer is not one of a registry.
-    #[error("the server at `{url}` does not answer like a registry: {what}")]
+    #[error("what answers at `{url}` does not look like a napt registry: {what}")]
     Garbage {
         /// The server.
         url: String,

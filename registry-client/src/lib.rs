@@ -10,9 +10,9 @@ mod retry;
 mod transfer;
 mod types;
 
-pub use client::{IndexAnswer, OnWait, RegistryClient, account_challenge_text};
+pub use client::{IndexAnswer, RegistryClient, account_challenge_text};
 pub use error::ClientError;
-pub use retry::Policy;
+pub use retry::{Policy, retry_after};
 pub use types::{
     Challenge, IndexConfig, IndexDep, IndexEntry, Me, ModuleDetails, ModuleSummary, ModuleVersion, NewToken, Page,
     Problem, PublishStatus, Published, SignUp, SignedUp, TokenInfo, TokenRequest, Verb, YankRequest,

@@ -8,6 +8,7 @@ use tokio::{io::AsyncWriteExt, time::Instant};
 use url::Url;
 
 use crate::{
+    client::Watch,
     error::{ClientError, shown},
     retry::Policy,
 };
@@ -37,6 +38,7 @@ pub(crate) async fn archive(
     sha256: &str,
     into: &Path,
     policy: &Policy,
+    watch: &Watch,
 ) -> Result<(), ClientError> {
     let too_large = || ClientError::TooLarge { url: shown(url), what: format!("`{what}`"), limit: policy.max_archive };
     if response.content_length().is_some_and(|length| length > policy.max_archive) {
@@ -59,6 +61,7 @@ pub(crate) async fn archive(
         if !rate.moved(chunk.len() as u64) {
             return Err(ClientError::Timeout { url: shown(url) });
         }
+        watch(size);
         digest.update(&chunk);
         file.write_all(&chunk).await?;
     }

@@ -51,6 +51,19 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What to do.
     pub help: Vec<String>,
+    /// The changes that mend it for certain; none where only a person can know.
+    pub fix: Vec<Edit>,
+}
+
+/// A change of a file's text.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// The file.
+    pub file: Arc<SourceFile>,
+    /// The bytes that go.
+    pub span: Range<usize>,
+    /// What comes in their place.
+    pub text: String,
 }
 
 impl Diagnostic {
@@ -75,6 +88,12 @@ impl Diagnostic {
     /// Says what to do.
     pub(super) fn help(&mut self, text: impl AsRef<str>) -> &mut Self {
         self.help.push(said(text));
+        self
+    }
+
+    /// Says how to mend it for certain: all of these changes together.
+    pub(super) fn fix(&mut self, edits: impl IntoIterator<Item = Edit>) -> &mut Self {
+        self.fix.extend(edits);
         self
     }
 

@@ -1,23 +1,26 @@
 //! Reads a project for checking: whatever is broken is left out, and everything else is still there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use semver::Version;
 
 use super::{
     CheckError, Place,
+    environment::EnvFile,
     source::{Document, Member, Node, Python},
 };
 use crate::{
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
     module::{
-        LintLevel, MANIFEST_FILE, ModuleId, ModuleName, ModuleType, Runtime, existing_folder, member_folders,
+        LintLevel, MANIFEST_FILE, ModuleId, ModuleName, ModuleType, Project, Runtime, existing_folder, member_folders,
         package_dir_of,
     },
+    package::packaged_paths,
 };
 
 /// The native manifest's file name.
@@ -56,6 +59,39 @@ pub(super) struct Module {
     /// The Python files of the package, by path.
     pub(super) python: Vec<Python>,
     pub(super) levels: Levels,
+    /// Its own `.env`.
+    pub(super) env_file: Option<EnvFile>,
+    pub(super) shared: Arc<Shared>,
+    packaged: OnceLock<Vec<String>>,
+}
+
+/// What the modules of a check have in common.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// The folder that is checked.
+    pub(super) root: PathBuf,
+    /// The folders of the workspace's modules; none without a workspace.
+    pub(super) members: Vec<PathBuf>,
+    /// The names of the environment's variables.
+    pub(super) variables: BTreeSet<String>,
+    /// The workspace's `.env`.
+    env_file: Option<EnvFile>,
+}
+
+impl Shared {
+    /// A path as messages show it.
+    pub(super) fn shown(&self, path: &Path) -> String {
+        super::render::shown(path, &self.root)
+    }
+}
+
+impl Checked {
+    /// The `.env` files that were read.
+    pub(super) fn env_files(&self) -> Vec<PathBuf> {
+        let files: BTreeSet<&PathBuf> =
+            self.modules.iter().flat_map(Module::env_files).map(|file| &file.path).collect();
+        files.into_iter().cloned().collect()
+    }
 }
 
 /// One deployment that a configuration file describes.
@@ -74,7 +110,7 @@ pub(super) struct UsedModule<'a> {
 }
 
 /// Finds and reads the module or the workspace that `path` is in.
-pub(super) fn load(path: &Path) -> Result<Checked, CheckError> {
+pub(super) fn load(path: &Path, variables: &BTreeSet<String>) -> Result<Checked, CheckError> {
     let given = existing_folder(path)?;
     let has = |folder: &Path, file: &str| folder.join(file).is_file();
     let nearest = given
@@ -90,23 +126,31 @@ pub(super) fn load(path: &Path) -> Result<Checked, CheckError> {
         }
         let is_module = manifest.get(&["module"]).is_some();
         let levels = levels(&manifest);
-        let mut folders = if folder == nearest { members } else { vec![nearest.to_owned()] };
-        if folder == nearest && is_module {
-            folders.push(folder.to_owned());
+        let mut all = members;
+        if is_module {
+            all.push(folder.to_owned());
         }
-        folders.sort();
-        folders.dedup();
+        all.sort();
+        all.dedup();
+        let folders = if folder == nearest { all.clone() } else { vec![nearest.to_owned()] };
+        let shared = Arc::new(Shared {
+            root: folder.to_owned(),
+            members: all,
+            variables: variables.clone(),
+            env_file: EnvFile::read(folder),
+        });
         return Ok(Checked {
             root: folder.to_owned(),
             workspace: (folder == nearest && !is_module).then_some(manifest),
-            modules: folders.iter().map(|folder| Module::load(folder)).collect::<Result<_, _>>()?,
+            modules: folders.iter().map(|folder| Module::load(folder, &shared)).collect::<Result<_, _>>()?,
             levels,
         });
     }
+    let shared = Shared { root: nearest.to_owned(), variables: variables.clone(), ..Shared::default() };
     Ok(Checked {
         root: nearest.to_owned(),
         workspace: None,
-        modules: vec![Module::load(nearest)?],
+        modules: vec![Module::load(nearest, &Arc::new(shared))?],
         levels: Levels::new(),
     })
 }
@@ -150,6 +194,9 @@ impl Module {
             entrypoint: "run.py".to_owned(),
             configs: BTreeMap::new(),
             python: Vec::new(),
+            env_file: None,
+            shared: Arc::default(),
+            packaged: OnceLock::new(),
         };
         let text = |key: &str| module.key(key).and_then(|(_, node)| node.as_str()).map(str::to_owned);
         let (module_type, name, version) = (text("type"), text("name"), text("version"));
@@ -167,8 +214,11 @@ impl Module {
         Ok(module)
     }
 
-    fn load(root: &Path) -> Result<Self, std::io::Error> {
+    fn load(root: &Path, shared: &Arc<Shared>) -> Result<Self, std::io::Error> {
         let mut module = Self::head(root)?;
+        module.shared = Arc::clone(shared);
+        // A module in a workspace's root has the workspace's.
+        module.env_file = EnvFile::read(root).filter(|_| shared.env_file.is_none() || root != shared.root);
         let Some(package) = module.package().filter(|package| package.is_dir()) else { return Ok(module) };
         let configs = package.join("configs");
         if configs.is_dir() {
@@ -246,6 +296,48 @@ impl Module {
     pub(super) fn path_dependency(&self, id: &ModuleId) -> Option<Module> {
         let entry = self.dependencies().iter().find(|member| member.key.parse().as_ref() == Ok(id))?;
         Module::head(&self.root.join(entry.node.text("path")?.0)).ok()
+    }
+
+    /// The `.env` files that hold for it.
+    pub(super) fn env_files(&self) -> impl Iterator<Item = &EnvFile> {
+        self.env_file.iter().chain(&self.shared.env_file)
+    }
+
+    /// The files that will be packaged; none when it cannot be packaged at all, for reasons that other rules tell.
+    pub(super) fn packaged_paths(&self) -> &[String] {
+        self.packaged.get_or_init(|| {
+            let project = Project::load(&self.root).ok();
+            project.and_then(|project| packaged_paths(&project).ok()).unwrap_or_default()
+        })
+    }
+
+    /// The module of that id in the same workspace: its folder, relative to this one with `/`, and its version.
+    pub(super) fn sibling(&self, id: &ModuleId) -> Option<(String, Version)> {
+        let found = self.shared.members.iter().filter(|folder| **folder != self.root).find_map(|folder| {
+            let module = Module::head(folder).ok().filter(|module| module.id().as_ref() == Some(id))?;
+            Some((folder, module.version?))
+        });
+        let (folder, version) = found?;
+        let shared = self.root.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+        let up = self.root.components().skip(shared).map(|_| "..".to_owned());
+        let down = folder.components().skip(shared).map(|part| part.as_os_str().to_string_lossy().into_owned());
+        Some((up.chain(down).collect::<Vec<_>>().join("/"), version))
+    }
+
+    /// Whether it says that it is written for `naptha-sdk` 1.0 or newer.
+    pub(super) fn asks_for_new_sdk(&self) -> bool {
+        let own = self.manifest.as_ref().and_then(|manifest| manifest.get(&["module", "sdk"])?.as_str());
+        let native = self.native.as_ref();
+        let list = native.and_then(|native| native.get(&["project", "dependencies"])).map(Node::items);
+        let listed = list.unwrap_or_default().iter().filter_map(Node::as_str).find_map(|text| {
+            let text = text.to_lowercase().replace('_', "-");
+            text.strip_prefix("naptha-sdk").map(str::to_owned)
+        });
+        let table = native.and_then(|native| native.get(&["tool", "poetry", "dependencies"]));
+        let entry = table.and_then(|table| Some(table.text("naptha-sdk").or_else(|| table.text("naptha_sdk"))?.0));
+        let asked = own.map(str::to_owned).or(listed).or(entry.map(str::to_owned)).unwrap_or_default();
+        let number = asked.trim_start_matches(|c: char| !c.is_ascii_digit()).split('.').next().unwrap_or_default();
+        !asked.contains(['<', '!']) && number.parse::<u32>().is_ok_and(|major| major >= 1)
     }
 
     /// The Python file of that path in the package.

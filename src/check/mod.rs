@@ -4,30 +4,46 @@
 //! each) look at what was read and report [`Diagnostic`]s; renderers (`render/`) show them.
 
 mod diagnostic;
+mod environment;
+mod explain;
+mod fix;
 mod load;
 pub mod render;
 mod rules;
+mod schema;
 mod shape;
 mod source;
 #[cfg(test)]
 mod tests;
+mod write;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
-pub use diagnostic::{Diagnostic, Label, Level, Place};
-pub use rules::{RULES, Rule};
+pub use diagnostic::{Diagnostic, Edit, Label, Level, Place};
+pub use explain::{UnknownRule, explain};
+pub use fix::{Fixed, Mended, fix};
+pub use rules::{Example, Part, RULES, Rule};
+pub use schema::{SCHEMA_FOLDER, Schema};
 pub use source::{Position, SourceFile};
+pub use write::replace as write_file;
 
 use crate::{
-    module::{MANIFEST_FILE, ProjectError},
+    module::{LintLevel, MANIFEST_FILE, ProjectError},
     report::{Fault, Kind, plural},
 };
 
 /// How to check.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Warnings fail the check as errors do.
+    /// Levels of rules, by name, that win over those of the manifests.
+    pub levels: BTreeMap<String, LintLevel>,
+    /// Warnings fail the check as errors do, but for those of `levels`.
     pub deny_warnings: bool,
+    /// The names of the environment's variables.
+    pub variables: BTreeSet<String>,
 }
 
 /// Why nothing could be checked. What is wrong with a project is not an error of the check but its result.
@@ -42,13 +58,26 @@ pub enum CheckError {
     /// A file is there and cannot be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// What would be changed differs from what git has.
+    #[error("`--fix` would change files of a folder with uncommitted changes: {}", .0.join(", "))]
+    Dirty(Vec<String>),
+    /// What would be changed is kept nowhere else.
+    #[error("`--fix` would change files in `{}`, which is in no git repository", .0.display())]
+    NoRepository(PathBuf),
+    /// git cannot say what has changed.
+    #[error("git cannot say whether there are uncommitted changes")]
+    Git(#[from] git2::Error),
 }
 
 impl Fault for CheckError {
     fn kind(&self) -> Kind {
         match self {
             CheckError::Folder(error) => error.kind(),
-            CheckError::NotFound(_) | CheckError::Io(_) => Kind::Failed,
+            CheckError::NotFound(_)
+            | CheckError::Io(_)
+            | CheckError::Dirty(_)
+            | CheckError::NoRepository(_)
+            | CheckError::Git(_) => Kind::Failed,
         }
     }
 
@@ -57,6 +86,10 @@ impl Fault for CheckError {
             CheckError::NotFound(_) => Some("`napt new orchestrator NAME` makes a project".to_owned()),
             CheckError::Folder(error) => error.hint(),
             CheckError::Io(_) => None,
+            CheckError::Dirty(_) => Some("commit them, or add `--allow-dirty`".to_owned()),
+            CheckError::NoRepository(_) | CheckError::Git(_) => {
+                Some("`--allow-dirty` changes them nevertheless".to_owned())
+            }
         }
     }
 }
@@ -70,6 +103,8 @@ pub struct Report {
     pub modules: usize,
     /// By file and place.
     pub diagnostics: Vec<Diagnostic>,
+    /// The `.env` files that were read for the names of variables.
+    pub environment: Vec<PathBuf>,
 }
 
 impl Report {
@@ -87,6 +122,11 @@ impl Report {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.level == level).count()
     }
 
+    /// How many findings `--fix` can mend.
+    pub fn fixable(&self) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| !diagnostic.fix.is_empty()).count()
+    }
+
     /// `2 errors, 1 warning in 3 modules`.
     pub fn summary(&self) -> String {
         let (errors, warnings) = (plural(self.errors(), "error"), plural(self.warnings(), "warning"));
@@ -95,14 +135,11 @@ impl Report {
 }
 
 /// Checks the module that `path` is in, or all modules of the workspace whose root it is.
-pub fn check(path: &Path, options: Options) -> Result<Report, CheckError> {
-    let checked = load::load(path)?;
-    let mut diagnostics = rules::run(&checked);
-    if options.deny_warnings {
-        for diagnostic in &mut diagnostics {
-            diagnostic.level = Level::Error;
-        }
-    }
+pub fn check(path: &Path, options: &Options) -> Result<Report, CheckError> {
+    let checked = load::load(path, &options.variables)?;
+    let mut diagnostics = rules::run(&checked, options);
     diagnostics.sort_by(Diagnostic::order);
-    Ok(Report { root: checked.root, modules: checked.modules.len(), diagnostics })
+    let modules = checked.modules.len();
+    let environment = checked.env_files();
+    Ok(Report { root: checked.root, modules, diagnostics, environment })
 }

@@ -4,32 +4,18 @@
 use std::{ops::Range, sync::LazyLock};
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
-use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::source::{Document, Node};
+use super::{
+    schema::Schema,
+    source::{Document, Member, Node},
+};
 use crate::{
     config::{DEPLOYMENT_FILE, Deployment, LLM_CONFIGS_FILE, LlmConfig, SUB_DEPLOYMENTS},
     module::{MANIFEST_FILE, ManifestFile},
     report::did_you_mean,
 };
-
-/// Types whose unknown keys are part of a record of Naptha's that other tools fill in.
-const FREE: [&str; 1] = ["NodeEntry"];
-
-/// What Naptha's own module records hold besides the name.
-const MODULE_RECORD: [&str; 9] = [
-    "id",
-    "description",
-    "parameters",
-    "author",
-    "module_url",
-    "module_type",
-    "module_version",
-    "module_entrypoint",
-    "execution_type",
-];
 
 /// The files whose shape is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +29,12 @@ pub(super) enum Shape {
 }
 
 /// One thing that does not fit.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Problem {
-    /// A key that means nothing.
-    UnknownKey { key: String, span: Range<usize>, known: Vec<String> },
-    /// A value that is missing or wrong.
-    Value { span: Range<usize>, message: String, label: Option<String>, help: Option<String> },
+    /// A key that means nothing, and the one that is meant for certain.
+    UnknownKey { key: String, span: Range<usize>, known: Vec<String>, correction: Option<String> },
+    /// A value that is missing or wrong, and what is meant for certain in its place.
+    Value { span: Range<usize>, message: String, label: Option<String>, help: Option<String>, fix: Option<String> },
 }
 
 struct Checker {
@@ -58,14 +44,13 @@ struct Checker {
     read: fn(Value) -> Result<(), (String, String)>,
 }
 
-static MANIFEST: LazyLock<Checker> = LazyLock::new(Checker::of::<ManifestFile>);
-static DEPLOYMENTS: LazyLock<Checker> = LazyLock::new(Checker::of::<Vec<Deployment>>);
-static LLM_CONFIGS: LazyLock<Checker> = LazyLock::new(Checker::of::<Vec<LlmConfig>>);
+static MANIFEST: LazyLock<Checker> = LazyLock::new(|| Checker::of::<ManifestFile>(Schema::Manifest));
+static DEPLOYMENTS: LazyLock<Checker> = LazyLock::new(|| Checker::of::<Vec<Deployment>>(Schema::Deployments));
+static LLM_CONFIGS: LazyLock<Checker> = LazyLock::new(|| Checker::of::<Vec<LlmConfig>>(Schema::LlmConfigs));
 
 impl Checker {
-    fn of<T: JsonSchema + DeserializeOwned>() -> Self {
-        let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
-        tighten(&mut schema, "");
+    fn of<T: DeserializeOwned>(schema: Schema) -> Self {
+        let schema = schema.value();
         let validator = jsonschema::validator_for(&schema).expect("a schema that is made of a type is a schema");
         let read = |value: Value| {
             serde_path_to_error::deserialize::<_, T>(value).map(|_| ()).map_err(
@@ -80,24 +65,6 @@ impl Checker {
             )
         };
         Checker { schema, validator, read }
-    }
-}
-
-/// Closes the objects of known keys. The types themselves keep unknown keys, for forward compatibility.
-fn tighten(schema: &mut Value, name: &str) {
-    let Value::Object(map) = schema else { return };
-    if name == "ModuleEntry"
-        && let Some(Value::Object(properties)) = map.get_mut("properties")
-    {
-        properties.extend(MODULE_RECORD.map(|key| (key.to_owned(), json!(true))));
-    }
-    if map.contains_key("properties") && !FREE.contains(&name) {
-        map.insert("additionalProperties".to_owned(), json!(false));
-    }
-    if let Some(Value::Object(definitions)) = map.get_mut("$defs") {
-        for (name, definition) in definitions {
-            tighten(definition, name);
-        }
     }
 }
 
@@ -142,6 +109,7 @@ impl Shape {
                 message: format!("{} cannot be used", name_of(&pointer)),
                 label: Some(reason),
                 help: None,
+                fix: None,
             });
         }
         problems
@@ -177,8 +145,12 @@ fn explain(error: &ValidationError<'_>, root: &Node, schema: &Value, problems: &
     let Some(node) = root.pointer(pointer) else { return };
     let name = name_of(pointer);
     let mut problem = |message: String, label: String, help: Option<String>| {
-        problems.push(Problem::Value { span: node.span.clone(), message, label: Some(label), help });
+        problems.push(Problem::Value { span: node.span.clone(), message, label: Some(label), help, fix: None });
     };
+    // That there is neither `[module]` nor `[workspace]` is said better elsewhere.
+    if error.schema_path().as_str() == "/anyOf" {
+        return;
+    }
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let parent = error.schema_path().as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -186,7 +158,9 @@ fn explain(error: &ValidationError<'_>, root: &Node, schema: &Value, problems: &
             let known: Vec<String> = known.map(|map| map.keys().cloned().collect()).unwrap_or_default();
             for key in unexpected {
                 let span = node.member(key).map_or_else(|| node.span.clone(), |member| member.key_span.clone());
-                problems.push(Problem::UnknownKey { key: key.clone(), span, known: known.clone() });
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                let correction = correction(key, &names, node.members()).map(str::to_owned);
+                problems.push(Problem::UnknownKey { key: key.clone(), span, known: known.clone(), correction });
             }
         }
         ValidationErrorKind::Required { property } => {
@@ -203,8 +177,13 @@ fn explain(error: &ValidationError<'_>, root: &Node, schema: &Value, problems: &
             choices(node, &name, vec![(**expected_value).clone()], problems)
         }
         ValidationErrorKind::Type { kind } => {
-            let expected = expected(kind);
-            problem(format!("{name} must be {expected}"), format!("this is {}", kind_of(error.instance())), None);
+            problems.push(Problem::Value {
+                span: node.span.clone(),
+                message: format!("{name} must be {}", expected(kind)),
+                label: Some(format!("this is {}", kind_of(error.instance()))),
+                help: None,
+                fix: node.as_str().and_then(|text| meant(text, error, kind, schema)),
+            });
         }
         ValidationErrorKind::Minimum { limit } => {
             problem(format!("{name} must be at least {limit}"), format!("less than {limit}"), None);
@@ -213,6 +192,41 @@ fn explain(error: &ValidationError<'_>, root: &Node, schema: &Value, problems: &
             problem(format!("{name} must be at most {limit}"), format!("more than {limit}"), None);
         }
         _ => problem(format!("{name} is not valid"), error.masked().to_string(), None),
+    }
+}
+
+/// A text that stands where something else is expected, as what it says: a number or a boolean without its quotes, or the
+/// only element of a list of texts.
+fn meant(
+    text: &str,
+    error: &ValidationError<'_>,
+    kind: &jsonschema::error::TypeKind,
+    schema: &Value,
+) -> Option<String> {
+    let accepts = |name: &str| match kind {
+        jsonschema::error::TypeKind::Single(kind) => kind.to_string() == name,
+        jsonschema::error::TypeKind::Multiple(kinds) => kinds.iter().any(|kind| kind.to_string() == name),
+    };
+    let is_integer = text.parse::<i64>().is_ok_and(|number| number.to_string() == text);
+    let is_number = text.parse::<f64>().is_ok_and(|number| number.to_string() == text);
+    if (accepts("integer") && is_integer)
+        || (accepts("number") && (is_integer || is_number))
+        || (accepts("boolean") && matches!(text, "true" | "false"))
+    {
+        return Some(text.to_owned());
+    }
+    let parent = error.schema_path().as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
+    let is_list = schema.pointer(parent).is_some_and(|schema| schema["items"]["type"] == "string");
+    (accepts("array") && is_list).then(|| format!("[{}]", Value::from(text)))
+}
+
+/// The key that is meant for certain: the only one from which a letter is wrong, missing, too many or swapped, and which
+/// is not there yet.
+pub(super) fn correction<'a>(given: &str, known: &[&'a str], present: &[Member]) -> Option<&'a str> {
+    let mut near = known.iter().filter(|key| given.len() > 3 && strsim::damerau_levenshtein(given, key) == 1);
+    match (near.next(), near.next()) {
+        (Some(key), None) => Some(*key).filter(|key| present.iter().all(|member| member.key != *key)),
+        _ => None,
     }
 }
 
@@ -267,6 +281,7 @@ fn alternatives(
             message: format!("{name} must be {}", types.join(" or ")),
             label: Some(format!("this is {}", kind_of(error.instance()))),
             help: None,
+            fix: None,
         });
     } else {
         choices(node, &name, constants, problems);
@@ -278,11 +293,14 @@ fn choices(node: &Node, name: &str, options: Vec<Value>, problems: &mut Vec<Prob
     let words: Vec<String> =
         options.iter().map(|option| option.as_str().map_or_else(|| option.to_string(), str::to_owned)).collect();
     let list = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let form = |word: &str| word.to_lowercase().replace('-', "_");
+    let same = words.iter().find(|word| node.as_str().is_some_and(|given| form(given) == form(word)));
     let near = node.as_str().and_then(|given| did_you_mean(given, words.iter().map(String::as_str)));
     problems.push(Problem::Value {
         span: node.span.clone(),
         message: format!("{name} must be one of {list}"),
         label: Some("not one of them".to_owned()),
         help: near.map(|near| format!("did you mean `{near}`?")),
+        fix: same.map(|word| format!("\"{word}\"")),
     });
 }

@@ -47,7 +47,7 @@ proptest! {
         ] {
             fs_err::write(folder.path().join(path), bytes).expect("a file");
         }
-        let report = check(folder.path(), Options::default()).expect("a report");
+        let report = check(folder.path(), &Options::default()).expect("a report");
         prop_assert!(!report.diagnostics.is_empty());
         render::human(&report.diagnostics, &report.root);
         render::github(&report.diagnostics, &report.root);

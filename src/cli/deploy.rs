@@ -68,7 +68,7 @@ impl Args {
             workspace = Workspace::discover(&folder)?;
             root = root_of(&workspace, self.module.as_deref())?;
             if !self.no_verify {
-                let hint = "`--no-verify` deploys it all the same";
+                let hint = "`--no-verify` skips this check; the node still imports each module";
                 super::check::verify(context, &workspace.root).map_err(|failure| failure.hinted(hint))?;
             }
             What::Project { workspace: &workspace, root: &root, locked: self.locked }

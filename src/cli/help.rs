@@ -8,11 +8,12 @@ use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
-    ("Write", &["new", "check", "package"]),
+    ("Write", &["new", "init", "check", "explain", "schema", "package"]),
     ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
     ("Share", &["publish", "yank", "login", "logout"]),
-    ("Run", &["deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
+    ("Set up", &["config", "completions", "man"]),
 ];
 
 /// The whole command line. A command that is in no group is listed under `More`.

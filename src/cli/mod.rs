@@ -4,13 +4,20 @@ mod add;
 mod arguments;
 mod cancel;
 mod check;
+mod completions;
+mod config;
 mod deploy;
+mod dev;
+mod explain;
 mod fetch;
+mod fsck;
 mod help;
 mod info;
+mod init;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod new;
 mod node;
 mod package;
@@ -20,6 +27,7 @@ mod registry;
 mod remove;
 mod run;
 mod runs;
+mod schema;
 mod search;
 mod status;
 mod token;
@@ -35,7 +43,7 @@ pub use help::command;
 use crate::{
     client::NodeClient,
     config::{Deployment, SUB_DEPLOYMENTS},
-    context::{Context, Environment},
+    context::{Context, Environment, Key},
     report::{Failure, Kind, Reporter},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
@@ -64,13 +72,13 @@ struct Global {
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Print details
-    #[arg(long, short, global = true)]
-    verbose: bool,
+    /// Print details; twice: also what libraries log
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
 
-    /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    color: ColorChoice,
+    /// When to use colour [default: auto]
+    #[arg(long, global = true, value_name = "WHEN")]
+    color: Option<ColorChoice>,
 
     /// How to write messages and results
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
@@ -89,7 +97,10 @@ struct Global {
 enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
+    Init(init::Args),
     Check(check::Args),
+    Explain(explain::Args),
+    Schema(schema::Args),
     Package(package::Args),
     Registry(registry::Args),
     Login(login::Args),
@@ -104,6 +115,7 @@ enum Command {
     Fetch(fetch::Args),
     Tree(tree::Args),
     Node(node::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -111,6 +123,9 @@ enum Command {
     Logs(logs::Args),
     Cancel(cancel::Args),
     Token(token::Args),
+    Config(config::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -119,7 +134,10 @@ impl Command {
         match self {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
+            Command::Init(_) => "init",
             Command::Check(_) => "check",
+            Command::Explain(_) => "explain",
+            Command::Schema(_) => "schema",
             Command::Package(_) => "package",
             Command::Registry(_) => "registry",
             Command::Login(_) => "login",
@@ -134,6 +152,7 @@ impl Command {
             Command::Fetch(_) => "fetch",
             Command::Tree(_) => "tree",
             Command::Node(_) => "node",
+            Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
@@ -141,6 +160,9 @@ impl Command {
             Command::Logs(_) => "logs",
             Command::Cancel(_) => "cancel",
             Command::Token(_) => "token",
+            Command::Config(_) => "config",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 
@@ -148,7 +170,10 @@ impl Command {
         match self {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
+            Command::Init(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
+            Command::Explain(args) => args.exec(context),
+            Command::Schema(args) => args.exec(context),
             Command::Package(args) => args.exec(context),
             Command::Registry(args) => args.exec(context),
             Command::Login(args) => args.exec(context),
@@ -163,6 +188,7 @@ impl Command {
             Command::Fetch(args) => args.exec(context),
             Command::Tree(args) => args.exec(context),
             Command::Node(args) => args.exec(context),
+            Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
@@ -170,6 +196,9 @@ impl Command {
             Command::Logs(args) => args.exec(context),
             Command::Cancel(args) => args.exec(context),
             Command::Token(args) => args.exec(context),
+            Command::Config(args) => args.exec(context),
+            Command::Completions(args) => args.exec(context),
+            Command::Man(args) => args.exec(context),
         }
     }
 }
@@ -194,6 +223,7 @@ fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
         max_runs: 64,
         caps: crate::node::Caps::default(),
         http: context.http(),
+        policy: context.policy()?,
         installer: context.env.installer.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
@@ -218,7 +248,8 @@ fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Fail
         return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
             .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
     }
-    Ok(NodeClient::new(url, context.http(), context.credentials().key_or_create()?))
+    let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
+    Ok(client.with_policy(context.policy()?))
 }
 
 /// Whether a server is on this machine, and so no network is between.
@@ -258,21 +289,21 @@ fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Depl
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    // Before clap's own messages.
+    if let Some(choice) = given(arguments, "--color").and_then(|value| value.parse().ok()) {
+        use_color(choice);
+    }
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, &arguments),
+        Err(error) => return usage(&error, arguments),
     };
-    match cli.global.color {
-        ColorChoice::Auto => {}
-        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
-        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
-    }
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Debug,
     };
     let name = cli.command.name();
     let shell = Shell::new(cli.global.message_format, verbosity);
@@ -284,9 +315,20 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if verbosity == Verbosity::Debug {
+        context.shell.start_log();
+    }
+    if cli.global.color.is_none() {
+        match context.setting(Key::Color, None) {
+            Ok(setting) => {
+                use_color(setting.and_then(|setting| setting.value.parse().ok()).unwrap_or(ColorChoice::Auto))
+            }
+            Err(error) => return fail(&context.shell, name, &error.into()),
+        }
+    }
     let context = Context { offline: cli.global.offline, ..context };
     let result = cli.command.exec(&context);
-    context.shell.stop_bar();
+    context.shell.clear_progress();
     let written = match &result {
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),
@@ -294,6 +336,29 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
+    }
+}
+
+/// The value of a global option, for when the command line as a whole cannot be read.
+fn given<'a>(arguments: &'a [OsString], option: &str) -> Option<&'a str> {
+    let mut texts = arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
+    while let Some(text) = texts.next() {
+        match text.strip_prefix(option) {
+            Some("") => return texts.next(),
+            Some(rest) if rest.starts_with('=') => return Some(&rest[1..]),
+            _ if text == "--" => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// From here on.
+fn use_color(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => {}
+        ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+        ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
     }
 }
 
@@ -310,10 +375,21 @@ fn fail(shell: &Shell, command: &str, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.kind.exit_code())
 }
 
+/// The end after a panic, which people have been told of. Programs get the envelope as ever.
+pub fn stopped(arguments: &[OsString]) -> ExitCode {
+    if given(arguments, "--message-format") == Some("json") {
+        let matches = command().try_get_matches_from(arguments).ok();
+        let name = matches.as_ref().and_then(clap::ArgMatches::subcommand_name).unwrap_or("napt");
+        let failure = Failure::new(Kind::Bug, "napt has a defect and stopped")
+            .hinted("please report it with what stands on stderr");
+        return fail(&Shell::new(MessageFormat::Json, Verbosity::Quiet), name, &failure);
+    }
+    ExitCode::from(Kind::Bug.exit_code())
+}
+
 /// clap's own answers: help and version are results, the rest are usage errors.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    let json = arguments.windows(2).any(|pair| pair[0] == "--message-format" && pair[1] == "json")
-        || arguments.iter().any(|argument| argument == "--message-format=json");
+    let json = given(arguments, "--message-format") == Some("json");
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ").to_owned();

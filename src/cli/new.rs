@@ -1,6 +1,6 @@
 //! `napt new`: a project from a template.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, path::PathBuf};
 
 use serde_json::json;
 
@@ -14,29 +14,46 @@ use crate::{
 /// Make a project from a template
 ///
 /// `orchestrator` makes a workspace that runs at once: an orchestrator, the agent that it drives, and the knowledge
-/// base of their conversation. `agent` and `kb` make a project of one module. On a terminal it asks for what is not
-/// given; elsewhere, and with `--yes`, it takes the defaults.
+/// base of their conversation; with `--bare`, the orchestrator alone. The other types make one module; a persona is
+/// data. Where the members of a workspace reach, and with `--in`, the module joins it. A value is taken from `--set`,
+/// else from `--values`, else asked for on a terminal; elsewhere, and with `--yes`, it is the default.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   napt new orchestrator debate
   napt new orchestrator debate --yes --set rounds=3 --set model=ollama
   napt new agent summariser --set 'role=an editor' --set model=openai
+  napt new tool sums --in debate
+  napt new orchestrator panel --bare --values answers.toml
 
 Variables:
   all           description, author
-  orchestrator  rounds, model (echo, openai or ollama)
-  agent         role, model (echo, openai or ollama)")]
+  orchestrator  rounds, model (echo, openai or ollama; not with --bare)
+  agent         role, model (echo, openai or ollama)
+  environment   highest
+  persona       format (yaml or json)")]
 pub(super) struct Args {
-    /// orchestrator, agent or kb
+    /// orchestrator, agent, tool, kb, memory, environment or persona
     #[arg(value_name = "TYPE")]
-    template: String,
+    module_type: String,
 
     /// The module's name, and the folder's
     name: String,
 
+    /// Only the orchestrator: no workspace, agent or knowledge base
+    #[arg(long)]
+    bare: bool,
+
+    /// Join the workspace that this folder is in
+    #[arg(long, value_name = "DIR")]
+    r#in: Option<PathBuf>,
+
     /// Give a variable of the template a value
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
+
+    /// Take values from a TOML or JSON file
+    #[arg(long, value_name = "FILE")]
+    values: Option<PathBuf>,
 
     /// Ask nothing: take the defaults
     #[arg(long, short)]
@@ -51,10 +68,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let options = NewOptions {
-            template: self.template.clone(),
+            module_type: self.module_type.clone(),
+            bare: self.bare,
             name: self.name.clone(),
             parent: context.cwd.clone(),
+            workspace: self.r#in.as_ref().map(|folder| context.cwd.join(folder)),
             values: BTreeMap::from_iter(self.set.iter().cloned()),
+            values_file: self.values.as_ref().map(|file| context.cwd.join(file)),
         };
         let shell = &context.shell;
         let created = if self.yes || !shell.is_interactive() {
@@ -62,8 +82,13 @@ impl Args {
         } else {
             scaffold::new_project(&options, &Person(shell), shell)?
         };
+        if let Some(root) = &created.apart_from {
+            let root = root.display();
+            shell.note(&format!("it is no member of the workspace in `{root}`; made with `--in {root}` it would be"));
+        }
+        let path = created.path.strip_prefix(&context.cwd).unwrap_or(&created.path);
         let next = created.next.iter().map(|command| format!("\n  {command}")).collect::<String>();
-        shell.note(&format!("\nnext:\n  cd {}{next}", created.name));
+        shell.note(&format!("\nnext:\n  cd {}{next}", path.display()));
         Ok(Output::new("", json!(created)))
     }
 }

@@ -1,12 +1,13 @@
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::{
-    context::Context,
+    context::{Context, Key},
+    identity::Secret,
     node::{self, Provider},
     report::{Failure, Reporter},
     shell::Output,
@@ -20,8 +21,13 @@ use crate::{
 #[command(after_help = "Examples:
   napt node
   napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
-  NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1")]
+  NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
+  napt node fsck")]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7001")]
     listen: SocketAddr,
@@ -46,7 +52,7 @@ pub(super) struct Args {
     #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is read from `NAPT_PROVIDER_KEY`
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` or `napt config`'s
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
@@ -55,8 +61,33 @@ pub(super) struct Args {
     max_runs: NonZeroUsize,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fsck(FsckArgs),
+}
+
+/// Look for damage in the data of a node that does not run
+///
+/// Reads every record, and every archive and folder of a deployed module, and compares them. Nothing is changed: what is of
+/// no use goes when the node starts. Exit code 3 when something is wrong.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt node fsck
+  napt node fsck --data ./second")]
+struct FsckArgs {
+    /// Where the node keeps modules, runs and keys [default: `node` in napt's data folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        if let Some(Command::Fsck(args)) = &self.command {
+            let default = || context.dirs.data.join("node");
+            let data = args.data.as_ref().map_or_else(default, |folder| context.cwd.join(folder));
+            let found = context.block_on(node::fsck(&data))?;
+            return super::fsck::told(context, &data, found);
+        }
         let mut options = super::node_options(context)?;
         options.listen = self.listen;
         if let Some(folder) = &self.data {
@@ -66,7 +97,8 @@ impl Args {
         options.users.extend(self.users.iter().cloned());
         options.open = self.open;
         options.peers.clone_from(&self.peers);
-        options.provider = self.provider.clone().map(|url| Provider { url, key: context.env.provider_key.clone() });
+        let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
+        options.provider = self.provider.clone().map(|url| Provider { url, key });
         options.max_runs = self.max_runs.get();
         let data = options.data.clone();
         context.shell.start_log();

@@ -113,5 +113,5 @@ fn only_registry(context: &Context, projects: &[&Project]) -> Result<Option<Stri
     lists.dedup();
     let [Publish::Only(names)] = lists.as_slice() else { return Ok(None) };
     let [name] = names.as_slice() else { return Ok(None) };
-    Ok(context.registry_names()?.contains_key(name).then(|| name.clone()))
+    Ok(context.registry_names().contains_key(name).then(|| name.clone()))
 }

@@ -1,7 +1,4 @@
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -10,8 +7,8 @@ use tokio::runtime::Runtime;
 use super::{node_options, parse};
 use crate::{
     context::Context,
-    node::{self, NodeError},
-    registry::{self, RegistryError},
+    dev::{ServerOptions, serve},
+    registry,
     report::{Failure, Kind},
     shell::Output,
 };
@@ -51,50 +48,32 @@ impl Args {
         let root = context.cwd.join(&self.dir);
         fs_err::create_dir_all(&root)?;
         let root = fs_err::canonicalize(root)?;
-        let servers = Runtime::new()?;
-        let (registry, node) = servers.block_on(serve(context, &root))?;
+        let runtime = Runtime::new()?;
+        let mut options = node_options(context)?;
+        options.data = root.join("node");
+        let options = ServerOptions {
+            registry: Some(root.join("registry")),
+            registry_port: None,
+            node: options,
+            node_port: None,
+        };
+        // At their usual ports, if they are free, no command needs a flag.
+        let running = runtime.block_on(serve(options))?;
+        let registry = running.registry.as_ref().map(registry::Running::url);
         let tour = Tour {
             context,
             root: root.clone(),
-            registry: registry.url().as_str().trim_end_matches('/').to_owned(),
-            node: node.url(),
+            registry: registry.map_or_else(String::new, |url| url.as_str().trim_end_matches('/').to_owned()),
+            node: running.node.url(),
             steps: Vec::new(),
         };
         let farewell = tour.farewell();
         let walked = tour.walk();
-        servers.block_on(async {
-            node.stop().await;
-            registry.stop().await;
-        });
+        runtime.block_on(running.stop());
         let steps = walked?;
         context.shell.note(&farewell);
         Ok(Output::new("", json!({ "dir": root, "steps": steps })))
     }
-}
-
-/// Starts both at their usual ports, so that no command needs a flag; at free ones when those are taken.
-async fn serve(context: &Context, root: &Path) -> Result<(registry::Running, node::Running), Failure> {
-    let usual = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut options = registry::Options::new(usual(7080), root.join("registry"));
-    let registry = match registry::serve(options.clone()).await {
-        Err(RegistryError::Listen { .. }) => {
-            options.listen = usual(0);
-            registry::serve(options).await?
-        }
-        served => served?,
-    };
-    let mut options = node_options(context)?;
-    options.listen = usual(7001);
-    options.data = root.join("node");
-    options.registry = registry.url();
-    let node = match node::serve(options.clone()).await {
-        Err(NodeError::Listen { .. }) => {
-            options.listen = usual(0);
-            node::serve(options).await?
-        }
-        served => served?,
-    };
-    Ok((registry, node))
 }
 
 impl Tour<'_> {

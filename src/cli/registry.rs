@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
@@ -19,8 +19,13 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt registry
-  napt registry --listen 0.0.0.0:7080 --url https://registry.example --data /srv/napt")]
+  napt registry --listen 0.0.0.0:7080 --url https://registry.example --data /srv/napt
+  napt registry fsck --data /srv/napt")]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
     listen: SocketAddr,
@@ -34,12 +39,41 @@ pub(super) struct Args {
     url: Option<Url>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fsck(FsckArgs),
+}
+
+/// Look for damage in the data of a registry that does not run
+///
+/// Reads every record and every archive and compares them. Nothing is changed, unless `--repair` removes what
+/// interrupted publishes left behind. Exit code 3 when something is wrong.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt registry fsck
+  napt registry fsck --data /srv/napt --repair")]
+struct FsckArgs {
+    /// Where the registry keeps records and archives [default: `registry` in napt's data folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Remove archives that belong to no version, and interrupted uploads
+    #[arg(long)]
+    repair: bool,
+}
+
+fn folder(context: &Context, given: Option<&PathBuf>) -> PathBuf {
+    given.map_or_else(|| context.dirs.data.join("registry"), |folder| context.cwd.join(folder))
+}
+
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let data = match &self.data {
-            Some(folder) => context.cwd.join(folder),
-            None => context.dirs.data.join("registry"),
-        };
+        if let Some(Command::Fsck(args)) = &self.command {
+            let data = folder(context, args.data.as_ref());
+            let found = context.block_on(registry::fsck(&data, args.repair))?;
+            return super::fsck::told(context, &data, found);
+        }
+        let data = folder(context, self.data.as_ref());
         context.shell.start_log();
         context.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;

@@ -89,7 +89,11 @@ impl Args {
 /// Why a run was refused; of a module that is not deployed, which one that is may have been meant.
 async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClient) -> Failure {
     let unknown = matches!(&error, ClientError::Refused { problem, .. } if problem.status == 404);
+    let lost = matches!(&error, ClientError::Unreachable { .. } | ClientError::Timeout { .. }) && !error.is_untouched();
     let failure = Failure::from(error);
+    if lost {
+        return failure.hinted("the node may have accepted the run all the same: `napt runs` shows it then");
+    }
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
     let known = deployments.iter().flat_map(|deployment| &deployment.modules).map(|pin| &pin.id);
@@ -124,12 +128,15 @@ async fn tell_yanked(context: &Context, node: &NodeClient, run: &RunView) {
     let _ = tokio::time::timeout(YANKED_WITHIN, asked).await;
 }
 
-/// Shows what a run prints until it ends. A connection that breaks is taken up again where it was.
+/// Shows what a run prints until it ends.
 async fn follow(context: &Context, node: &NodeClient, id: &str) -> Result<(), Failure> {
+    let again = |failure: Failure| failure.hinted(format!("the run goes on: `napt logs {id} --follow` shows the rest"));
     let mut after = 0;
     loop {
-        let mut events = Box::pin(node.events(id, after, true).await?);
-        while let Some(Ok(event)) = events.next().await {
+        let mut events = Box::pin(node.events(id, after, true).await.map_err(|error| again(error.into()))?);
+        let before = after;
+        while let Some(event) = events.next().await {
+            let event = event.map_err(|error| again(error.into()))?;
             after = event.seq;
             match event.payload {
                 EventPayload::Line { stream, text } if stream == "stdout" => context.shell.note(&text),
@@ -137,8 +144,15 @@ async fn follow(context: &Context, node: &NodeClient, id: &str) -> Result<(), Fa
                 EventPayload::Line { .. } | EventPayload::Status { .. } | EventPayload::Call { .. } => {}
             }
         }
-        if node.run_view(id).await?.status.is_final() {
+        // The node stopped, or cannot read its events just now.
+        if node.run_view(id).await.map_err(|error| again(error.into()))?.status.is_final() {
             return Ok(());
+        }
+        if after == before {
+            return Err(again(Failure::new(
+                Kind::Network,
+                format!("the node at {} stopped telling of the run", node.url()),
+            )));
         }
     }
 }

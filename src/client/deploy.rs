@@ -71,19 +71,28 @@ pub async fn deploy(
         }
     };
     let request = DeployRequest { name: options.name, root, modules, deployment: options.deployment };
-    let mut events = Box::pin(node.start_deploy(&request).await?);
-    while let Some(event) = events.next().await {
-        match event? {
-            DeployEvent::Step { verb, what } if verb == DeployEvent::WARNING => reporter.warn(&what),
-            DeployEvent::Step { verb, what } => reporter.step(&verb, &what),
-            DeployEvent::Ready { deployment } => return Ok(*deployment),
-            DeployEvent::Failed { problem } => {
-                return Err(ClientError::Refused { url: node.url().clone(), problem: Box::new(problem) }.into());
+    let mut cut = 0;
+    loop {
+        let mut events = Box::pin(node.start_deploy(&request).await?);
+        let broken = loop {
+            match events.next().await {
+                Some(Ok(DeployEvent::Step { verb, what })) if verb == DeployEvent::WARNING => reporter.warn(&what),
+                Some(Ok(DeployEvent::Step { verb, what })) => reporter.step(&verb, &what),
+                Some(Ok(DeployEvent::Ready { deployment })) => return Ok(*deployment),
+                Some(Ok(DeployEvent::Failed { problem })) => return Err(node.refused(problem).into()),
+                Some(Err(error)) if !error.is_passing() => return Err(error.into()),
+                Some(Err(error)) => break Failure::from(error),
+                None => break Failure::new(Kind::Network, "the node went away while it deployed"),
             }
-        }
+        };
+        // The node goes on without us; asked again, it tells how that ends.
+        cut += 1;
+        let Some(wait) = node.policy.wait(cut, None) else {
+            return Err(broken.hinted("deploy again: what is done already is not done twice"));
+        };
+        reporter.detail("the connection broke while the node deployed; asking again");
+        tokio::time::sleep(wait).await;
     }
-    Err(Failure::new(Kind::Network, "the node went away while it deployed")
-        .hinted("deploy again: what is done already is not done twice"))
 }
 
 /// The root and everything that it needs, out of a lock.

@@ -1,5 +1,7 @@
 //! Why a node did not do what it was asked.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::{
@@ -28,9 +30,27 @@ pub enum ClientError {
         url: Url,
         /// What it said.
         problem: Box<Problem>,
+        /// When it said to come back.
+        retry_after: Option<Duration>,
+    },
+    /// It, or what stands before it, failed without an explanation.
+    #[error("the node at {url} answers {status} without an explanation")]
+    Failed {
+        /// The server.
+        url: Url,
+        /// The HTTP status.
+        status: u16,
+        /// When it said to come back.
+        retry_after: Option<Duration>,
+    },
+    /// No answer, or one that trickles.
+    #[error("the node at {url} does not answer in time")]
+    Timeout {
+        /// The node.
+        url: Url,
     },
     /// What answers is not a node.
-    #[error("what answers at {url} is not a napt node: {what}")]
+    #[error("what answers at {url} does not look like a napt node: {what}")]
     Garbage {
         /// The server.
         url: Url,
@@ -51,17 +71,62 @@ pub enum ClientError {
     Io(#[from] std::io::Error),
 }
 
+impl ClientError {
+    /// Whether the same call may succeed a little later.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            ClientError::Unreachable { error, .. } => !error.is_builder(),
+            ClientError::Timeout { .. } => true,
+            // A node's own 500 and 502 are about what it was asked to do, and stay.
+            ClientError::Refused { problem, .. } => matches!(problem.status, 408 | 425 | 429 | 503 | 504),
+            ClientError::Failed { status, .. } => Self::is_of_gateway(*status),
+            _ => false,
+        }
+    }
+
+    /// Whether what stands before a node says that it is not available.
+    pub(super) fn is_of_gateway(status: u16) -> bool {
+        matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+    }
+
+    /// Whether the node surely did not act on the call.
+    pub fn is_untouched(&self) -> bool {
+        match self {
+            ClientError::Unreachable { error, .. } => error.is_connect(),
+            ClientError::Refused { problem, .. } => matches!(problem.status, 429 | 503),
+            ClientError::Failed { status, .. } => matches!(status, 429 | 503),
+            ClientError::Timeout { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// When the node said to come back.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            ClientError::Refused { retry_after, .. } | ClientError::Failed { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+fn of_status(status: u16) -> Kind {
+    match status {
+        401 | 403 => Kind::Auth,
+        409 => Kind::Conflict,
+        422 => Kind::Usage,
+        408 | 425 | 429 | 502 | 503 | 504 => Kind::Network,
+        _ => Kind::Failed,
+    }
+}
+
 impl Fault for ClientError {
     fn kind(&self) -> Kind {
         match self {
-            ClientError::Unreachable { .. } | ClientError::Garbage { .. } => Kind::Network,
-            ClientError::Refused { problem, .. } => match problem.status {
-                401 | 403 => Kind::Auth,
-                409 => Kind::Conflict,
-                422 => Kind::Usage,
-                502 | 503 => Kind::Network,
-                _ => Kind::Failed,
-            },
+            ClientError::Unreachable { .. } | ClientError::Garbage { .. } | ClientError::Timeout { .. } => {
+                Kind::Network
+            }
+            ClientError::Refused { problem, .. } => of_status(problem.status),
+            ClientError::Failed { status, .. } => of_status(*status),
             ClientError::Package(error) => error.kind(),
             ClientError::Config(error) => error.kind(),
             ClientError::Resolve(error) => error.kind(),
@@ -74,7 +139,12 @@ impl Fault for ClientError {
             ClientError::Unreachable { .. } => {
                 Some("start one with `napt node`, or name another with `--node URL`".to_owned())
             }
+            ClientError::Refused { retry_after: Some(wait), .. }
+            | ClientError::Failed { retry_after: Some(wait), .. } => {
+                Some(format!("try again in {} seconds", wait.as_secs()))
+            }
             ClientError::Refused { problem, .. } => problem.hint.clone(),
+            ClientError::Timeout { .. } | ClientError::Failed { .. } => Some("try again later".to_owned()),
             ClientError::Garbage { .. } => Some("name a node with `--node URL`".to_owned()),
             ClientError::Package(error) => error.hint(),
             ClientError::Config(error) => error.hint(),

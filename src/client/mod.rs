@@ -4,17 +4,19 @@
 mod deploy;
 mod error;
 mod events;
+mod transport;
 
 pub use deploy::{DeployOptions, What, deploy};
 pub use error::ClientError;
 use futures_util::Stream;
-use jiff::Timestamp;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
-use serde::{Serialize, de::DeserializeOwned};
+use napt_registry_client::Policy;
+use reqwest::{Method, Response, StatusCode};
+use serde::Serialize;
+use transport::Repeat;
 use url::Url;
 
 use crate::{
-    identity::{RequestSignature, SecretKey, Token, body_digest},
+    identity::{SecretKey, Token},
     wire::{DeployEvent, DeployRequest, DeploymentView, NewToken, NodeInfo, RunEvent, RunRequest, RunView, TokenView},
 };
 
@@ -31,6 +33,7 @@ pub struct NodeClient {
     url: Url,
     http: reqwest::Client,
     credential: Credential,
+    policy: Policy,
 }
 
 impl NodeClient {
@@ -43,7 +46,14 @@ impl NodeClient {
         // An http URL always has a host, and so can be without a user name.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        NodeClient { url, http, credential }
+        NodeClient { url, http, credential, policy: Policy::default() }
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// The node's URL, without credentials.
@@ -51,54 +61,8 @@ impl NodeClient {
         &self.url
     }
 
-    fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Result<RequestBuilder, ClientError> {
-        let url = self.url.join(path).map_err(|error| self.garbage(error.to_string()))?;
-        let host = match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
-        let target = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let request = self.http.request(method.clone(), url);
-        let request = match &self.credential {
-            Credential::Token(token) => request.bearer_auth(token.reveal()),
-            Credential::Key(key) => {
-                let now = Timestamp::now().as_second();
-                let signature = RequestSignature::sign(key, method.as_str(), &host, &target, &body_digest(&body), now);
-                request.header(header::AUTHORIZATION, signature.to_string())
-            }
-        };
-        Ok(request.header(header::CONTENT_TYPE, "application/json").body(body))
-    }
-
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response, ClientError> {
-        let response = self.request(method, path, body)?.send().await.map_err(|error| self.unreachable(error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status().as_u16();
-        let problem = response.json().await.map_err(|_| self.garbage(format!("{status} without an explanation")))?;
-        Err(ClientError::Refused { url: self.url.clone(), problem: Box::new(problem) })
-    }
-
-    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
-        let response = self.send(method, path, body).await?;
-        let bytes = response.bytes().await.map_err(|error| self.unreachable(error))?;
-        serde_json::from_slice(&bytes).map_err(|error| self.garbage(error.to_string()))
-    }
-
     fn encode(&self, value: &impl Serialize) -> Result<Vec<u8>, ClientError> {
         serde_json::to_vec(value).map_err(|error| self.garbage(error.to_string()))
-    }
-
-    fn unreachable(&self, error: reqwest::Error) -> ClientError {
-        ClientError::Unreachable { url: self.url.clone(), error: error.without_url() }
-    }
-
-    fn garbage(&self, what: String) -> ClientError {
-        ClientError::Garbage { url: self.url.clone(), what }
     }
 
     /// Who the node is.
@@ -138,8 +102,10 @@ impl NodeClient {
         &self,
         request: &DeployRequest,
     ) -> Result<impl Stream<Item = Result<DeployEvent, ClientError>>, ClientError> {
-        let response = self.send(Method::POST, "/v1/deployments", self.encode(request)?).await?;
-        Ok(events::parse(self.url.clone(), response))
+        // The same deployment twice is one.
+        let again = Some(Repeat::Harmless);
+        let response = self.stream(Method::POST, "/v1/deployments", self.encode(request)?, again).await?;
+        Ok(events::parse(self.clone(), response))
     }
 
     /// Starts a run.
@@ -162,21 +128,27 @@ impl NodeClient {
         self.json(Method::GET, &format!("/v1/runs?root={}", Self::segment(root)), Vec::new()).await
     }
 
-    /// A run's events after a number: those that are there, or with `follow` until its end.
+    /// A run's events after a number: those that are there, or with `follow` until its end. A connection that breaks is
+    /// taken up again where it was.
     pub async fn events(
         &self,
         id: &str,
         after: u64,
         follow: bool,
     ) -> Result<impl Stream<Item = Result<RunEvent, ClientError>> + use<>, ClientError> {
+        let response = self.events_after(id, after, follow).await?;
+        Ok(events::resuming(self.clone(), id.to_owned(), after, follow, response))
+    }
+
+    async fn events_after(&self, id: &str, after: u64, follow: bool) -> Result<Response, ClientError> {
         let path = format!("/v1/runs/{}/events?after={after}&follow={follow}", Self::segment(id));
-        let response = self.send(Method::GET, &path, Vec::new()).await?;
-        Ok(events::parse(self.url.clone(), response))
+        self.stream(Method::GET, &path, Vec::new(), None).await
     }
 
     /// Asks a run to end.
     pub async fn cancel(&self, id: &str) -> Result<(), ClientError> {
-        self.send(Method::POST, &format!("/v1/runs/{}/cancel", Self::segment(id)), Vec::new()).await.map(|_| ())
+        let path = format!("/v1/runs/{}/cancel", Self::segment(id));
+        self.send_as(Method::POST, &path, Vec::new(), Some(Repeat::Harmless)).await
     }
 
     fn segment(text: &str) -> String {

@@ -2,10 +2,12 @@
 //! validates with these types, the node merges them. Unknown keys survive, for forward compatibility.
 
 mod merge;
+mod persona;
 mod resolve;
 mod types;
 
 pub use merge::merge;
+pub use persona::{MAX_PERSONA, PersonaError, read_persona};
 pub use resolve::{Catalog, ConfigError, ModuleConfigs, resolve};
 pub use types::{
     DataGenerationConfig, Deployment, DeploymentConfig, LlmClient, LlmConfig, ModuleEntry, NodeEntry, StorageConfig,

@@ -101,15 +101,18 @@ impl Deployment {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeEntry {
     /// Host name or address; `localhost` is the node that resolves it.
+    #[schemars(example = &"localhost")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// The node's name, id or URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Port of its HTTP door.
+    #[schemars(example = 7001)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_communication_port: Option<u16>,
     /// `http` or `https`.
+    #[schemars(example = &"https")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_communication_protocol: Option<String>,
     /// The rest of Naptha's node record.
@@ -121,6 +124,7 @@ pub struct NodeEntry {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleEntry {
     /// The module's name, with or without `type:` in front.
+    #[schemars(example = &"agent:chat")]
     #[serde(default)]
     pub name: Option<String>,
     /// The rest of Naptha's module record.
@@ -138,6 +142,7 @@ pub struct DeploymentConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub llm_config: Option<LlmConfig>,
     /// Rounds of interaction (orchestrators).
+    #[schemars(example = 5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rounds: Option<u32>,
     /// A persona (agents).
@@ -167,12 +172,15 @@ pub struct LlmConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<LlmClient>,
     /// The model's name at the provider; `napt/echo` is built in.
+    #[schemars(example = &"napt/echo")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Upper bound of an answer, in tokens.
+    #[schemars(example = 500)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// 0 is the most predictable.
+    #[schemars(example = 0.7)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     /// URL of the provider's API, for modules that call it themselves.

@@ -1,6 +1,9 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use etcetera::BaseStrategy;
 
@@ -24,10 +27,18 @@ pub struct Environment {
     pub node_url: Option<String>,
     /// `NAPT_TOKEN`: a token, instead of the credentials file.
     pub token: Option<String>,
+    /// `NAPT_HTTP_TIMEOUT`: how many seconds a server may take for a short answer.
+    pub http_timeout: Option<String>,
+    /// `NAPT_HTTP_RETRIES`: how often a call that may pass is made again.
+    pub http_retries: Option<String>,
     /// `NAPT_PROVIDER_KEY`: the key of a node's model provider.
     pub provider_key: Option<Secret>,
+    /// `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`: what the first of them that is set says of colour, and which it is.
+    pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// The names of all variables, for what a project's configuration refers to.
+    pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
 }
@@ -51,21 +62,47 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
     pub fn of_process() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // In the order, and with the meanings, that `anstream` gives them.
+        let color = if text("NO_COLOR").is_some() {
+            Some(("never", "NO_COLOR"))
+        } else if text("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+            Some(("always", "CLICOLOR_FORCE"))
+        } else if text("CLICOLOR").is_some_and(|value| value == "0") {
+            Some(("never", "CLICOLOR"))
+        } else {
+            None
+        };
         Environment {
+            color,
             home: std::env::var_os("NAPT_HOME").filter(|value| !value.is_empty()).map(PathBuf::from),
             cache: std::env::var_os("NAPT_CACHE_DIR").filter(|value| !value.is_empty()).map(PathBuf::from),
             registry: text("NAPT_REGISTRY"),
             node: text("NAPT_NODE"),
             node_url: text("NODE_URL"),
             token: text("NAPT_TOKEN"),
+            http_timeout: text("NAPT_HTTP_TIMEOUT"),
+            http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
+            variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
                 .collect(),
         }
     }
+}
+
+/// The value of a variable in a folder's `.env` file, as Naptha's modules have one; napt reads no other of it.
+pub fn dotenv(folder: &Path, variable: &str) -> Option<String> {
+    let text = fs_err::read_to_string(folder.join(".env")).ok()?;
+    let value = text.lines().rev().find_map(|line| {
+        let line = line.trim_start();
+        let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        (name.trim() == variable).then_some(value.trim())
+    })?;
+    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+    Some(quoted.unwrap_or(value).to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Where napt keeps things.
@@ -101,5 +138,27 @@ impl Dirs {
             data: base.data_dir().join("napt"),
             cache: base.cache_dir().join("napt"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_variable_is_read_from_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = || dotenv(folder.path(), "KEY");
+        assert_eq!(key(), None);
+        for (text, value) in [
+            ("KEY=a", Some("a")),
+            ("# KEY=a\nKEYS=b\n", None),
+            ("KEY=a\nexport KEY = \"b c\"\r\nOTHER=1\n", Some("b c")),
+            ("KEY='a=b'", Some("a=b")),
+            ("KEY=", None),
+        ] {
+            fs_err::write(folder.path().join(".env"), text).expect("a file");
+            assert_eq!(key().as_deref(), value, "{text}");
+        }
     }
 }

@@ -1,19 +1,21 @@
 //! What surrounds a command: folders, environment, layered configuration with provenance, HTTP client, clock.
 
+mod edit;
 mod environment;
+mod layer;
 mod settings;
 
 use std::{
     collections::BTreeMap,
     future::Future,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
-pub use environment::{Dirs, Environment};
+pub use environment::{Dirs, Environment, dotenv};
 use napt_registry_client::{Policy, RegistryClient};
-pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Setting, Settings, SettingsError, Source};
+pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
@@ -50,22 +52,29 @@ impl Context {
     }
 
     /// The same surroundings for a command that is called in another folder.
-    pub fn in_folder(&self, folder: &std::path::Path) -> Result<Self, Failure> {
+    pub fn in_folder(&self, folder: &Path) -> Result<Self, Failure> {
         let context = Context::new(folder.to_owned(), self.env.clone(), self.shell.again())?;
         Ok(Context { offline: self.offline, ..context })
     }
 
     /// The registry: flag, environment, configuration files, default.
     pub fn registry(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
-        let env = self.env.registry.as_deref().map(|value| (value, "NAPT_REGISTRY"));
-        self.settings.url("registry", flag, env, DEFAULT_REGISTRY_URL)
+        self.settings.url(Key::Registry, flag, &self.env)
     }
 
     /// The node: flag, environment (`NAPT_NODE`, Naptha's `NODE_URL`), configuration files, default.
     pub fn node(&self, flag: Option<&str>) -> Result<Setting<Url>, SettingsError> {
-        let own = self.env.node.as_deref().map(|value| (value, "NAPT_NODE"));
-        let naptha = self.env.node_url.as_deref().map(|value| (value, "NODE_URL"));
-        self.settings.url("node", flag, own.or(naptha), DEFAULT_NODE_URL)
+        self.settings.url(Key::Node, flag, &self.env)
+    }
+
+    /// Any setting, if anything says what it is.
+    pub fn setting(&self, key: Key, flag: Option<&str>) -> Result<Option<Setting<String>>, SettingsError> {
+        self.settings.get(key, flag, &self.env)
+    }
+
+    /// Gives a setting a value in a configuration file, whose other lines stay as they are.
+    pub fn set(&self, path: &Path, key: Key, value: &str) -> Result<(), SettingsError> {
+        edit::set(path, key, value, &self.dirs)
     }
 
     /// A client of the registry that [`Context::registry`] names, with the user's token for it, if there is one.
@@ -91,7 +100,7 @@ impl Context {
 
     /// All registries, to read from: the one that [`Context::registry`] names, and those with a name of their own.
     pub fn registries(&self, flag: Option<&str>) -> Result<Registries, Failure> {
-        self.registries_with(flag, Policy::default())
+        self.registries_with(flag, self.policy()?)
     }
 
     /// The same with another patience.
@@ -104,20 +113,20 @@ impl Context {
         let default = self.registry(flag)?;
         let variable = self.env.token.as_deref().filter(|_| self.may_have_token(&default));
         let default = open(&default.value, variable)?;
-        let named = self.registry_names()?;
+        let named = self.registry_names();
         // The variable holds one token, which is not for all of them.
         let named = named.into_iter().map(|(name, url)| Ok((name, open(&url, None)?)));
         Ok(Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?))
     }
 
     /// The registries with a name.
-    pub fn registry_names(&self) -> Result<BTreeMap<String, Url>, SettingsError> {
-        Ok(self.settings.registries()?.into_iter().map(|(name, setting)| (name, setting.value)).collect())
+    pub fn registry_names(&self) -> BTreeMap<String, Url> {
+        self.settings.registries().into_iter().map(|(name, setting)| (name, setting.value)).collect()
     }
 
     /// Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.
     fn may_have_token(&self, Setting { source, .. }: &Setting<Url>) -> bool {
-        !matches!(source, Source::File(path) if !path.starts_with(&self.dirs.config))
+        !matches!(source, Source::File { path, .. } if !path.starts_with(&self.dirs.config))
     }
 
     /// A client with the token that `NAPT_TOKEN` holds, or else the one that was kept for this URL.
@@ -128,9 +137,33 @@ impl Context {
         };
         let shell = self.shell.again();
         let client = RegistryClient::new(url.clone(), self.http(), token.map(|token| token.reveal().to_owned()));
-        Ok(client.on_wait(Arc::new(move |error, wait| {
+        Ok(client.with_policy(self.policy()?).on_wait(move |error, wait| {
             shell.step("Waiting", &format!("{} s: {error}", wait.as_secs_f64().ceil()));
-        })))
+        }))
+    }
+
+    /// How patient clients are: `NAPT_HTTP_TIMEOUT`, `NAPT_HTTP_RETRIES`, defaults.
+    pub fn policy(&self) -> Result<Policy, Failure> {
+        let mut policy = Policy::default();
+        let usage = |name: &str, text: &str, example: &str| {
+            Failure::new(Kind::Usage, format!("`{text}` is no value for `{name}`"))
+                .hinted(format!("write for example `{example}`"))
+        };
+        if let Some(text) = &self.env.http_timeout {
+            let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+            let seconds = seconds.ok_or_else(|| usage("NAPT_HTTP_TIMEOUT", text, "20"))?;
+            policy.call_timeout = Duration::from_secs_f64(seconds);
+            policy.rate_window = policy.call_timeout.mul_f64(1.5);
+        }
+        if let Some(text) = &self.env.http_retries {
+            let retries: u32 = text
+                .parse()
+                .ok()
+                .filter(|retries| *retries <= 100)
+                .ok_or_else(|| usage("NAPT_HTTP_RETRIES", text, "4"))?;
+            policy.tries = retries + 1;
+        }
+        Ok(policy)
     }
 
     /// The user's key and tokens.

@@ -1,32 +1,136 @@
-//! Layered configuration: flag, environment, `.napt/config.toml` up the tree, the user's `config.toml`, defaults.
+//! Layered configuration: flag, environment, a running `napt dev`, `.napt/config.toml` up the tree, the user's `config.toml`, defaults.
 //! Every value knows where it is from.
 
 use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
-use serde::Deserialize;
 use url::Url;
 
-use super::Dirs;
-use crate::report::{Fault, Kind};
+use super::{Dirs, Environment, layer::Layer};
+use crate::{
+    dev::Session,
+    identity::StoreError,
+    report::{Fault, Kind, did_you_mean},
+};
 
 /// The registry when nothing else is said.
 pub const DEFAULT_REGISTRY_URL: &str = "http://127.0.0.1:7080";
 /// The node when nothing else is said.
 pub const DEFAULT_NODE_URL: &str = "http://127.0.0.1:7001";
 
+/// A setting that configuration files may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// The registry's URL.
+    Registry,
+    /// The node's URL.
+    Node,
+    /// When to use colour.
+    Color,
+    /// The key of a node's model provider.
+    ProviderKey,
+}
+
+impl Key {
+    /// All of them.
+    pub const ALL: [Key; 4] = [Key::Registry, Key::Node, Key::Color, Key::ProviderKey];
+
+    /// As it stands in configuration files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Key::Registry => "registry",
+            Key::Node => "node",
+            Key::Color => "color",
+            Key::ProviderKey => "provider-key",
+        }
+    }
+
+    /// Whether its value is never shown, and kept out of checkouts.
+    pub fn is_secret(self) -> bool {
+        self == Key::ProviderKey
+    }
+
+    fn default(self) -> Option<&'static str> {
+        match self {
+            Key::Registry => Some(DEFAULT_REGISTRY_URL),
+            Key::Node => Some(DEFAULT_NODE_URL),
+            Key::Color => Some("auto"),
+            Key::ProviderKey => None,
+        }
+    }
+
+    /// What the environment says, and which variable.
+    fn variable(self, env: &Environment) -> Option<(&str, &'static str)> {
+        match self {
+            Key::Registry => env.registry.as_deref().map(|value| (value, "NAPT_REGISTRY")),
+            Key::Node => {
+                let naptha = || env.node_url.as_deref().map(|value| (value, "NODE_URL"));
+                env.node.as_deref().map(|value| (value, "NAPT_NODE")).or_else(naptha)
+            }
+            Key::Color => env.color,
+            Key::ProviderKey => env.provider_key.as_ref().map(|key| (key.reveal(), "NAPT_PROVIDER_KEY")),
+        }
+    }
+
+    /// Whether `value` can be its value; else what it should be.
+    fn check(self, value: &str) -> Result<(), &'static str> {
+        match self {
+            Key::Registry if is_name(value) => Ok(()),
+            Key::Registry => server(value).map(drop).ok_or("the URL of a registry, or the name of one"),
+            Key::Node => server(value).map(drop).ok_or("the URL of a node"),
+            Key::Color if ["auto", "always", "never"].contains(&value) => Ok(()),
+            Key::Color => Err("`auto`, `always` or `never`"),
+            Key::ProviderKey if !value.is_empty() && !value.contains(char::is_whitespace) => Ok(()),
+            Key::ProviderKey => Err("a key: it is empty, or has spaces"),
+        }
+    }
+}
+
+/// Whether a text is the name of a registry rather than the URL of one.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+}
+
+/// The URL of a server.
+pub(super) fn server(value: &str) -> Option<Url> {
+    Url::parse(value).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Key {
+    type Err = SettingsError;
+
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        let wanted = text.replace('_', "-");
+        let found = Key::ALL.into_iter().find(|key| key.name() == wanted);
+        found.ok_or_else(|| SettingsError::UnknownKey { given: text.to_owned(), place: None })
+    }
+}
+
 /// Where a value is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "kind", content = "at", rename_all = "snake_case")]
 pub enum Source {
     /// The command line.
     Flag,
     /// An environment variable.
     Variable(&'static str),
     /// A configuration file.
-    File(PathBuf),
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The line, from 1, where that is known.
+        line: Option<usize>,
+    },
     /// Built in.
     Default,
 }
@@ -36,7 +140,8 @@ impl fmt::Display for Source {
         match self {
             Source::Flag => f.write_str("the command line"),
             Source::Variable(name) => write!(f, "the environment variable `{name}`"),
-            Source::File(path) => write!(f, "`{}`", path.display()),
+            Source::File { path, line: Some(line) } => write!(f, "`{}:{line}`", path.display()),
+            Source::File { path, line: None } => write!(f, "`{}`", path.display()),
             Source::Default => f.write_str("the default"),
         }
     }
@@ -54,10 +159,13 @@ pub struct Setting<T> {
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// A file cannot be read.
+    /// A file cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A file is not TOML of the right shape; the text has line, column and excerpt.
+    /// A file with secrets is open to others, or cannot be read.
+    #[error(transparent)]
+    Private(#[from] StoreError),
+    /// A file is not TOML; the text has line, column and excerpt.
     #[error("cannot read `{}`\n{error}", path.display())]
     Syntax {
         /// The file.
@@ -65,15 +173,41 @@ pub enum SettingsError {
         /// What the parser said.
         error: Box<toml::de::Error>,
     },
-    /// A value is not the URL of a server.
-    #[error("`{value}` from {from} is not the URL of a {what}")]
-    Url {
-        /// What it should be the URL of.
-        what: &'static str,
+    /// There is no such setting.
+    #[error("there is no setting `{given}`{}", place.as_ref().map(|place| format!(", which {place} has")).unwrap_or_default())]
+    UnknownKey {
+        /// What was given.
+        given: String,
+        /// Where, if it was in a file.
+        place: Option<Source>,
+    },
+    /// A value in a file is no text.
+    #[error("`{key}` in {place} is not a text")]
+    NotText {
+        /// The setting.
+        key: Key,
+        /// Where.
+        place: Source,
+    },
+    /// A value cannot be used.
+    #[error("`{value}` from {from} is not {expected}")]
+    Value {
+        /// The setting.
+        key: Key,
+        /// What it should be.
+        expected: &'static str,
         /// The value, without credentials.
         value: String,
         /// Where it is from.
         from: Source,
+    },
+    /// A secret that anybody with the checkout would have.
+    #[error("`{key}` is a secret, and `{}` is in a checkout", path.display())]
+    Secret {
+        /// The setting.
+        key: Key,
+        /// The file.
+        path: PathBuf,
     },
     /// A registry is named, and none has the name.
     #[error("no registry is called `{name}`, as {from} has it")]
@@ -89,109 +223,108 @@ pub enum SettingsError {
 
 impl Fault for SettingsError {
     fn kind(&self) -> Kind {
-        Kind::Usage
+        match self {
+            SettingsError::Private(error) => error.kind(),
+            _ => Kind::Usage,
+        }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            SettingsError::Url { .. } => Some("write for example `http://127.0.0.1:7001`".to_owned()),
+            SettingsError::Value { key: Key::Registry | Key::Node, .. } => {
+                Some("write for example `http://127.0.0.1:7001`".to_owned())
+            }
+            SettingsError::Value { key: Key::Color, value, .. } => {
+                did_you_mean(value, ["auto", "always", "never"]).map(|near| format!("did you mean `{near}`?"))
+            }
+            SettingsError::UnknownKey { given, .. } => {
+                let names = Key::ALL.map(Key::name);
+                Some(match did_you_mean(&given.replace('_', "-"), names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the settings are {}", names.join(", ")),
+                })
+            }
+            SettingsError::NotText { .. } => Some("write it in quotes".to_owned()),
+            SettingsError::Secret { key, .. } => {
+                Some(format!("take it out, and keep it in your own file: `napt config set {key} --user`"))
+            }
             SettingsError::UnknownRegistry { name, known, .. } => Some(format!(
                 "{}; a registry's URL begins with `http://` or `https://`",
                 crate::registries::unknown_name(name, known)
             )),
-            SettingsError::Io(_) | SettingsError::Syntax { .. } => None,
+            SettingsError::Private(error) => error.hint(),
+            SettingsError::Io(_) | SettingsError::Syntax { .. } | SettingsError::Value { .. } => None,
         }
     }
-}
-
-/// A configuration file.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    registry: Option<String>,
-    node: Option<String>,
-    #[serde(default)]
-    registries: BTreeMap<String, RegistryTable>,
-}
-
-/// `[registries.NAME]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RegistryTable {
-    url: String,
 }
 
 /// The configuration files that apply, nearest first.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    layers: Vec<(PathBuf, ConfigFile)>,
+    layers: Vec<Layer>,
 }
 
 impl Settings {
-    /// Reads `.napt/config.toml` in `cwd` and above, then the user's.
+    /// Reads where a running `napt dev` of this workspace is, `.napt/config.toml` in `cwd` and above, then the user's.
     pub(super) fn read(cwd: &Path, dirs: &Dirs) -> Result<Self, SettingsError> {
-        let mut layers = Vec::new();
+        let users = dirs.config.join("config.toml");
+        let session = Session::find(cwd).map(|(path, session)| Ok(Layer::of_session(&path, session)));
         let above = cwd.ancestors().map(|folder| folder.join(".napt").join("config.toml"));
-        for path in above.chain([dirs.config.join("config.toml")]) {
-            if path.is_file() {
-                let text = fs_err::read_to_string(&path)?;
-                let file = toml::from_str(&text)
-                    .map_err(|error| SettingsError::Syntax { path: path.clone(), error: Box::new(error) })?;
-                layers.push((path, file));
-            }
-        }
-        Ok(Settings { layers })
+        let paths = above.filter(|path| *path != users).map(|path| (path, false)).chain([(users.clone(), true)]);
+        let there = paths.filter(|(path, _)| path.is_file());
+        let files = there.map(|(path, is_users)| Layer::read(path, is_users));
+        Ok(Settings { layers: session.into_iter().chain(files).collect::<Result<_, _>>()? })
     }
 
     /// The registries with a name, the nearest file's of each.
-    pub(super) fn registries(&self) -> Result<BTreeMap<String, Setting<Url>>, SettingsError> {
-        let mut found = BTreeMap::new();
-        for (path, file) in self.layers.iter().rev() {
-            for (name, table) in &file.registries {
-                found.insert(name.clone(), server("registry", table.url.clone(), Source::File(path.clone()))?);
+    pub(super) fn registries(&self) -> BTreeMap<String, Setting<Url>> {
+        self.layers.iter().rev().flat_map(|layer| layer.registries.clone()).collect()
+    }
+
+    /// A setting, if anything says what it is.
+    pub(super) fn get(
+        &self,
+        key: Key,
+        flag: Option<&str>,
+        env: &Environment,
+    ) -> Result<Option<Setting<String>>, SettingsError> {
+        let in_files = || {
+            let found = self.layers.iter().find_map(|layer| layer.values.get(&key));
+            found.map(|setting| (setting.value.as_str(), setting.source.clone()))
+        };
+        let found = flag
+            .map(|value| (value, Source::Flag))
+            .or_else(|| key.variable(env).map(|(value, name)| (value, Source::Variable(name))))
+            .or_else(in_files)
+            .or_else(|| key.default().map(|value| (value, Source::Default)));
+        let Some((value, source)) = found else { return Ok(None) };
+        checked(key, value, &source)?;
+        Ok(Some(Setting { value: value.to_owned(), source }))
+    }
+
+    /// A setting that is the URL of a server, or the name of a registry.
+    pub(super) fn url(&self, key: Key, flag: Option<&str>, env: &Environment) -> Result<Setting<Url>, SettingsError> {
+        let Setting { value, source } = self.get(key, flag, env)?.expect("these have defaults");
+        match server(&value) {
+            Some(value) => Ok(Setting { value, source }),
+            None => {
+                let mut registries = self.registries();
+                registries.remove(&value).ok_or_else(|| SettingsError::UnknownRegistry {
+                    name: value,
+                    from: source,
+                    known: registries.into_keys().collect(),
+                })
             }
         }
-        Ok(found)
-    }
-
-    pub(super) fn url(
-        &self,
-        what: &'static str,
-        flag: Option<&str>,
-        variable: Option<(&str, &'static str)>,
-        default: &str,
-    ) -> Result<Setting<Url>, SettingsError> {
-        let in_files = || {
-            self.layers.iter().find_map(|(path, file)| {
-                let value = if what == "registry" { &file.registry } else { &file.node };
-                value.clone().map(|value| (value, Source::File(path.clone())))
-            })
-        };
-        let (value, source) = flag
-            .map(|value| (value.to_owned(), Source::Flag))
-            .or_else(|| variable.map(|(value, name)| (value.to_owned(), Source::Variable(name))))
-            .or_else(in_files)
-            .unwrap_or_else(|| (default.to_owned(), Source::Default));
-        if what == "registry" && is_name(&value) {
-            let mut registries = self.registries()?;
-            return registries.remove(&value).ok_or_else(|| SettingsError::UnknownRegistry {
-                name: value,
-                from: source,
-                known: registries.into_keys().collect(),
-            });
-        }
-        server(what, value, source)
     }
 }
 
-/// Whether a text is the name of a registry rather than the URL of one.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-}
-
-fn server(what: &'static str, value: String, source: Source) -> Result<Setting<Url>, SettingsError> {
-    match Url::parse(&value) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Setting { value: url, source }),
-        _ => Err(SettingsError::Url { what, value: crate::secrets::redact(&value), from: source }),
-    }
+/// Fails when a setting cannot have this value.
+pub(super) fn checked(key: Key, value: &str, from: &Source) -> Result<(), SettingsError> {
+    key.check(value).map_err(|expected| SettingsError::Value {
+        key,
+        expected,
+        value: if key.is_secret() { "(set)".to_owned() } else { crate::secrets::redact(value) },
+        from: from.clone(),
+    })
 }

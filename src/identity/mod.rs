@@ -1,11 +1,13 @@
 //! Keys, signatures and tokens, and where they are kept. A user or a node is a secp256k1 key, as in Naptha.
 
 mod key;
+mod private;
 mod request;
 mod store;
 mod token;
 
 pub use key::{KeyError, PublicKey, SecretKey};
+pub use private::{read_private, write_private};
 pub use request::{CLOCK_LEEWAY_SECONDS, RequestSignature, RequestSignatureError, SCHEME, body_digest};
-pub use store::{CredentialStore, StoreError, write_private};
+pub use store::{CredentialStore, StoreError};
 pub use token::{Secret, Token, TokenError, random_hex};

@@ -1,16 +1,12 @@
 //! The user's key and tokens on disk: `identity.key` and `credentials.toml`, both of mode 0600.
 
-use std::{
-    collections::BTreeMap,
-    io::{ErrorKind, Write},
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io::ErrorKind, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::{
     key::{KeyError, SecretKey},
+    private::{read_private, staged, write_private},
     token::{Secret, Token},
 };
 use crate::report::{Fault, Kind};
@@ -30,6 +26,14 @@ pub enum StoreError {
         #[source]
         error: KeyError,
     },
+    /// A file with secrets lets in others than its owner.
+    #[error("`{}` holds secrets, and its mode {mode:04o} lets others read it", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The credentials file is broken. Its text is not repeated, since it holds tokens.
     #[error("`{}` is not a credentials file", .0.display())]
     Credentials(PathBuf),
@@ -39,7 +43,7 @@ impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
             StoreError::Io(_) => Kind::Failed,
-            StoreError::Key { .. } | StoreError::Credentials(_) => Kind::Auth,
+            StoreError::Key { .. } | StoreError::Exposed { .. } | StoreError::Credentials(_) => Kind::Auth,
         }
     }
 
@@ -49,26 +53,12 @@ impl Fault for StoreError {
             StoreError::Key { .. } => {
                 Some("restore it from a backup, or move it away: a new key is a new user".to_owned())
             }
+            StoreError::Exposed { path, .. } => {
+                Some(format!("`chmod 600 {}`; if others may have read it, make new secrets too", path.display()))
+            }
             StoreError::Credentials(_) => Some("move it away and run `napt login` again".to_owned()),
         }
     }
-}
-
-/// Writes a file that only its owner may read: a temporary file, synced, then renamed.
-pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    private(path, bytes)?.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// A synced file beside `path` that is to become it.
-fn private(path: &Path, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(folder)?;
-    // `tempfile` creates with mode 0600.
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -103,7 +93,7 @@ impl CredentialStore {
     pub fn key_or_create(&self) -> Result<SecretKey, StoreError> {
         let path = self.key_path();
         if !path.try_exists()? {
-            let file = private(&path, SecretKey::generate().to_hex().as_bytes())?;
+            let file = staged(&path, SecretKey::generate().to_hex().as_bytes())?;
             match file.persist_noclobber(&path) {
                 Ok(_) => {}
                 // Another process was first; a key that may be in use is never replaced.
@@ -111,19 +101,20 @@ impl CredentialStore {
                 Err(error) => return Err(error.error.into()),
             }
         }
-        fs_err::read_to_string(&path)?.parse().map_err(|error| StoreError::Key { path, error })
+        read_private(&path)?.parse().map_err(|error| StoreError::Key { path, error })
     }
 
-    fn credentials_path(&self) -> PathBuf {
+    /// Where tokens are kept.
+    pub fn credentials_path(&self) -> PathBuf {
         self.folder.join("credentials.toml")
     }
 
     fn read(&self) -> Result<CredentialsFile, StoreError> {
         let path = self.credentials_path();
-        match fs_err::read_to_string(&path) {
+        match read_private(&path) {
             Ok(text) => toml::from_str(&text).map_err(|_| StoreError::Credentials(path)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(CredentialsFile::default()),
-            Err(error) => Err(error.into()),
+            Err(StoreError::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(CredentialsFile::default()),
+            Err(error) => Err(error),
         }
     }
 

@@ -47,16 +47,21 @@ pub struct ModuleTable {
     #[serde(rename = "type")]
     pub module_type: ModuleType,
     /// The module's name.
+    #[schemars(example = &"debate")]
     pub name: Option<String>,
     /// A semantic version.
+    #[schemars(example = &"0.1.0")]
     pub version: Option<String>,
     /// One sentence.
     pub description: Option<String>,
     /// `Name <mail>` each.
+    #[schemars(example = ["Ada <ada@example.org>"])]
     pub authors: Option<Vec<String>>,
     /// An SPDX expression.
+    #[schemars(example = &"MIT OR Apache-2.0")]
     pub license: Option<String>,
     /// A file, relative to the manifest.
+    #[schemars(example = &"README.md")]
     pub readme: Option<String>,
     /// Where the source is kept.
     pub repository: Option<String>,
@@ -65,8 +70,10 @@ pub struct ModuleTable {
     /// What runs it; found from the files beside it when absent.
     pub runtime: Option<Runtime>,
     /// A file in the package folder; the function in it has the same name without suffix.
+    #[schemars(example = &"run.py")]
     pub entrypoint: Option<String>,
     /// The `naptha-sdk` version that it needs; found from its dependencies when absent.
+    #[schemars(example = &"1.0.5")]
     pub sdk: Option<String>,
     /// Only these files are packaged (gitignore patterns).
     #[serde(default)]
@@ -131,10 +138,12 @@ pub enum DependencyEntry {
 #[serde(deny_unknown_fields)]
 pub struct DependencyTable {
     /// A semver requirement.
+    #[schemars(example = &"^0.1")]
     pub version: Option<String>,
     /// The name of a configured registry; the default one when absent.
     pub registry: Option<String>,
     /// A folder, relative to this manifest; a published module is found by its version instead.
+    #[schemars(example = &"../chat")]
     pub path: Option<String>,
 }
 
@@ -163,8 +172,10 @@ impl<'de> Deserialize<'de> for DependencyEntry {
 #[serde(deny_unknown_fields)]
 pub struct LimitsTable {
     /// A duration such as `10m`.
+    #[schemars(example = &"10m")]
     pub timeout: Option<String>,
     /// A size such as `512MiB`.
+    #[schemars(example = &"512MiB")]
     pub memory: Option<String>,
     /// How runs are kept apart.
     pub isolation: Option<Isolation>,
@@ -198,6 +209,7 @@ pub enum LintLevel {
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceTable {
     /// Folders of modules, relative to the root; `*` stands for one folder name.
+    #[schemars(example = ["modules/*"])]
     pub members: Vec<String>,
 }
 

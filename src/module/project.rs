@@ -1,6 +1,9 @@
 //! Projects on disk: one module's folder, and the workspace around it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     id::ModuleId,
@@ -125,9 +128,12 @@ pub fn existing_folder(path: &Path) -> Result<PathBuf, ProjectError> {
     })
 }
 
-/// The Python package folder of the module `name` whose manifest is in `root`: `root/name`.
+/// The Python package folder of the module `name` whose manifest is in `root`: `root/name`, or `root/src/name` when only
+/// that is there.
 pub fn package_dir_of(root: &Path, name: &ModuleName) -> PathBuf {
-    root.join(name.as_str())
+    let flat = root.join(name.as_str());
+    let below = root.join("src").join(name.as_str());
+    if !flat.is_dir() && below.is_dir() { below } else { flat }
 }
 
 impl Project {
@@ -149,7 +155,7 @@ impl Project {
         &self.manifest.id
     }
 
-    /// The folder of code and configuration: `root/name`, or the root itself for data.
+    /// The folder of code and configuration: `root/name` or `root/src/name`, or the root itself for data.
     pub fn package_dir(&self) -> PathBuf {
         match self.manifest.runtime {
             Runtime::Data => self.root.clone(),
@@ -216,6 +222,24 @@ impl Workspace {
         }
         let current = members.iter().position(|member| member.root == nearest);
         Ok(Workspace { root: root.to_owned(), members, current })
+    }
+
+    /// The members, with the modules that they name by path, and those that these name, and so on.
+    pub fn projects(&self) -> Result<BTreeMap<ModuleId, Project>, ProjectError> {
+        let mut projects: BTreeMap<ModuleId, Project> = BTreeMap::new();
+        let mut open = self.members.clone();
+        while let Some(project) = open.pop() {
+            if projects.contains_key(project.id()) {
+                continue;
+            }
+            for id in project.manifest.dependencies.keys().filter(|id| self.member(id).is_none()) {
+                if let Some(path) = project.dependency_path(id) {
+                    open.push(Project::load(&path)?);
+                }
+            }
+            projects.insert(project.id().clone(), project);
+        }
+        Ok(projects)
     }
 
     /// The member that the command was called in, or the only one there is.

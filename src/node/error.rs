@@ -43,6 +43,18 @@ pub enum NodeError {
         /// Why.
         reason: String,
     },
+    /// A module cannot be imported.
+    #[error("`{module}` cannot be imported: {error}{}{traceback}", if traceback.is_empty() { "" } else { "\n" })]
+    NotReady {
+        /// The module with its version.
+        module: String,
+        /// What Python said at last.
+        error: String,
+        /// Where, in the module's own files.
+        traceback: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -57,6 +69,25 @@ pub enum NodeError {
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
+    /// There is no room for what it was doing.
+    #[error("the node's disk is full: it could not {what}")]
+    Full {
+        /// What it was doing.
+        what: &'static str,
+        /// For the log.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// Another node did not do its part.
+    #[error("node `{url}` {did}: {}", problem.detail)]
+    Peer {
+        /// That node.
+        url: url::Url,
+        /// What it did not do.
+        did: &'static str,
+        /// What it said.
+        problem: Box<Problem>,
+    },
     /// The node cannot do its own work. Only its log says why.
     #[error("the node failed to {what}")]
     Internal {
@@ -84,7 +115,10 @@ impl NodeError {
 
     /// Wraps an error of the node's own work.
     pub(in crate::node) fn internal<E: Into<anyhow::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
-        move |error| NodeError::Internal { what, source: error.into() }
+        move |error| {
+            let source = error.into();
+            if is_full(&source) { NodeError::Full { what, source } } else { NodeError::Internal { what, source } }
+        }
     }
 
     /// The HTTP status.
@@ -96,14 +130,19 @@ impl NodeError {
             NodeError::Conflict(_) | NodeError::InUse(_) => 409,
             NodeError::TooLarge(_) => 413,
             NodeError::Invalid(_) | NodeError::Config(_) => 422,
+            NodeError::NotReady { .. } => 424,
             NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
+            // That the nodes do not understand each other is not the caller's fault.
+            NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
+            NodeError::Peer { problem, .. } => problem.status,
             NodeError::Upstream(_) => 502,
+            NodeError::Full { .. } => 507,
         }
     }
 
     /// The error as it is sent; an internal one is logged instead.
     pub(in crate::node) fn problem(&self) -> Problem {
-        if let NodeError::Internal { what, source } = self {
+        if let NodeError::Internal { what, source } | NodeError::Full { what, source } = self {
             tracing::error!(error = format!("{source:#}"), "failed to {what}");
         }
         Problem {
@@ -121,12 +160,24 @@ impl NodeError {
     }
 }
 
+/// Whether a disk without room is behind it. SQLite says so in words.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::{
+        Error,
+        ErrorKind::{QuotaExceeded, StorageFull},
+    };
+    error.chain().any(|cause| match cause.downcast_ref::<Error>() {
+        Some(error) => matches!(error.kind(), StorageFull | QuotaExceeded),
+        None => cause.to_string().contains("disk is full"),
+    })
+}
+
 impl Fault for NodeError {
     fn kind(&self) -> Kind {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
             NodeError::Conflict(_) | NodeError::InUse(_) => Kind::Conflict,
-            NodeError::Upstream(_) | NodeError::Listen { .. } => Kind::Network,
+            NodeError::Upstream(_) | NodeError::Peer { .. } | NodeError::Listen { .. } => Kind::Network,
             NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
             _ => Kind::Failed,
         }
@@ -134,12 +185,14 @@ impl Fault for NodeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            NodeError::NotFound { hint, .. } => hint.clone(),
+            NodeError::NotFound { hint, .. } | NodeError::NotReady { hint, .. } => hint.clone(),
             NodeError::Config(error) => error.hint(),
+            NodeError::Peer { problem, .. } => problem.hint.clone(),
             NodeError::Listen { .. } => {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
             }
             NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
+            NodeError::Full { .. } => Some("make room on the node's disk, and try again".to_owned()),
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,
         }

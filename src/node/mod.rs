@@ -4,6 +4,7 @@
 mod core;
 mod doors;
 mod error;
+mod fsck;
 mod queue;
 mod runtime;
 mod store;
@@ -12,6 +13,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub use self::core::Provider;
 pub use error::NodeError;
+pub use fsck::fsck;
+use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +47,8 @@ pub struct Options {
     pub caps: Caps,
     /// For calls to registry, peers and providers.
     pub http: reqwest::Client,
+    /// How patient it is with the registry.
+    pub policy: Policy,
     /// Variables that package installers need to reach the network.
     pub installer: Vec<(String, String)>,
     /// `PATH`, to find Python and its installer.

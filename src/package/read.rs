@@ -17,7 +17,10 @@ use super::{
     tar::{Entries, Entry, Kind},
     top_folder,
 };
-use crate::module::{MANIFEST_FILE, Manifest, ManifestFile};
+use crate::{
+    crash,
+    module::{MANIFEST_FILE, Manifest, ManifestFile},
+};
 
 /// The readme when the manifest names none.
 const DEFAULT_README: &str = "README.md";
@@ -77,12 +80,17 @@ pub fn unpack(archive: &Path, sha256: &str, target: &Path, limits: &Limits) -> R
     let folder = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&parent)?;
     let root = folder.path().join("module");
     fs_err::create_dir(&root)?;
+    crash::point("install.unpacking")?;
     let mut contents = walk(&mut file, limits, &mut Extract { root: root.clone() })?;
     contents.readme = readme(&mut file, limits, &contents)?;
     platform::create_new(&root.join(UNPACKED_MARKER), false)?.write_all(found.as_bytes())?;
     platform::sync_tree(&root)?;
+    crash::point("install.unpacked")?;
     match fs_err::rename(&root, target) {
-        Ok(()) => platform::sync_folder(&parent)?,
+        Ok(()) => {
+            crash::point("install.renamed")?;
+            platform::sync_folder(&parent)?;
+        }
         // Somebody else was first.
         Err(_) if target.is_dir() => return already_unpacked(&mut file, &found, target, limits),
         Err(error) => return Err(error.into()),

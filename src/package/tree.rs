@@ -29,11 +29,11 @@ const LEFT_OUT_FOLDERS: &[&str] = &[
     "node_modules",
     ".napt",
 ];
-/// Files that are never source. `.git` is a file in a linked work tree.
+/// Files that are never source: other tools' records, and what editors leave beside a file. `.git` is a file in a linked work tree.
 const LEFT_OUT_FILES: &[&str] = &[".git", ".DS_Store", "Thumbs.db", "napt.lock"];
-const LEFT_OUT_SUFFIXES: &[&str] = &[".pyc", ".pyo", ARCHIVE_SUFFIX];
-/// A lock file that another napt is writing.
-const LEFT_OUT_PREFIX: &str = ".napt.lock.";
+const LEFT_OUT_SUFFIXES: &[&str] = &[".pyc", ".pyo", ARCHIVE_SUFFIX, "~", ".swp", ".swo", ".swx"];
+/// A lock file that another napt is writing, and Emacs' mark of a file with unsaved changes.
+const LEFT_OUT_PREFIXES: &[&str] = &[".napt.lock.", ".#"];
 /// How tools mark a folder that they can make again (<https://bford.info/cachedir/>).
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// Without these a module cannot be read or built, so no pattern leaves them out.
@@ -73,6 +73,33 @@ pub fn packaged_paths(project: &Project) -> Result<Vec<String>, PackageError> {
     Ok(sources(project)?.into_iter().map(|source| source.path).collect())
 }
 
+/// The folders below `root` that may hold source: a change anywhere else changes no archive of a project there.
+pub fn source_folders(root: &Path) -> Result<Vec<PathBuf>, PackageError> {
+    fn walk(
+        folder: &Path,
+        root: &Path,
+        ignores: &mut Vec<Gitignore>,
+        found: &mut Vec<PathBuf>,
+    ) -> Result<(), PackageError> {
+        let known = ignores.len();
+        ignores.extend(gitignore(folder, &folder.join(".gitignore"))?);
+        found.push(folder.to_owned());
+        for entry in fs_err::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_type()?.is_dir() && !is_ignored(ignores, &path, true) && !is_left_out_folder(&path, root) {
+                walk(&path, root, ignores, found)?;
+            }
+        }
+        ignores.truncate(known);
+        Ok(())
+    }
+    let root = fs_err::canonicalize(root)?;
+    let mut found = Vec::new();
+    walk(&root, &root, &mut outer_ignores(&root)?, &mut found)?;
+    Ok(found)
+}
+
 struct Walk {
     root: PathBuf,
     patterns: Patterns,
@@ -95,7 +122,7 @@ impl Walk {
                 continue;
             }
             if kind.is_dir() {
-                if !self.is_left_out(&path) {
+                if !is_left_out_folder(&path, &self.root) && !is_project(&path) {
                     self.folder(&path)?;
                 }
                 continue;
@@ -116,22 +143,24 @@ impl Walk {
         self.ignores.truncate(known);
         Ok(())
     }
+}
 
-    fn is_left_out(&self, folder: &Path) -> bool {
-        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        LEFT_OUT_FOLDERS.contains(&name)
-            || (name == "target" && folder.parent() == Some(&self.root))
-            || folder.join("pyvenv.cfg").is_file()
-            || folder.join(CACHE_TAG).is_file()
-            || is_project(folder)
-    }
+/// Whether no folder of that kind holds source.
+fn is_left_out_folder(folder: &Path, root: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    LEFT_OUT_FOLDERS.contains(&name)
+        || (name == "target" && folder.parent() == Some(root))
+        || folder.join("pyvenv.cfg").is_file()
+        || folder.join(CACHE_TAG).is_file()
 }
 
 fn is_left_out_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     LEFT_OUT_FILES.contains(&name)
         || LEFT_OUT_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
-        || name.starts_with(LEFT_OUT_PREFIX)
+        || LEFT_OUT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        // What Emacs saves by itself.
+        || (name.len() > 1 && name.starts_with('#') && name.ends_with('#'))
 }
 
 /// Whether git would not see the file: the nearest rule decides.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     module::{MANIFEST_FILE, Manifest, ModuleId, Project, Runtime, Workspace},
-    report::{Fault, Kind, Reporter, plural},
+    report::{Amount, Fault, Kind, Reporter, plural},
 };
 
 /// Every entry's time: some programs take times before 1980 for an error.
@@ -247,6 +247,7 @@ pub fn pack_with(
     platform::archive_file(&mut builder);
     let mut file = builder.tempfile_in(into)?;
 
+    let progress = reporter.progress("Packaging", Amount::Bytes(Some(plan.items.iter().map(Item::size).sum())));
     let mut writer = Writer::new(file.as_file_mut(), top, &manifest.allow_secrets, reporter);
     for item in &plan.items {
         reporter.detail(item.path());
@@ -254,7 +255,9 @@ pub fn pack_with(
             Item::Generated { path, text } => writer.file(path, &mut text.as_bytes(), text.len() as u64, false)?,
             Item::Source(source) => writer.source(source)?,
         }
+        progress.advance(item.size());
     }
+    drop(progress);
     if !writer.findings.is_empty() {
         writer.findings.sort();
         return Err(PackageError::Secrets(writer.findings));

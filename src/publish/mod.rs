@@ -17,10 +17,11 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
+    crash,
     module::{Manifest, ModuleId, Project, Workspace},
     package::{self, Changes, Limits, PackageError, Packed},
     registries::Registries,
-    report::Reporter,
+    report::{Amount, Reporter},
 };
 
 /// Which modules of the workspace.
@@ -136,6 +137,7 @@ pub async fn publish(
             packed => packed?,
         };
         let outcome = known(options, &mut packed, &mut problems).await?;
+        crash::point("publish.packed")?;
         modules.push((packed, outcome));
     }
     let new: Vec<&ModuleId> =
@@ -146,6 +148,7 @@ pub async fn publish(
     if !problems.is_empty() {
         return Err(PublishError::Problems(problems));
     }
+    crash::point("publish.checked")?;
     *progress.0.lock().unwrap_or_else(PoisonError::into_inner) = modules
         .iter()
         .map(|(Packed { sha256, size, manifest, .. }, known)| PublishedModule {
@@ -156,6 +159,7 @@ pub async fn publish(
             outcome: known.unwrap_or(Outcome::NotPublished),
         })
         .collect();
+    let bar = reporter.progress("Publishing", Amount::Items(modules.len() as u64));
     for (at, (packed, known)) in modules.iter().enumerate() {
         match known {
             Some(_) => {
@@ -165,6 +169,7 @@ pub async fn publish(
             None if options.mode == Mode::DryRun => progress.set(at, Outcome::WouldPublish),
             None => upload(options, packed, |outcome| progress.set(at, outcome), reporter).await?,
         }
+        bar.advance(1);
     }
     Ok(progress.modules())
 }
@@ -265,20 +270,25 @@ async fn upload(
     let (module_type, name) = (id.module_type.as_str(), id.name.as_str());
     let size = bytesize::ByteSize::b(packed.size);
     reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
+    let bar = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
+    let client = options.client.clone().watched(move |bytes| bar.set(bytes));
     outcome(Outcome::Unknown);
-    let published = options.client.publish(module_type, name, version, &packed.path, &packed.sha256).await;
+    let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await;
     let published = published.inspect_err(|error| {
         // What the registry refuses it has not taken.
         if matches!(error, ClientError::Status { status: 400..=499, .. }) {
             outcome(Outcome::NotPublished);
         }
     })?;
+    drop(client);
+    crash::point("publish.answered")?;
     outcome(Outcome::Accepted);
     let deadline = Instant::now() + options.visible_within;
     if tokio::time::timeout_at(deadline, visible(options, packed, reporter)).await.is_err() {
         let waited = options.visible_within;
         return Err(PublishError::NotVisible { id: id.clone(), version: version.clone(), waited });
     }
+    crash::point("publish.seen")?;
     reporter.step("Published", &format!("{id}@{version}"));
     outcome(match published.status {
         PublishStatus::Created => Outcome::Published,

@@ -47,8 +47,13 @@ impl Blobs {
 
     /// Where the archive with this digest is, or would be.
     pub(super) fn path(&self, sha256: &str) -> PathBuf {
-        self.kept.join(sha256.get(..2).unwrap_or("__")).join(sha256)
+        path(&self.kept, sha256)
     }
+}
+
+/// Where the archive with this digest is in a folder of archives.
+pub(super) fn path(kept: &Path, sha256: &str) -> PathBuf {
+    kept.join(sha256.get(..2).unwrap_or("__")).join(sha256)
 }
 
 fn sync_folder(folder: &Path) -> std::io::Result<()> {

@@ -15,6 +15,7 @@
 mod accounts;
 mod api;
 mod blobs;
+mod fsck;
 mod publish;
 mod rate;
 mod refusal;
@@ -25,11 +26,12 @@ use std::{
     fmt,
     fs::TryLockError,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+pub use fsck::fsck;
 use jiff::Timestamp;
 use rate::Buckets;
 pub use rate::Rate;
@@ -46,26 +48,11 @@ use crate::{
 /// How long calls in progress may take to end when the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The file with the records, in a registry's folder.
+const DATABASE: &str = "registry.db";
+
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Called after each step of a publish, before the next one.
-pub type StepHook = Arc<dyn Fn(Step) + Send + Sync>;
-
-/// The steps of a publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// The archive is in staging, synced.
-    Received,
-    /// It is a good archive of the right module.
-    Verified,
-    /// It is in its place.
-    Stored,
-    /// Its place is durable.
-    Synced,
-    /// It is in the index; the answer is not sent yet.
-    Visible,
-}
 
 /// What the registry takes.
 #[derive(Debug, Clone)]
@@ -108,15 +95,13 @@ pub struct Options {
     pub limits: Limits,
     /// What the time is.
     pub clock: Clock,
-    /// Watches the steps of publishes.
-    pub on_step: Option<StepHook>,
 }
 
 impl Options {
     /// A registry on the loopback with its data in `data`.
     pub fn new(listen: SocketAddr, data: impl Into<PathBuf>) -> Self {
         let clock = Arc::new(Timestamp::now);
-        Options { listen, data: data.into(), url: None, limits: Limits::default(), clock, on_step: None }
+        Options { listen, data: data.into(), url: None, limits: Limits::default(), clock }
     }
 }
 
@@ -141,6 +126,9 @@ pub enum RegistryError {
     /// Others can reach it, but it does not know under which name.
     #[error("a registry that listens on `{0}` must be told the URL that its users reach it by")]
     NoUrl(SocketAddr),
+    /// There is no registry in the folder.
+    #[error("`{}` is not a registry's folder: it has no `{DATABASE}`", .0.display())]
+    NotARegistry(PathBuf),
     /// Another process uses its folder.
     #[error("another registry uses `{}`", .0.display())]
     Locked(PathBuf),
@@ -155,7 +143,7 @@ pub enum RegistryError {
 impl Fault for RegistryError {
     fn kind(&self) -> Kind {
         match self {
-            RegistryError::NoUrl(_) => Kind::Usage,
+            RegistryError::NoUrl(_) | RegistryError::NotARegistry(_) => Kind::Usage,
             RegistryError::Listen { .. } => Kind::Network,
             RegistryError::Locked(_) => Kind::Conflict,
             RegistryError::Io(_) | RegistryError::Store(_) => Kind::Failed,
@@ -169,6 +157,7 @@ impl Fault for RegistryError {
                  server can use their signature here"
                     .to_owned(),
             ),
+            RegistryError::NotARegistry(_) => Some("name its folder with `--data`".to_owned()),
             RegistryError::Listen { .. } => Some("choose another address with `--listen`".to_owned()),
             RegistryError::Locked(_) => Some("stop it, or choose another folder with `--data`".to_owned()),
             RegistryError::Io(_) | RegistryError::Store(_) => None,
@@ -183,7 +172,6 @@ struct Registry {
     blobs: blobs::Blobs,
     limits: Limits,
     clock: Clock,
-    on_step: Option<StepHook>,
     /// The names that users dial, as they sign them.
     hosts: Vec<String>,
     challenges: Buckets<IpAddr>,
@@ -222,12 +210,6 @@ impl Registry {
     fn now(&self) -> Timestamp {
         (self.clock)()
     }
-
-    fn step(&self, step: Step) {
-        if let Some(hook) = &self.on_step {
-            hook(step);
-        }
-    }
 }
 
 /// A registry that runs.
@@ -261,18 +243,13 @@ impl Running {
 
 /// Starts a registry. It runs until it is stopped.
 pub async fn serve(options: Options) -> Result<Running, RegistryError> {
-    let Options { listen, data, url, limits, clock, on_step } = options;
+    let Options { listen, data, url, limits, clock } = options;
     if url.is_none() && !listen.ip().is_loopback() {
         return Err(RegistryError::NoUrl(listen));
     }
     fs_err::create_dir_all(&data)?;
-    let lock = fs_err::File::create(data.join("lock"))?;
-    match lock.file().try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(RegistryError::Locked(data)),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
-    let store = SqliteStore::open(&data.join("registry.db")).await?;
+    let lock = lock(&data)?;
+    let store = SqliteStore::open(&data.join(DATABASE)).await?;
     let listener = TcpListener::bind(listen).await.map_err(|error| RegistryError::Listen { address: listen, error })?;
     let addr = listener.local_addr()?;
     let registry = Registry {
@@ -283,7 +260,6 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         failed_logins: Buckets::new(limits.failed_logins),
         limits,
         clock,
-        on_step,
         hosts: hosts(addr, url.as_ref()),
     };
     let service = api::router(Arc::new(registry)).into_make_service_with_connect_info::<SocketAddr>();
@@ -301,6 +277,16 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         drop(lock);
     });
     Ok(Running { addr, stop, task })
+}
+
+/// Keeps other registries off a folder.
+fn lock(data: &Path) -> Result<fs_err::File, RegistryError> {
+    let lock = fs_err::File::create(data.join("lock"))?;
+    match lock.file().try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RegistryError::Locked(data.to_owned())),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }
 
 /// The names that clients may sign: the URL's host, and those of the loopback where it listens there.

@@ -12,12 +12,13 @@ use tempfile::NamedTempFile;
 use tokio::{io::AsyncWriteExt, time::Instant};
 
 use super::{
-    Registry, Step,
+    Registry,
     accounts::Caller,
     refusal::Refusal,
     store::{Inserted, NewVersion},
 };
 use crate::{
+    crash,
     module::ModuleId,
     package::{self, ArchiveError},
 };
@@ -43,7 +44,7 @@ impl Registry {
         if let Some(given) = given.filter(|given| *given != received.sha256) {
             return Err(Refusal::WrongDigest { given, found: received.sha256 });
         }
-        self.step(Step::Received);
+        crash::point("publish.received")?;
         if let Some(existing) = self.store.version(id, version).await? {
             return published_before(id, version, existing, received.sha256);
         }
@@ -65,13 +66,13 @@ impl Registry {
                 found: format!("{}@{}", manifest.id, manifest.version),
             });
         }
-        self.step(Step::Verified);
+        crash::point("publish.verified")?;
         let (blobs, digest) = (self.blobs.clone(), sha256.clone());
         blocking(move || blobs.keep(file, &digest)).await??;
-        self.step(Step::Stored);
+        crash::point("publish.kept")?;
         let (blobs, digest) = (self.blobs.clone(), sha256.clone());
         blocking(move || blobs.sync(&digest)).await??;
-        self.step(Step::Synced);
+        crash::point("publish.synced")?;
         let new = NewVersion {
             manifest,
             readme: contents.readme,
@@ -82,7 +83,7 @@ impl Registry {
         };
         let store = Arc::clone(&self.store);
         let inserted = self.change(id, async move { store.insert(&new).await }).await?;
-        self.step(Step::Visible);
+        crash::point("publish.committed")?;
         match inserted {
             Inserted::Created => {
                 tracing::info!(module = %id, %version, sha256, "published");
@@ -106,6 +107,7 @@ impl Registry {
     async fn receive(&self, mut body: BodyDataStream) -> Result<Received, Refusal> {
         let limit = self.limits.package.packed;
         let staged = self.blobs.stage()?;
+        crash::point("publish.staged")?;
         let mut file = tokio::fs::File::from_std(staged.reopen()?);
         let mut digest = Sha256::new();
         let mut size = 0_u64;

@@ -2,8 +2,13 @@
 //! and its hint, which says what to do next.
 
 mod client;
+mod inspection;
+mod progress;
 
 use std::fmt;
+
+pub use inspection::{Finding, Inspection};
+pub use progress::{Amount, Meter, Progress};
 
 /// What went wrong, as far as the caller of the program needs to know. Documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -135,6 +140,11 @@ pub trait Reporter: Send + Sync {
     fn warn(&self, message: &str);
     /// A line of detail, shown only with `-v`.
     fn detail(&self, message: &str);
+    /// Begins something long, with the verb of its step: a bar on a terminal for as long as the answer lives. Elsewhere
+    /// nothing, since [`Reporter::step`] has told already what is being done.
+    fn progress(&self, _verb: &str, _amount: Amount) -> Progress {
+        Progress::unseen()
+    }
     /// Whether the user has interrupted: what computes for long asks now and then, and ends.
     fn is_interrupted(&self) -> bool {
         false

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ const LOCK_FORMAT: u32 = 1;
 const HEADER: &str = "# Written by napt: the exact modules that this workspace uses. Commit it; do not edit it.\n";
 
 /// Every module that is used, at one version each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lock {
     /// Version of this format.
     pub format: u32,
@@ -33,11 +34,13 @@ pub struct Lock {
 }
 
 /// One module of a [`Lock`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LockedModule {
     /// Which module.
+    #[schemars(with = "String")]
     pub id: ModuleId,
     /// Which version of it.
+    #[schemars(with = "String")]
     pub version: Version,
     /// Where it is from; `None` is this workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,7 @@ pub struct LockedModule {
     pub sha256: Option<String>,
     /// The modules that it needs, each of which is locked too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
     pub dependencies: Vec<ModuleId>,
 }
 

@@ -115,20 +115,8 @@ pub enum Free {
 impl Request {
     /// Everything that a workspace's members need, with the modules that they name by path.
     pub fn of_workspace(workspace: &Workspace, lock: Option<Lock>, locked: bool) -> Result<Self, ResolveError> {
-        let mut members: BTreeMap<ModuleId, Member> = BTreeMap::new();
-        let mut open: Vec<Project> = workspace.members.clone();
-        while let Some(project) = open.pop() {
-            if members.contains_key(project.id()) {
-                continue;
-            }
-            for id in project.manifest.dependencies.keys().filter(|id| workspace.member(id).is_none()) {
-                if let Some(path) = project.dependency_path(id) {
-                    open.push(Project::load(&path)?);
-                }
-            }
-            members.insert(project.id().clone(), Member::of(&project));
-        }
-        Ok(Request { members: members.into_values().collect(), lock, locked, ..Request::default() })
+        let members = workspace.projects()?.values().map(Member::of).collect();
+        Ok(Request { members, lock, locked, ..Request::default() })
     }
 
     /// A published module with all that it needs.

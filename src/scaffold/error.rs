@@ -2,21 +2,20 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::template::Template;
 use crate::{
-    module::{ModuleType, NameError},
+    module::{ManifestError, ModuleId, ModuleType, NameError, ProjectError},
     report::{Fault, Kind, did_you_mean},
 };
 
 /// Why a project cannot be made. Nothing is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
-    /// A type of module that has no template.
-    #[error("there is no template for the module type `{0}` yet")]
-    NoTemplate(ModuleType),
-    /// Neither a type of module nor a template.
+    /// Not a type of module.
     #[error("unknown module type `{0}`")]
-    UnknownTemplate(String),
+    UnknownType(String),
+    /// A type of module that is made alone anyway.
+    #[error("`--bare` is not for the module type `{0}`")]
+    NotBare(ModuleType),
     /// The name is not allowed.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -51,6 +50,42 @@ pub enum ScaffoldError {
         /// What it should be.
         reason: String,
     },
+    /// Something about a value, with where it is given.
+    #[error("{place}: {error}")]
+    At {
+        /// The file and line.
+        place: String,
+        /// What is wrong there.
+        error: Box<ScaffoldError>,
+    },
+    /// A file of values that cannot be understood.
+    #[error("{0}")]
+    Values(String),
+    /// A file of values of an unknown format.
+    #[error("cannot tell the format of `{}`", .0.display())]
+    ValuesFormat(PathBuf),
+    /// A folder that should be in a workspace.
+    #[error("`{}` is not in a workspace", .0.display())]
+    NoWorkspace(PathBuf),
+    /// A workspace whose members cannot be changed.
+    #[error("cannot add a member to `{}`: {reason}", path.display())]
+    Members {
+        /// The workspace's manifest.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A module that the workspace has.
+    #[error("the workspace has a module `{id}` already, in `{}`", folder.display())]
+    Defined {
+        /// The module.
+        id: ModuleId,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The workspace, or the folder that it should be in, cannot be used.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
     /// The folder exists.
     #[error("`{}` exists already", .0.display())]
     Taken(PathBuf),
@@ -74,32 +109,33 @@ pub enum ScaffoldError {
 }
 
 impl ScaffoldError {
-    pub(super) fn no_template(id: &str) -> Self {
-        match id.parse() {
-            Ok(module_type) => ScaffoldError::NoTemplate(module_type),
-            Err(_) => ScaffoldError::UnknownTemplate(id.to_owned()),
-        }
-    }
-
     pub(super) fn broken(place: impl fmt::Display, reason: &dyn fmt::Display) -> Self {
         ScaffoldError::Broken { place: place.to_string(), reason: reason.to_string() }
     }
+}
 
-    pub(super) fn record(error: toml::ser::Error) -> Self {
-        Self::broken(super::RECORD_FILE, &error)
+impl From<ManifestError> for ScaffoldError {
+    fn from(error: ManifestError) -> Self {
+        ScaffoldError::Project(error.into())
     }
 }
 
 impl Fault for ScaffoldError {
     fn kind(&self) -> Kind {
         match self {
-            ScaffoldError::NoTemplate(_)
-            | ScaffoldError::UnknownTemplate(_)
+            ScaffoldError::UnknownType(_)
+            | ScaffoldError::NotBare(_)
+            | ScaffoldError::Values(_)
+            | ScaffoldError::ValuesFormat(_)
+            | ScaffoldError::NoWorkspace(_)
             | ScaffoldError::Name(_)
             | ScaffoldError::PartName { .. }
             | ScaffoldError::UnknownVariable { .. }
             | ScaffoldError::Value { .. } => Kind::Usage,
-            ScaffoldError::Taken(_) => Kind::Conflict,
+            ScaffoldError::At { error, .. } => error.kind(),
+            ScaffoldError::Project(error) => error.kind(),
+            ScaffoldError::Members { .. } => Kind::Failed,
+            ScaffoldError::Taken(_) | ScaffoldError::Defined { .. } => Kind::Conflict,
             ScaffoldError::Ask(error) if error.kind() == std::io::ErrorKind::Interrupted => Kind::Interrupted,
             ScaffoldError::Ask(_) | ScaffoldError::Io(_) | ScaffoldError::Git(_) => Kind::Failed,
             ScaffoldError::Broken { .. } => Kind::Bug,
@@ -107,18 +143,23 @@ impl Fault for ScaffoldError {
     }
 
     fn hint(&self) -> Option<String> {
-        let ids = Template::ids();
-        let list = || {
-            let missing: Vec<_> =
-                ModuleType::ALL.iter().map(|kind| kind.as_str()).filter(|kind| !ids.contains(kind)).collect();
-            format!("there are templates for {}; those for {} come later", ids.join(", "), missing.join(", "))
-        };
         match self {
-            ScaffoldError::NoTemplate(_) => Some(list()),
-            ScaffoldError::UnknownTemplate(given) => Some(match did_you_mean(given, ids.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => list(),
-            }),
+            ScaffoldError::UnknownType(given) => {
+                let types = ModuleType::ALL.map(ModuleType::as_str);
+                Some(match did_you_mean(given, types) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the types are {}", types.join(", ")),
+                })
+            }
+            ScaffoldError::NotBare(module_type) => Some(format!("`napt new {module_type}` makes a single module")),
+            ScaffoldError::At { error, .. } => error.hint(),
+            ScaffoldError::ValuesFormat(_) => Some("name it `.toml` or `.json`".to_owned()),
+            ScaffoldError::NoWorkspace(_) => {
+                Some("a workspace is a folder whose `napt.toml` has a `[workspace]` with `members`".to_owned())
+            }
+            ScaffoldError::Defined { .. } => Some("choose another name".to_owned()),
+            ScaffoldError::Project(error) => error.hint(),
+            ScaffoldError::Values(_) | ScaffoldError::Members { .. } => None,
             ScaffoldError::Name(error) => error.hint(),
             ScaffoldError::PartName { .. } => Some("choose a shorter name".to_owned()),
             ScaffoldError::UnknownVariable { given, variables, .. } => {

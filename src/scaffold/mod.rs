@@ -5,7 +5,9 @@ mod error;
 mod git;
 mod render;
 mod template;
+mod values;
 mod variable;
+mod workspace;
 mod write;
 
 use std::{
@@ -21,23 +23,34 @@ pub use variable::{Ask, Defaults, Kind as VariableKind, Variable};
 use self::{
     render::{Engine, Files},
     template::{Part, Template},
+    values::{Given, Values},
+    workspace::{Around, Place},
 };
-use crate::{module::ModuleName, report::Reporter};
+use crate::{
+    module::{ModuleId, ModuleName, Workspace},
+    report::Reporter,
+};
 
 /// Where a project keeps which template it was made from.
 const RECORD_FILE: &str = ".napt/template.toml";
 
 /// What to make.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewOptions {
-    /// A template's id, which is also the type of the module that it makes.
-    pub template: String,
+    /// The type of module, which has a template.
+    pub module_type: String,
+    /// The module alone, without what its template puts around it.
+    pub bare: bool,
     /// The module's name, and its folder's.
     pub name: String,
     /// The folder to make it in.
     pub parent: PathBuf,
+    /// A folder of the workspace that it joins.
+    pub workspace: Option<PathBuf>,
     /// Values of the template's variables.
     pub values: BTreeMap<String, String>,
+    /// A file with more of them.
+    pub values_file: Option<PathBuf>,
 }
 
 /// What was made.
@@ -49,9 +62,14 @@ pub struct Created {
     pub name: String,
     /// The template's id.
     pub template: String,
-    /// All files, relative to the folder, sorted.
+    /// The root of the workspace that it joined.
+    pub workspace: Option<PathBuf>,
+    /// The root of a workspace that it is in and no member of.
+    #[serde(skip)]
+    pub apart_from: Option<PathBuf>,
+    /// All files, sorted: relative to the folder, or where a workspace was joined, to the folder around it.
     pub files: Vec<String>,
-    /// Commands to type next, in the folder.
+    /// Commands to type next, in the folder, or in the workspace's.
     pub next: Vec<String>,
 }
 
@@ -67,23 +85,73 @@ type Answers = BTreeMap<String, Value>;
 
 /// Makes a project. Variables that are not given are asked for.
 pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter) -> Result<Created, ScaffoldError> {
-    let template = Template::find(&options.template)?;
+    let template = Template::of(&options.module_type, options.bare)?;
     let name: ModuleName = options.name.parse()?;
-    let target = options.parent.join(name.as_str());
+    let around = match &options.workspace {
+        Some(folder) => Some(Around::find(folder)?.ok_or_else(|| ScaffoldError::NoWorkspace(folder.clone()))?),
+        // Whatever is wrong with it, nobody asked for the workspace.
+        None => Around::find(&options.parent).ok().flatten(),
+    };
+    // A module that is made where the members reach is one, so it is made as one.
+    let joins = |around: &&Around| options.workspace.is_some() || around.reaches();
+    let joined = around.as_ref().filter(joins).map(|around| (around, around.place()));
+    let parent = joined.as_ref().map_or(options.parent.as_path(), |(_, place)| place.parent.as_path());
+    let target = parent.join(name.as_str());
     if target.symlink_metadata().is_ok() {
         return Err(ScaffoldError::Taken(target));
     }
 
     let maker = Maker { engine: Engine::new()?, git_author: git::author() };
-    let answers = maker.answers(&template, &name, &options.values, ask)?;
-    let mut files = Files::default();
-    maker.project(&template, &name, &answers, &mut files)?;
+    let mut values = options.values_file.as_deref().map(values::read).transpose()?.unwrap_or_default();
+    let flags = options.values.iter().map(|(key, text)| (key.clone(), Given { text: text.clone(), place: None }));
+    values.extend(flags);
+    let answers = maker.answers(&template, &name, &values, ask)?;
     let context = maker.context(&template, &name, &answers);
     let next = template.next.iter().map(|command| maker.engine.text(command, &context)).collect::<Result<_, _>>()?;
+    let mut files = Files::default();
+    let shown = |path: &Path| relative(path, &options.parent);
+    match &joined {
+        Some((around, place)) => {
+            let ids = maker.members(&template, &name, &answers, &mut files)?;
+            join(around, place, &ids, &files)?;
+            for id in &ids {
+                reporter.step("Created", &format!("{id} in `{}`", shown(&place.parent.join(id.name.as_str()))));
+            }
+            reporter.step("Joined", &format!("the workspace in `{}`", shown(&around.root)));
+        }
+        None => {
+            maker.project(&template, &name, &answers, &mut files)?;
+            write::write(&target, &files)?;
+            reporter.step("Created", &format!("{} `{name}` in `{}`", template.module_type, shown(&target)));
+        }
+    }
+    let workspace = joined.as_ref().map(|(around, _)| around.root.clone());
+    let apart_from = around.as_ref().filter(|_| joined.is_none()).map(|around| around.root.clone());
+    Ok(Created {
+        path: target,
+        name: name.to_string(),
+        template: template.id,
+        workspace,
+        apart_from,
+        files: files.into_paths(),
+        next,
+    })
+}
 
-    write::write(&target, &files)?;
-    reporter.step("Created", &format!("{} `{name}` in `{}`", template.id, relative(&target, &options.parent)));
-    Ok(Created { path: target, name: name.to_string(), template: template.id.clone(), files: files.into_paths(), next })
+/// Adds modules to a workspace: all of them, or none.
+fn join(around: &Around, place: &Place, ids: &[ModuleId], files: &Files) -> Result<(), ScaffoldError> {
+    let folders: Vec<PathBuf> = ids.iter().map(|id| place.parent.join(id.name.as_str())).collect();
+    if let Some(taken) = folders.iter().find(|folder| folder.symlink_metadata().is_ok()) {
+        return Err(ScaffoldError::Taken(taken.clone()));
+    }
+    // A workspace that has other problems may get a module nevertheless.
+    if let Ok(workspace) = Workspace::discover(&around.root)
+        && let Some(member) = ids.iter().find_map(|id| workspace.member(id))
+    {
+        return Err(ScaffoldError::Defined { id: member.id().clone(), folder: member.root.clone() });
+    }
+    let manifest = if place.is_reached { None } else { Some(around.with_members(&folders)?) };
+    write::join(&around.root, &place.parent, &folders, files, manifest.as_deref())
 }
 
 fn relative(path: &Path, base: &Path) -> String {
@@ -102,21 +170,23 @@ impl Maker {
         &self,
         template: &Template,
         name: &ModuleName,
-        given: &BTreeMap<String, String>,
+        given: &Values,
         ask: &dyn Ask,
     ) -> Result<Answers, ScaffoldError> {
-        if let Some(unknown) = given.keys().find(|key| !template.variables.iter().any(|known| known.name == **key)) {
-            return Err(ScaffoldError::UnknownVariable {
+        let is_known = |key: &str| template.variables.iter().any(|known| known.name == key);
+        if let Some((unknown, value)) = given.iter().find(|(key, _)| !is_known(key)) {
+            return Err(value.wrong(ScaffoldError::UnknownVariable {
                 given: unknown.clone(),
                 template: template.id.clone(),
                 variables: template.variables.iter().map(|variable| variable.name.clone()).collect(),
-            });
+            }));
         }
         // What is given is checked before anything is asked.
         let mut answers = Answers::new();
         for variable in &template.variables {
-            if let Some(text) = given.get(&variable.name) {
-                answers.insert(variable.name.clone(), variable.parse(text)?);
+            if let Some(value) = given.get(&variable.name) {
+                let parsed = variable.parse(&value.text).map_err(|error| value.wrong(error))?;
+                answers.insert(variable.name.clone(), parsed);
             }
         }
         for variable in &template.variables {
@@ -154,13 +224,34 @@ impl Maker {
         }
         self.module(template, &self.engine.text(&template.into, &context)?, &context, files)?;
         for part in &template.parts {
-            self.part(part, &context, files)?;
+            let (template, _, part_context) = self.part(part, &context)?;
+            self.module(&template, &self.engine.text(&part.into, &context)?, &part_context, files)?;
         }
-        let record = Record { template: &template.id, version: &template.version, answers };
-        files.add(RECORD_FILE.to_owned(), toml::to_string(&record).map_err(ScaffoldError::record)?.into_bytes())
+        files.add(RECORD_FILE.to_owned(), record(template, answers)?)
     }
 
-    fn part(&self, part: &Part, context: &Value, files: &mut Files) -> Result<(), ScaffoldError> {
+    /// The same as folders beside each other, for a workspace that there is already; gives the modules.
+    fn members(
+        &self,
+        template: &Template,
+        name: &ModuleName,
+        answers: &Answers,
+        files: &mut Files,
+    ) -> Result<Vec<ModuleId>, ScaffoldError> {
+        let context = self.context(template, name, answers);
+        self.module(template, name.as_str(), &context, files)?;
+        files.add(format!("{name}/{RECORD_FILE}"), record(template, answers)?)?;
+        let mut ids = vec![ModuleId { module_type: template.module_type, name: name.clone() }];
+        for part in &template.parts {
+            let (template, name, context) = self.part(part, &context)?;
+            self.module(&template, name.as_str(), &context, files)?;
+            ids.push(ModuleId { module_type: template.module_type, name });
+        }
+        Ok(ids)
+    }
+
+    /// A part's template and name, and what its files may refer to.
+    fn part(&self, part: &Part, context: &Value) -> Result<(Template, ModuleName, Value), ScaffoldError> {
         let template = Template::find(&part.template)?;
         let name = self.engine.text(&part.name, context)?;
         let name: ModuleName = name.parse().map_err(|error| ScaffoldError::PartName {
@@ -168,14 +259,13 @@ impl Maker {
             name: name.clone(),
             error,
         })?;
-        let values = part
-            .values
-            .iter()
-            .map(|(key, value)| Ok((key.clone(), self.engine.text(value, context)?)))
-            .collect::<Result<_, ScaffoldError>>()?;
-        let into = self.engine.text(&part.into, context)?;
+        let mut values = Values::new();
+        for (key, text) in &part.values {
+            values.insert(key.clone(), Given { text: self.engine.text(text, context)?, place: None });
+        }
         let answers = self.answers(&template, &name, &values, &Defaults)?;
-        self.module(&template, &into, &self.context(&template, &name, &answers), files)
+        let context = self.context(&template, &name, &answers);
+        Ok((template, name, context))
     }
 
     fn module(&self, template: &Template, into: &str, context: &Value, files: &mut Files) -> Result<(), ScaffoldError> {
@@ -184,4 +274,11 @@ impl Maker {
             None => Ok(()),
         }
     }
+}
+
+/// The text of `.napt/template.toml`.
+fn record(template: &Template, answers: &Answers) -> Result<Vec<u8>, ScaffoldError> {
+    let record = Record { template: &template.id, version: &template.version, answers };
+    let text = toml::to_string(&record).map_err(|error| ScaffoldError::broken(RECORD_FILE, &error))?;
+    Ok(text.into_bytes())
 }

@@ -22,6 +22,9 @@ pub(super) struct Template {
     pub(super) version: String,
     /// What it makes.
     pub(super) module_type: ModuleType,
+    /// The template that `--bare` takes instead.
+    #[serde(default)]
+    pub(super) bare: Option<String>,
     /// Where the module goes in the project; the project's own folder when empty.
     #[serde(default)]
     pub(super) into: String,
@@ -52,17 +55,20 @@ pub(super) struct Part {
 }
 
 impl Template {
-    /// The ids of all templates, sorted.
-    pub(super) fn ids() -> Vec<&'static str> {
-        let mut ids: Vec<_> =
-            TEMPLATES.dirs().filter_map(|folder| folder.path().to_str()).filter(|id| *id != SHARED).collect();
-        ids.sort_unstable();
-        ids
+    /// The template that makes a module of this type, alone when `bare`.
+    pub(super) fn of(module_type: &str, bare: bool) -> Result<Self, ScaffoldError> {
+        let module_type: ModuleType =
+            module_type.parse().map_err(|_| ScaffoldError::UnknownType(module_type.to_owned()))?;
+        let template = Self::find(module_type.as_str())?;
+        match (bare, &template.bare) {
+            (false, _) => Ok(template),
+            (true, Some(id)) => Self::find(id),
+            (true, None) => Err(ScaffoldError::NotBare(module_type)),
+        }
     }
 
-    /// The template with this id.
+    /// The template with this id, which napt's own sources name.
     pub(super) fn find(id: &str) -> Result<Self, ScaffoldError> {
-        let id = Self::ids().into_iter().find(|known| *known == id).ok_or_else(|| ScaffoldError::no_template(id))?;
         let path = format!("{id}/template.toml");
         let text = TEMPLATES.get_file(&path).and_then(|file| file.contents_utf8()).unwrap_or_default();
         toml::from_str(text).map_err(|error| ScaffoldError::broken(path, &error))
@@ -94,8 +100,8 @@ mod tests {
 
     #[test]
     fn every_template_is_well_formed() {
-        assert!(!Template::ids().is_empty());
-        for id in Template::ids() {
+        let ids = TEMPLATES.dirs().filter_map(|folder| folder.path().to_str()).filter(|id| *id != SHARED);
+        for id in ids {
             let template = Template::find(id).expect(id);
             assert_eq!(template.id, id);
             assert!(template.folder("content").is_some(), "{id}");
@@ -105,6 +111,11 @@ mod tests {
             for part in &template.parts {
                 assert!(Template::find(&part.template).is_ok(), "{id}: the part `{}`", part.template);
             }
+        }
+        for module_type in ModuleType::ALL {
+            let template = Template::of(module_type.as_str(), false).expect("one for each type");
+            assert_eq!(template.module_type, module_type);
+            assert_eq!(Template::of(module_type.as_str(), true).is_ok(), template.bare.is_some());
         }
     }
 }

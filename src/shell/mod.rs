@@ -1,21 +1,23 @@
 //! The only room that prints. Results go to stdout, talk to stderr; the JSON envelope is one object on stdout.
 
 mod ask;
+mod progress;
 
 use std::{
     io::{IsTerminal, Write},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressStyle};
+use progress::Bars;
 use serde_json::{Value, json};
 
 use crate::{
-    report::{Failure, Reporter},
+    report::{Amount, Failure, Progress, Reporter},
     secrets::redact,
 };
 
@@ -41,6 +43,8 @@ pub enum Verbosity {
     Normal,
     /// Details too.
     Verbose,
+    /// What libraries log too.
+    Debug,
 }
 
 /// What a command found or did: the same thing for people and for programs.
@@ -72,7 +76,7 @@ pub struct Shell {
     /// How results are written.
     pub format: MessageFormat,
     verbosity: Verbosity,
-    bar: Mutex<Option<ProgressBar>>,
+    bars: Bars,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -84,7 +88,7 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 impl Shell {
     /// A shell on the process's own stdout and stderr. Colour follows `anstream`'s global choice.
     pub fn new(format: MessageFormat, verbosity: Verbosity) -> Self {
-        Shell { format, verbosity, bar: Mutex::new(None), interrupted: Arc::default() }
+        Shell { format, verbosity, bars: Bars::new(format, verbosity), interrupted: Arc::default() }
     }
 
     /// Another shell like this one, for a command within a command.
@@ -103,20 +107,15 @@ impl Shell {
     }
 
     fn talk(&self, line: &str) {
-        let bar = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let write = || {
+        self.bars.suspend(|| {
             // Nobody is left to tell when stderr is gone.
             let _ = writeln!(anstream::stderr().lock(), "{}", redact(line));
-        };
-        match &*bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
+        });
     }
 
     /// Writes a line of a result to stdout as it comes (logs, live output).
     pub fn line(&self, text: &str) -> std::io::Result<()> {
-        writeln!(anstream::stdout().lock(), "{}", redact(text))
+        self.bars.suspend(|| writeln!(anstream::stdout().lock(), "{}", redact(text)))
     }
 
     /// Writes a command's result.
@@ -142,35 +141,37 @@ impl Shell {
         }
     }
 
-    /// Sends the log of a server to stderr.
+    /// Sends the log to stderr: that of a server, or all of it with `-vv`.
     pub fn start_log(&self) {
         let level = match self.verbosity {
             Verbosity::Quiet => "error",
             Verbosity::Normal => "warn,napt=info",
             Verbosity::Verbose => "info,napt=debug,tower_http=debug",
+            // Below `info`, these may log what is sent, and so tokens.
+            Verbosity::Debug => "debug,napt=trace,hyper=info,h2=info,rustls=info,tungstenite=info",
         };
-        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+        let is_coloured = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_coloured);
         // A second log in one process changes nothing.
         let _ = log.with_env_filter(level).try_init();
     }
 
     /// Writes why a command failed: message, causes, hints.
     pub fn failure(&self, command: &str, failure: &Failure) -> std::io::Result<()> {
-        let mut messages = failure.messages();
-        messages.dedup();
         if self.format == MessageFormat::Json {
-            let error = json!({
-                "kind": failure.kind,
-                "message": messages.first(),
-                "causes": messages.get(1..).unwrap_or_default(),
-                "hints": failure.hints,
-            });
-            let mut envelope = envelope(command, false, "error", error);
+            let mut envelope = envelope(command, false, "error", error_of(failure));
             if let Some(data) = &failure.data {
                 envelope["data"] = data.clone();
             }
             return self.line(&envelope.to_string());
         }
+        self.complain(failure);
+        Ok(())
+    }
+
+    /// Tells people of a failure that ends nothing.
+    pub fn complain(&self, failure: &Failure) {
+        let messages = messages(failure);
         let mut parts = messages.iter();
         self.talk(&format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str)));
         for cause in parts {
@@ -179,7 +180,6 @@ impl Shell {
         for hint in &failure.hints {
             self.talk(&format!("\n{HINT}hint{HINT:#}: {hint}"));
         }
-        Ok(())
     }
 
     /// A problem in detail, ahead of the failure that it leads to.
@@ -194,31 +194,27 @@ impl Shell {
         }
     }
 
-    /// Shows a bar that counts to `length` on a terminal; elsewhere nothing.
-    pub fn start_bar(&self, length: u64, what: &str) {
-        if self.verbosity < Verbosity::Normal || !std::io::stderr().is_terminal() {
-            return;
-        }
-        let style = ProgressStyle::with_template("{prefix:>12.cyan.bold} [{bar:30}] {pos}/{len} {msg}")
-            .expect("the template is a constant")
-            .progress_chars("=> ");
-        let bar = ProgressBar::new(length).with_style(style).with_prefix(what.to_owned());
-        *self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(bar);
+    /// Takes what shows progress off the terminal, for the end or a question.
+    pub fn clear_progress(&self) {
+        self.bars.clear();
     }
+}
 
-    /// Moves the bar on.
-    pub fn advance_bar(&self, by: u64) {
-        if let Some(bar) = &*self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            bar.inc(by);
-        }
-    }
+/// A failure as the envelope has it.
+pub fn error_of(failure: &Failure) -> Value {
+    let messages = messages(failure);
+    json!({
+        "kind": failure.kind,
+        "message": messages.first(),
+        "causes": messages.get(1..).unwrap_or_default(),
+        "hints": failure.hints,
+    })
+}
 
-    /// Takes the bar away.
-    pub fn stop_bar(&self) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
-            bar.finish_and_clear();
-        }
-    }
+fn messages(failure: &Failure) -> Vec<String> {
+    let mut messages = failure.messages();
+    messages.dedup();
+    messages
 }
 
 fn envelope(command: &str, ok: bool, key: &str, value: Value) -> Value {
@@ -242,6 +238,10 @@ impl Reporter for Shell {
         if self.verbosity >= Verbosity::Verbose {
             self.talk(&format!("{:13}{message}", ""));
         }
+    }
+
+    fn progress(&self, verb: &str, amount: Amount) -> Progress {
+        self.bars.begin(verb, amount)
     }
 
     fn is_interrupted(&self) -> bool {

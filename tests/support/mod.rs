@@ -8,8 +8,10 @@ pub mod modules;
 pub mod node;
 pub mod processes;
 pub mod provider;
+pub mod proxy;
 pub mod python;
 pub mod registry;
+pub mod terminal;
 
 use std::{
     path::{Path, PathBuf},
@@ -61,6 +63,11 @@ impl Sandbox {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
+    /// What a variable is set to.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.env.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.clone())
+    }
+
     /// The folder that commands are called in.
     pub fn work(&self) -> PathBuf {
         self.root.path().join("work")
@@ -94,7 +101,20 @@ impl Sandbox {
 
     /// Runs `napt` to its end.
     pub fn napt(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().expect("napt starts"))
+        self.run(&mut self.command(arguments))
+    }
+
+    /// Runs a command of this sandbox to its end.
+    pub fn run(&self, command: &mut Command) -> Ran {
+        Ran::of(command.output().expect("it starts"))
+    }
+
+    /// Runs `napt` with nobody to read its stdout.
+    pub fn napt_into_nothing(&self, arguments: &[&str]) -> Ran {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = self.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().expect("napt starts");
+        Ran::of(child.wait_with_output().expect("it ends"))
     }
 
     /// Writes a file below the work folder.
@@ -118,8 +138,14 @@ impl Ran {
     /// Fails the test unless the exit code is `code`, showing all output.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self.expect_ref(code);
         self
+    }
+
+    /// The same, of one that is looked at further.
+    #[track_caller]
+    pub fn expect_ref(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
     }
 
     /// stdout as JSON.

@@ -11,7 +11,7 @@ pub fn write(sandbox: &Sandbox, folder: &str, id: &str, version: &str, more: &st
     let (module_type, name) = id.split_once(':').expect("type:name");
     let manifest = format!(
         "[module]\ntype = \"{module_type}\"\nname = \"{name}\"\nversion = \"{version}\"\nruntime = \"data\"\n\
-         description = \"A module for tests\"\n{more}"
+         entrypoint = \"data.json\"\ndescription = \"A module for tests\"\n{more}"
     );
     sandbox.write(format!("{folder}/napt.toml"), manifest);
     sandbox.write(format!("{folder}/data.json"), "{}\n");

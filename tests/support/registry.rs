@@ -1,8 +1,10 @@
-//! The real registry on a free port, and servers that misbehave.
+//! The real registry on a free port: in this process, or in one of its own that can be killed.
 
 use std::{
     collections::BTreeMap,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
+    process::{Child, Stdio},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -43,11 +45,16 @@ impl TestRegistry {
     }
 
     pub fn with_limits(limits: Limits) -> Self {
+        Self::known_as(None, limits)
+    }
+
+    /// One that its users reach by another URL than where it listens.
+    pub fn known_as(url: Option<Url>, limits: Limits) -> Self {
         let folder = TempDir::with_prefix("napt-registry-").expect("a temporary folder");
         let runtime = Runtime::new().expect("a runtime");
         let clock = Arc::new(AtomicI64::new(Timestamp::now().as_millisecond()));
         let mut options = Options::new(([127, 0, 0, 1], 0).into(), folder.path());
-        options.limits = limits;
+        (options.limits, options.url) = (limits, url);
         let now = Arc::clone(&clock);
         options.clock =
             Arc::new(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).expect("a time within range"));
@@ -88,6 +95,13 @@ impl TestRegistry {
         })
     }
 
+    /// Ends it; its data stays until it is dropped.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.stop());
+        }
+    }
+
     /// A sandbox whose commands use this registry.
     pub fn sandbox(&self) -> Sandbox {
         let mut sandbox = Sandbox::new();
@@ -112,9 +126,48 @@ impl TestRegistry {
 
 impl Drop for TestRegistry {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            self.runtime.block_on(running.stop());
-        }
+        self.stop();
+    }
+}
+
+/// A registry in a process of its own.
+pub struct RegistryProcess {
+    pub url: Url,
+    data: PathBuf,
+    process: Child,
+}
+
+impl RegistryProcess {
+    /// Starts one at an address, with its data in the sandbox's home; it breaks where `failpoints` says.
+    pub fn start(sandbox: &Sandbox, listen: &str, failpoints: &str) -> Self {
+        let data = sandbox.home().join("registry");
+        let log = std::fs::File::options().create(true).append(true).open(sandbox.home().join("registry.log"));
+        let mut command = sandbox.command(&["registry", "--message-format", "json", "--listen", listen, "--data"]);
+        command.arg(&data).env("FAILPOINTS", failpoints).stdout(Stdio::piped()).stderr(log.expect("a log"));
+        let mut process = command.spawn().expect("napt starts");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        let url = event["data"]["url"].as_str().expect("a URL").parse().expect("a URL");
+        RegistryProcess { url, data, process }
+    }
+
+    /// Where its database and archives are.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// `kill -9`, whether it lives or not.
+    pub fn kill(&mut self) {
+        // It may have killed itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for RegistryProcess {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

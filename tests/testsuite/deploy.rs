@@ -167,11 +167,13 @@ fn a_folder_with_errors_is_shown_and_not_sent() {
     std::fs::write(&code, format!("{text}\ndef x(:\n")).expect("a file");
     let ran = node.napt(&["deploy", "debate"]).expect(3);
     assert!(ran.stderr.contains("error[python-syntax]") && ran.stderr.contains("def x(:"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("`--no-verify` deploys it all the same"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`--no-verify` skips this check"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("Packaging"), "{}", ran.stderr);
     let json = node.napt(&["deploy", "debate", "--message-format", "json"]).expect(3).json();
     assert_eq!(json["error"]["kind"], "check");
-    node.napt(&["deploy", "debate", "--no-verify"]).expect(0);
+    // Unchecked it is sent, and the node finds that it cannot be imported.
+    let ran = node.napt(&["deploy", "debate", "--no-verify"]).expect(1);
+    assert!(ran.stderr.contains("`agent:debate_agent 0.1.0` cannot be imported: SyntaxError"), "{}", ran.stderr);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use snapbox::{Data, assert_data_eq};
 use crate::support::{
     Sandbox,
     console::{self, Step},
+    modules,
     node::{self, TestNode},
     registry::TestRegistry,
 };
@@ -34,11 +35,23 @@ fn table(page: &str) -> Vec<Vec<String>> {
     rows.map(|(_, row)| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
+/// The words of every command, also of those within commands.
+fn commands() -> Vec<Vec<String>> {
+    fn collect(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let words = [words, &[inner.get_name().to_owned()]].concat();
+            found.push(words.clone());
+            collect(inner, &words, found);
+        }
+    }
+    let mut found = Vec::new();
+    collect(&napt::cli::command(), &[], &mut found);
+    found
+}
+
 #[test]
 fn every_command_has_help_with_examples_and_is_in_the_book() {
     let sandbox = Sandbox::new();
-    let command = napt::cli::command();
-    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let mut text = String::from(
         "# Commands\n\nWhat `--help` says. This page is made from it: `SNAPSHOTS=overwrite cargo test docs::`\n",
     );
@@ -53,9 +66,10 @@ fn every_command_has_help_with_examples_and_is_in_the_book() {
     let main = help(&["--help"]);
     assert!(!main.contains("More:"), "a command is in no group of src/cli/help.rs\n{main}");
     text.push_str(&main);
-    for name in names {
-        text.push_str(&format!("\n## napt {name}\n"));
-        text.push_str(&help(&[name, "--help"]));
+    for words in commands() {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        text.push_str(&format!("\n#{} napt {}\n", "#".repeat(words.len()), words.join(" ")));
+        text.push_str(&help(&[words.as_slice(), &["--help"]].concat()));
     }
     assert_data_eq!(text, page("docs/commands.md").raw());
 }
@@ -102,17 +116,39 @@ fn the_book_has_every_environment_variable() {
 #[test]
 fn commands_are_read_from_a_page_with_their_output() {
     let page = "```console\nnot typed\n$ napt check\nall [..]\n\nis well\n$ napt run \\\n  x\n```\n$ napt no\n\
-                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n```\n";
+                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n> b\n>\nc\n> d\n```\n";
     let step = |line, command: &str, output: &str| Step { line, command: command.into(), output: output.into() };
     assert_eq!(
         console::steps(page),
-        [step(3, "napt check", "all [..]\n\nis well\n"), step(7, "napt run \\\n  x", ""), step(19, "cd a", "")]
+        [
+            step(3, "napt check", "all [..]\n\nis well\n"),
+            step(7, "napt run \\\n  x", ""),
+            step(19, "cd a\nb\n", "c\n> d\n")
+        ]
     );
 }
 
 #[test]
 fn the_tutorial_can_be_followed() {
     follow("docs/tutorial.md");
+}
+
+#[test]
+fn the_settings_are_as_the_configuration_page_shows_them() {
+    follow("docs/configuration.md");
+}
+
+#[test]
+fn an_existing_project_can_be_adopted_as_the_book_says() {
+    follow("docs/adopt.md");
+}
+
+#[test]
+fn a_pipeline_can_be_set_up_as_its_page_says() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
+    console::follow(&sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md"));
 }
 
 #[test]

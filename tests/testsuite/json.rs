@@ -57,6 +57,9 @@ fn every_command_has_the_envelope() {
 
     call(&["new", "orchestrator", "debate", "--yes"], 0);
     call(&["new", "orchestrator", "debate", "--yes"], 6);
+    sandbox.write("old/old_agent/run.py", "");
+    call(&["init", "old"], 0);
+    call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
     call(&["package"], 1);
@@ -102,7 +105,15 @@ fn every_command_has_the_envelope() {
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);
     call(&["token", "new"], 0);
     call(&["token", "new", "--node", "http://127.0.0.1:1"], 4);
+    call(&["config"], 0);
+    call(&["config", "get", "registry"], 0);
+    call(&["config", "set", "color", "never"], 0);
+    call(&["config", "get", "colr"], 2);
+    call(&["completions", "zsh"], 0);
+    call(&["man"], 0);
+    call(&["man", "--out", "pages"], 0);
     sandbox.write("file", "");
+    call(&["man", "--out", "file"], 1);
     call(&["quickstart", "file"], 1);
     call(&["quickstart", "tour"], 0);
 

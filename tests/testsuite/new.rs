@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     sync::Mutex,
 };
 
@@ -18,6 +18,7 @@ use snapbox::{assert_data_eq, str};
 use crate::support::{
     Sandbox,
     python::{self, expect_success},
+    terminal,
 };
 
 const AUTHOR: &str = "author=Ada <ada@example.org>";
@@ -268,8 +269,12 @@ fn what_is_wrong_is_said_and_nothing_is_left_behind() {
         (vec!["agent", "calendar"], 2, "`calendar` is reserved", "try `calendar_module`"),
         (vec!["orchestrator", &long], 2, "the project's agent would be called `aaa", "choose a shorter name"),
         (vec!["orchstrator", "debate"], 2, "unknown module type `orchstrator`", "did you mean `orchestrator`?"),
-        (vec!["crate", "debate"], 2, "unknown module type `crate`", "there are templates for agent, kb, orchestrator"),
-        (vec!["tool", "debate"], 2, "there is no template for the module type `tool` yet", "come later"),
+        (vec!["crate", "debate"], 2, "unknown module type `crate`", "the types are orchestrator, agent, tool, kb"),
+        (vec!["orchestrator_bare", "debate"], 2, "unknown module type `orchestrator_bare`", "the types are"),
+        (vec!["tool", "debate", "--bare"], 2, "`--bare` is not for the module type `tool`", "makes a single module"),
+        (vec!["agent", "chat", "--in", "."], 2, "is not in a workspace", "`[workspace]` with `members`"),
+        (vec!["agent", "chat", "--in", "nowhere"], 2, "there is no folder", "nowhere"),
+        (vec!["agent", "chat", "--values", "nowhere.toml"], 1, "nowhere.toml", "No such file"),
         (
             vec!["agent", "chat", "--set", "modle=echo"],
             2,
@@ -381,10 +386,11 @@ impl Ask for Two {
 fn only_what_is_not_given_is_asked_for() {
     let sandbox = Sandbox::new();
     let options = NewOptions {
-        template: "orchestrator".to_owned(),
+        module_type: "orchestrator".to_owned(),
         name: "debate".to_owned(),
         parent: sandbox.work(),
         values: BTreeMap::from([("author".to_owned(), String::new()), ("model".to_owned(), "ollama".to_owned())]),
+        ..NewOptions::default()
     };
     let ask = Two(Mutex::default());
     let created = new_project(&options, &ask, &Silent).expect("a project");
@@ -399,20 +405,10 @@ fn only_what_is_not_given_is_asked_for() {
     assert!(text.expect("a file").contains("\"max_rounds\": 2"));
 }
 
-/// Runs `napt` on a terminal, where each answer follows its question.
-fn on_terminal(sandbox: &Sandbox, arguments: &[&str], answers: &[(&str, &str)]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/terminal.py");
-    let napt = sandbox.command(arguments);
-    let mut command = Command::new("python3");
-    command.arg(script).arg(serde_json::json!(answers).to_string()).arg(napt.get_program()).args(napt.get_args());
-    command.envs(napt.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
-    command.current_dir(sandbox.work()).output().expect("a Python on the path")
-}
-
 #[test]
 fn on_a_terminal_it_asks_until_the_answer_is_good() {
     let sandbox = Sandbox::new();
-    let output = on_terminal(
+    let output = terminal::run(
         &sandbox,
         &["new", "orchestrator", "debate", "--set", "description=A debate"],
         &[
@@ -422,7 +418,7 @@ fn on_a_terminal_it_asks_until_the_answer_is_good() {
             ("Language model (echo, openai, ollama) [echo]", "\r"),
         ],
     );
-    assert!(output.status.success(), "{output:?}");
+    output.expect(0);
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/.napt/template.toml")).expect("a record"),
         str![[r#"
@@ -442,23 +438,23 @@ rounds = 2
 #[test]
 fn interrupted_at_a_question_it_leaves_nothing() {
     let sandbox = Sandbox::new();
-    let output = on_terminal(&sandbox, &["new", "kb", "notes"], &[("What it keeps", "\u{3}")]);
-    assert!(!output.status.success(), "{output:?}");
+    let output = terminal::run(&sandbox, &["new", "kb", "notes"], &[("What it keeps", "\u{3}")]);
+    assert_ne!(output.code, Some(0), "{output:?}");
     assert_eq!(names(&sandbox.work()), Vec::<String>::new());
 }
 
 #[test]
 fn on_a_terminal_yes_asks_nothing() {
     let sandbox = Sandbox::new();
-    let output = on_terminal(&sandbox, &["new", "kb", "notes", "--yes"], &[]);
-    assert!(output.status.success(), "{output:?}");
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("What it keeps"), "{output:?}");
+    let output = terminal::run(&sandbox, &["new", "kb", "notes", "--yes"], &[]);
+    let shown = output.expect(0).stdout;
+    assert!(!shown.contains("What it keeps"), "{shown}");
 }
 
 #[test]
 fn the_help_names_every_variable() {
     let help = Sandbox::new().napt(&["new", "--help"]).expect(0).stdout;
-    for id in ["agent", "kb", "orchestrator"] {
+    for id in ["agent", "environment", "kb", "memory", "orchestrator", "orchestrator_bare", "persona", "tool"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(id).join("template.toml");
         let template: toml::Table = toml::from_str(&std::fs::read_to_string(path).expect("a file")).expect("TOML");
         for variable in template["variables"].as_array().expect("a list") {
@@ -500,8 +496,13 @@ fn generated_modules_pass_their_own_tests_and_hold_a_conversation() {
 fn modules_of_their_own_pass_their_tests_too() {
     let sandbox = Sandbox::new();
     sandbox.napt(&["new", "agent", "chat", "--set", "role=a \"critic\""]).expect(0);
-    sandbox.napt(&["new", "kb", "notes"]).expect(0);
-    for name in ["chat", "notes"] {
+    for (module_type, name) in
+        [("kb", "notes"), ("tool", "sums"), ("memory", "diary"), ("environment", "arena"), ("orchestrator", "panel")]
+    {
+        let bare: &[&str] = if module_type == "orchestrator" { &["--bare"] } else { &[] };
+        sandbox.napt(&[&["new", module_type, name], bare].concat()).expect(0);
+    }
+    for name in ["chat", "notes", "sums", "diary", "arena", "panel"] {
         let module = sandbox.work().join(name);
         expect_success(Command::new(python::with_sdk()).args(["-m", "compileall", "-q", "."]).current_dir(&module));
         expect_success(Command::new(python::with_sdk()).args(["-m", "unittest"]).current_dir(&module));

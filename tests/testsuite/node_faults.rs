@@ -6,7 +6,7 @@ use napt::wire::{RunStatus, RunView};
 use serde_json::json;
 
 use crate::support::{
-    modules::Python,
+    modules::{ANY_INPUTS, Python},
     node::{TestNode, User},
     processes::{called_with, peak_memory, soon, working_in},
 };
@@ -256,23 +256,31 @@ fn a_cut_line_is_not_cut_within_a_character() {
 }
 
 #[test]
-fn a_module_that_cannot_be_loaded_says_why() {
+fn a_module_that_can_no_longer_be_loaded_says_why() {
     let node = TestNode::start(&[]);
     let user = node.user();
-    let good = "def run(module_run):\n    return 'fine'\n";
+    // All is well while they are deployed.
+    let gate = node.sandbox.work().join("gate");
+    let later = |broken: &str| format!("import os\nif os.path.exists({gate:?}):\n    {broken}\n");
+    let run = "def run(module_run):\n    return 'fine'\n";
     let strict = "class InputSchema:\n    def __init__(self, prompt):\n        self.prompt = prompt\n\n    \
                   def model_dump(self):\n        return {'prompt': self.prompt}\n";
     let cases = [
-        ("agent:bad_syntax", "def run(:\n", None, "SyntaxError: invalid syntax", "Traceback"),
-        ("agent:bad_import", "import no_such_module\n", None, "No module named 'no_such_module'", "Traceback"),
-        ("agent:no_entry", "def other():\n    pass\n", None, "`no_entry.run` has no function `run`", ""),
-        ("agent:no_schema", good, Some("x = 1\n"), "`no_schema.schemas` has no class `InputSchema`", ""),
-        ("agent:bad_schema", good, Some("x = = 1\n"), "SyntaxError: invalid syntax", "Traceback"),
-        ("agent:strict", good, Some(strict), "the inputs do not fit `InputSchema`", ""),
+        ("agent:bad_syntax", run, later("exec('def x(:')"), "SyntaxError: invalid syntax", "Traceback"),
+        ("agent:bad_import", run, later("import no_such_module"), "No module named 'no_such_module'", "Traceback"),
+        ("agent:no_entry", run, later("del run"), "`no_entry.run` has no function `run`", ""),
+        ("agent:no_schema", ANY_INPUTS, later("del InputSchema"), "`no_schema.schemas` has no class `InputSchema`", ""),
+        ("agent:bad_schema", ANY_INPUTS, later("1 / 0"), "ZeroDivisionError: division by zero", "Traceback"),
+        ("agent:strict", strict, String::new(), "the inputs do not fit `InputSchema`", ""),
     ];
-    for (id, run, schemas, error, log) in cases {
-        let module = Python::new(id, run);
-        node.deploy(&Python { schemas: schemas.unwrap_or(module.schemas), ..module });
+    for (id, code, broken, ..) in &cases {
+        let code = format!("{code}{broken}");
+        let is_schema = code.contains("InputSchema");
+        let (run, schemas) = if is_schema { (run, code.as_str()) } else { (code.as_str(), ANY_INPUTS) };
+        node.deploy(&Python { schemas, ..Python::new(id, run) });
+    }
+    std::fs::write(&gate, "").expect("a file");
+    for (id, _, _, error, log) in cases {
         fails(&node, &user, id, "anything", error, log);
     }
     let ran = node.napt(&["run", "agent:strict", "-p", "prompts=1"]).expect(1);

@@ -205,7 +205,7 @@ fn nodes_that_are_not_peers_refuse_each_other() {
     let refused = stranger.napt(&["deploy", "-m", "orchestrator:caller", "--no-verify"]);
     assert_ne!(refused.code, Some(0));
     assert!(
-        refused.stderr.contains("403") && refused.stderr.contains("is not a peer of this node"),
+        refused.stderr.contains("is not a peer of this node") && refused.stderr.contains("`napt node --peer URL`"),
         "{}",
         refused.stderr
     );

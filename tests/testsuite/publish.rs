@@ -295,7 +295,7 @@ fn a_registry_that_is_down_or_none_is_exit_code_4() {
     sandbox.set("NAPT_REGISTRY", garbage.url.as_str());
     for arguments in [&["publish"][..], &["login"]] {
         let ran = sandbox.napt(arguments).expect(4);
-        assert!(ran.stderr.contains("does not answer like a registry"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("does not look like a napt registry"), "{}", ran.stderr);
         assert!(ran.stderr.contains("hint: check that the address"), "{}", ran.stderr);
     }
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");

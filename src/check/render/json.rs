@@ -26,6 +26,7 @@ pub fn json(report: &Report, base: &Path) -> Value {
                 "labels": labels,
                 "notes": diagnostic.notes,
                 "help": diagnostic.help,
+                "fixable": !diagnostic.fix.is_empty(),
             });
             with_place(&diagnostic.place, base, finding)
         })

@@ -1,14 +1,59 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::Module;
-use super::{Checked, Findings, Rule, Run};
+use super::{Checked, Example, Findings, Part, Rule, Run};
 use crate::module::{LintLevel, ModuleId};
 
 pub(super) static RULE: Rule = Rule {
     name: "duplicate-module",
     level: LintLevel::Deny,
     summary: "two members of a workspace are the same module",
-    docs: r#"Type and name identify a module; two members with the same cannot both be published or deployed."#,
+    docs: "Type and name identify a module; two members with the same cannot both be published or deployed.",
+    fix: None,
+    example: Example {
+        bad: &[
+            Part::File(
+                "napt.toml",
+                r#"[workspace]
+members = ["modules/*"]"#,
+            ),
+            Part::File(
+                "modules/chat/napt.toml",
+                r#"[module]
+type = "persona"
+name = "chat"
+version = "0.1.0""#,
+            ),
+            Part::File(
+                "modules/copy/napt.toml",
+                r#"[module]
+type = "persona"
+name = "chat"
+version = "0.1.0""#,
+            ),
+        ],
+        good: &[
+            Part::File(
+                "napt.toml",
+                r#"[workspace]
+members = ["modules/*"]"#,
+            ),
+            Part::File(
+                "modules/chat/napt.toml",
+                r#"[module]
+type = "persona"
+name = "chat"
+version = "0.1.0""#,
+            ),
+            Part::File(
+                "modules/copy/napt.toml",
+                r#"[module]
+type = "persona"
+name = "copy"
+version = "0.1.0""#,
+            ),
+        ],
+    },
     run: Run::Workspace(run),
 };
 

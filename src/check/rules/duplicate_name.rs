@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::{
     check::{shape::Shape, source::Node},
     module::LintLevel,
@@ -10,7 +10,24 @@ pub(super) static RULE: Rule = Rule {
     name: "duplicate-name",
     level: LintLevel::Deny,
     summary: "two entries of a file have the same name",
-    docs: r#"Entries are found by name (`name` of a deployment, `config_name` of a language model); the second is never found."#,
+    docs: "Entries are found by name (`name` of a deployment, `config_name` of a language model); the second is never found.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/llm_configs.json",
+            r#"[
+    {"config_name": "gpt", "client": "openai", "model": "gpt-4o"},
+    {"config_name": "gpt", "client": "openai", "model": "gpt-4o-mini"}
+]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/llm_configs.json",
+            r#"[
+    {"config_name": "gpt", "client": "openai", "model": "gpt-4o"},
+    {"config_name": "gpt_mini", "client": "openai", "model": "gpt-4o-mini"}
+]"#,
+        )],
+    },
     run: Run::Document(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::{Entry, Parameter, ParameterKind},
     module::LintLevel,
@@ -8,12 +8,20 @@ pub(super) static RULE: Rule = Rule {
     name: "entry-signature",
     level: LintLevel::Deny,
     summary: "the entry function cannot be called as nodes call it",
-    docs: r#"A node calls the entry function with one keyword argument: `run(module_run=…)`.
-
-```python
-async def run(inputs, worker_nodes):    # should be run(module_run)
-    ...
-```"#,
+    docs: "A node calls the entry function with one keyword argument: `run(module_run=…)`.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/run.py",
+            r#"async def run(inputs, worker_nodes):
+    ..."#,
+        )],
+        good: &[Part::File(
+            "debate/run.py",
+            r#"async def run(module_run: dict):
+    ..."#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{check::load::is_identifier, module::LintLevel};
 
 pub(super) static RULE: Rule = Rule {
@@ -6,11 +6,22 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "the entrypoint is not the name of a Python file in the package folder",
     docs: r#"Nodes import the entrypoint as `NAME.FILE` and call the function `FILE` in it, so it stands in the package folder itself
-and is named as Python names things.
-
-```toml
-entrypoint = "src/run.py"     # should be `run.py`
-```"#,
+and is named as Python names things."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+entrypoint = "src/run.py""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+entrypoint = "run.py""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
@@ -6,13 +6,22 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "a file of `configs/` is not strict JSON",
     docs: r#"Nodes read these files with Python's `json`, which takes neither comments nor trailing commas; of a key that stands
-twice it silently keeps the last.
-
-```json
-[
-    {"name": "deployment_1",}
-]
-```"#,
+twice it silently keeps the last."#,
+    fix: Some("removes comments and trailing commas"),
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[
+    {"name": "deployment_1",}, // the only one
+]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[
+    {"name": "deployment_1"}
+]"#,
+        )],
+    },
     run: Run::Document(run),
 };
 
@@ -26,5 +35,6 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
         if let Some(help) = &error.help {
             finding.help(help);
         }
+        finding.fix(error.surplus.as_ref().map(|span| document.edit(span, "")));
     }
 }

@@ -1,15 +1,32 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LimitsTable, LintLevel, ManifestError};
 
 pub(super) static RULE: Rule = Rule {
     name: "invalid-limits",
     level: LintLevel::Deny,
     summary: "a value of `[limits]` is no duration or no size",
-    docs: r#"```toml
+    docs: "A run asks its node for this much; what cannot be read stops every command.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
 [limits]
-timeout = "ten minutes"         # "10m"
-memory = "512 megs"             # "512MiB"
-```"#,
+timeout = "ten minutes"
+memory = "512 megs""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
+[limits]
+timeout = "10m"
+memory = "512MiB""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

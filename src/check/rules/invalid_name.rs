@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     module::{LintLevel, ModuleName},
     report::Fault,
@@ -10,12 +10,22 @@ pub(super) static RULE: Rule = Rule {
     summary: "the module's name is missing or not allowed",
     docs: r#"Names are part of URLs, file names and Python imports, so they are made of `a`-`z`, `0`-`9` and `_`, begin with a letter,
 have at most 64 characters and are no word that would clash (Python's keywords and common packages, devices of Windows).
-A name that `[module]` leaves out is the native manifest's.
-
-```toml
-[module]
-name = "My Debate"      # my_debate
-```"#,
+A name that `[module]` leaves out is the native manifest's."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+name = "My Debate""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+name = "debate""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

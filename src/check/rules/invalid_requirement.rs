@@ -1,6 +1,6 @@
 use semver::VersionReq;
 
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::{Member, Value},
     module::{LintLevel, ModuleId},
@@ -12,14 +12,26 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "an entry of `[dependencies]` names no module or no versions",
     docs: r#"A dependency's key is `type:name` (a bare name is an agent's), its value a version requirement as Cargo writes them, or a
-table with `version`, `path` or both.
+table with `version`, `path` or both."#,
+    fix: Some("separates the parts of a requirement by commas"),
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
 
-```toml
 [dependencies]
-"agents:chat" = "^0.1"          # the type is `agent`
-"kb:facts" = ">=1 <2"           # requirements are separated by commas
-"tool:search" = {}              # needs `version` or `path`
-```"#,
+"kb:facts" = ">=1 <2""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
+[dependencies]
+"kb:facts" = ">=1, <2""#,
+        )],
+    },
     run: Run::Module(run),
 };
 
@@ -48,6 +60,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
                 if let Err(error) = VersionReq::parse(text) {
                     let finding = findings.report(manifest.at(&node.span), "invalid version requirement");
                     finding.label(error.to_string()).help("write for example `^1.2`, `=1.2.3` or `>=1, <3`");
+                    let with_commas = text.split_whitespace().collect::<Vec<_>>().join(", ");
+                    let is_it = VersionReq::parse(&with_commas).is_ok();
+                    finding.fix(is_it.then(|| manifest.edit(&node.span, format!("\"{with_commas}\""))));
                 }
             }
             None if matches!(member.node.value, Value::Object(_)) && member.node.get("path").is_none() => {

@@ -1,6 +1,6 @@
 use semver::Version;
 
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
@@ -8,12 +8,22 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "the module's version is missing or not a semantic version",
     docs: r#"Versions are compared when dependencies are resolved, so they follow [semver](https://semver.org): three numbers, perhaps
-a pre-release. Build metadata is refused, since two versions that differ only in it are the same version.
-
-```toml
-[module]
-version = "1.0"         # 1.0.0
-```"#,
+a pre-release. Build metadata is refused, since two versions that differ only in it are the same version."#,
+    fix: Some("writes out the three numbers, without `v` and without build metadata"),
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+version = "1.0""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+version = "1.0.0""#,
+        )],
+    },
     run: Run::Module(run),
 };
 
@@ -33,6 +43,7 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let (kept, _) = text.split_once('+').unwrap_or((text, ""));
             let finding = findings.report(document.at(&node.span), format!("the version `{text}` has build metadata"));
             finding.label("`+…` is not part of a module's version").help(format!("write `{kept}`"));
+            finding.fix([document.edit(&node.span, format!("\"{kept}\""))]);
         }
         Err(error) => {
             let finding = findings.report(document.at(&node.span), format!("`{text}` is not a semantic version"));
@@ -42,6 +53,7 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let fixed = ["", ".0", ".0.0"].map(|rest| format!("{bare}{rest}"));
             if let Some(near) = fixed.iter().find(|text| Version::parse(text).is_ok()) {
                 finding.help(format!("write `{near}`"));
+                finding.fix([document.edit(&node.span, format!("\"{near}\""))]);
             }
         }
     }

@@ -1,4 +1,4 @@
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::{
     check::{
         load::NATIVE_FILE,
@@ -11,13 +11,25 @@ pub(super) static RULE: Rule = Rule {
     name: "manifest-shape",
     level: LintLevel::Deny,
     summary: "a value of `napt.toml` is missing or of the wrong type",
-    docs: r#"The manifest is read into fixed types; a value that does not fit stops every command.
-
-```toml
-[module]
-type = "orchestrater"   # not one of the seven types
-include = "*.py"        # a list is needed: ["*.py"]
-```"#,
+    docs: "The manifest is read into fixed types; a value that does not fit stops every command.",
+    fix: Some(
+        r#"puts brackets around the only element of a list, takes numbers and booleans out of quotes, and writes a word that differs
+only in case as it is listed"#,
+    ),
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+keywords = "debate""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+keywords = ["debate"]"#,
+        )],
+    },
     run: Run::Document(run),
 };
 
@@ -31,10 +43,11 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
 
 fn own(document: &Document, findings: &mut Findings<'_>) {
     for problem in Shape::Manifest.problems(document) {
-        if let Problem::Value { span, message, label, help } = problem {
+        if let Problem::Value { span, message, label, help, fix } = problem {
             let finding = findings.report(document.at(&span), message);
             finding.label = label;
             finding.help.extend(help);
+            finding.fix(fix.map(|text| document.edit(&span, text)));
         }
     }
     if document.errors.is_empty() && document.get(&["module"]).is_none() && document.get(&["workspace"]).is_none() {

@@ -1,16 +1,26 @@
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
     name: "manifest-syntax",
     level: LintLevel::Deny,
     summary: "`napt.toml` or `pyproject.toml` is not TOML",
-    docs: r#"Nothing else can be read from a manifest that is not TOML.
-
-```toml
-[module]
-name = "debate          # the closing quote is missing
-```"#,
+    docs: "Nothing else can be read from a manifest that is not TOML.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+name = "debate"#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+name = "debate""#,
+        )],
+    },
     run: Run::Document(run),
 };
 

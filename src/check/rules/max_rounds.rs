@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::{Node, Value},
     config::DEPLOYMENT_FILE,
@@ -9,11 +9,18 @@ pub(super) static RULE: Rule = Rule {
     name: "max-rounds",
     level: LintLevel::Deny,
     summary: "an orchestrator that never begins",
-    docs: r#"With `max_rounds` 0 an orchestrator ends before its first round.
-
-```json
-[{"name": "deployment_1", "config": {"max_rounds": 0}}]
-```"#,
+    docs: "With `max_rounds` 0 an orchestrator ends before its first round.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "config": {"max_rounds": 0}}]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "config": {"max_rounds": 1}}]"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

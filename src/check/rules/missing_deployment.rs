@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{check::source::Value, config::DEPLOYMENT_FILE, module::LintLevel};
 
 pub(super) static RULE: Rule = Rule {
@@ -6,18 +6,22 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "there is no `configs/deployment.json`",
     docs: r#"A deployment's settings, and the modules that it calls, come from the first entry of `configs/deployment.json` unless a
-caller gives others. Nodes refuse a module without it.
-
-```json
-[
+caller gives others. Nodes refuse a module without it."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::Without("debate/configs/deployment.json")],
+        good: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[
     {
         "name": "deployment_1",
         "module": {"name": "debate"},
         "node": {"ip": "localhost"},
         "config": {"config_name": "default"}
     }
-]
-```"#,
+]"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

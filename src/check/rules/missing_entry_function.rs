@@ -1,17 +1,24 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{module::LintLevel, report::did_you_mean};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-entry-function",
     level: LintLevel::Deny,
     summary: "the entrypoint does not define the function of its name",
-    docs: r#"A node calls the function that is named like the entrypoint file: `run` in `run.py`.
-
-```python
-# run.py
-async def main(module_run: dict):   # should be `run`
-    ...
-```"#,
+    docs: "A node calls the function that is named like the entrypoint file: `run` in `run.py`.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/run.py",
+            r#"async def main(module_run: dict):
+    ..."#,
+        )],
+        good: &[Part::File(
+            "debate/run.py",
+            r#"async def run(module_run: dict):
+    ..."#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,11 +1,20 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{module::LintLevel, report::did_you_mean};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-entrypoint",
     level: LintLevel::Deny,
     summary: "the entrypoint file does not exist",
-    docs: r#"The entrypoint is a file in the package folder, `run.py` unless `[module]` says otherwise."#,
+    docs: "The entrypoint is a file in the package folder, `run.py` unless `[module]` says otherwise.",
+    fix: None,
+    example: Example {
+        bad: &[Part::Without("debate/run.py")],
+        good: &[Part::File(
+            "debate/run.py",
+            r#"async def run(module_run: dict):
+    ..."#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{module::LintLevel, report::did_you_mean};
 
 pub(super) static RULE: Rule = Rule {
@@ -6,14 +6,24 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "`schemas.py` does not define `InputSchema`",
     docs: r#"A node validates a run's inputs with the pydantic class `InputSchema` of the package's `schemas.py` before it calls the
-module, and hands on what that class makes of them.
+module, and hands on what that class makes of them."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/schemas.py",
+            r#"from pydantic import BaseModel
 
-```python
-from pydantic import BaseModel
+class Inputs(BaseModel):
+    prompt: str"#,
+        )],
+        good: &[Part::File(
+            "debate/schemas.py",
+            r#"from pydantic import BaseModel
 
 class InputSchema(BaseModel):
-    prompt: str
-```"#,
+    prompt: str"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

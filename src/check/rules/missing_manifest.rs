@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
@@ -7,6 +7,15 @@ pub(super) static RULE: Rule = Rule {
     summary: "the module has no `napt.toml`",
     docs: r#"A Naptha project without `napt.toml` is checked as far as its files tell what it is. Without a type and dependencies it
 can be neither packaged nor published. Two lines are enough: `[module]` and its `type`; the rest comes from `pyproject.toml`."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::Without("napt.toml")],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

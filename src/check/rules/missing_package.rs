@@ -1,21 +1,27 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LintLevel, Runtime};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-package",
     level: LintLevel::Deny,
     summary: "the package folder is missing",
-    docs: r#"Code and configuration stand in a folder beside the manifest that is named like the module: nodes import `NAME.run`.
-
-```text
-debate/
-├── napt.toml               # name = "debate"
-├── pyproject.toml
-└── debate/                 # this folder
-    ├── run.py
-    ├── schemas.py
-    └── configs/deployment.json
-```"#,
+    docs: r#"Code and configuration stand in a folder beside the manifest that is named like the module: nodes import `NAME.run`. Here it
+is the folder `debate`."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+name = "debates""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+name = "debate""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

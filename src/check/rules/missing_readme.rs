@@ -1,11 +1,21 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-readme",
     level: LintLevel::Warn,
     summary: "the module has no README",
-    docs: r#"A registry shows a module's README; without one nobody can tell what the module is for."#,
+    docs: "A registry shows a module's README; without one nobody can tell what the module is for.",
+    fix: None,
+    example: Example {
+        bad: &[Part::Without("README.md")],
+        good: &[Part::File(
+            "README.md",
+            r#"# debate
+
+Two agents argue about the `prompt`."#,
+        )],
+    },
     run: Run::Module(run),
 };
 

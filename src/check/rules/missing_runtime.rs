@@ -1,18 +1,22 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LintLevel, Runtime};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-runtime",
     level: LintLevel::Deny,
     summary: "a module that runs has nothing that says how",
-    docs: r#"Every type but `persona` is code. A Python module has a `pyproject.toml`, from which nodes build its environment.
-
-```toml
-[module]
-type = "agent"          # and no `pyproject.toml` beside it
-name = "chat"
+    docs: "Every type but `persona` is code. A Python module has a `pyproject.toml`, from which nodes build its environment.",
+    fix: None,
+    example: Example {
+        bad: &[Part::Without("pyproject.toml")],
+        good: &[Part::File(
+            "pyproject.toml",
+            r#"[project]
+name = "debate"
 version = "0.1.0"
-```"#,
+requires-python = ">=3.10,<3.13""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -21,10 +21,12 @@ mod missing_manifest;
 mod missing_package;
 mod missing_readme;
 mod missing_runtime;
+mod missing_variable;
 mod module_mismatch;
 mod node_address;
 mod not_packaged;
 mod old_storage_config;
+mod packaged_env;
 mod path_dependency;
 mod python_syntax;
 mod requires_python;
@@ -40,6 +42,7 @@ mod unused_subdeployment;
 mod workspace_members;
 
 use super::{
+    Options,
     diagnostic::{Diagnostic, Level, Place, said},
     load::{Checked, Levels, Module},
     source::Document,
@@ -69,10 +72,12 @@ pub static RULES: &[&Rule] = &[
     &missing_package::RULE,
     &missing_readme::RULE,
     &missing_runtime::RULE,
+    &missing_variable::RULE,
     &module_mismatch::RULE,
     &node_address::RULE,
     &not_packaged::RULE,
     &old_storage_config::RULE,
+    &packaged_env::RULE,
     &path_dependency::RULE,
     &python_syntax::RULE,
     &requires_python::RULE,
@@ -97,9 +102,31 @@ pub struct Rule {
     pub level: LintLevel,
     /// One line: what it finds.
     pub summary: &'static str,
-    /// Markdown: why it matters, with an example.
+    /// Markdown: why it matters.
     pub docs: &'static str,
+    /// What `--fix` does about it, when there is something that it can do for certain.
+    pub fix: Option<&'static str>,
+    /// Files in which it finds something, and the same ones mended.
+    pub example: Example,
     run: Run,
+}
+
+/// A part of a project, as a rule finds it and as it should be. What it does not show is in order.
+#[derive(Debug)]
+pub struct Example {
+    /// The rule finds something.
+    pub bad: &'static [Part],
+    /// It does not.
+    pub good: &'static [Part],
+}
+
+/// A file of an example, relative to the module's folder.
+#[derive(Debug)]
+pub enum Part {
+    /// Path and text, without the last line break.
+    File(&'static str, &'static str),
+    /// A path at which there is nothing.
+    Without(&'static str),
 }
 
 /// What a rule looks at.
@@ -134,20 +161,23 @@ impl Findings<'_> {
             labels: vec![],
             notes: vec![],
             help: vec![],
+            fix: vec![],
         });
         self.found.last_mut().expect("it has just been pushed")
     }
 }
 
-/// Runs all rules at the levels of the manifests.
-pub(super) fn run(checked: &Checked) -> Vec<Diagnostic> {
+/// Runs all rules, at the levels of the manifests unless the options have others.
+pub(super) fn run(checked: &Checked, options: &Options) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let none = Levels::new();
     for rule in RULES {
         let level = |own: &Levels| {
-            let level = own.get(rule.name).or_else(|| checked.levels.get(rule.name)).copied().unwrap_or(rule.level);
-            match level {
+            let given = options.levels.get(rule.name);
+            let level = given.or_else(|| own.get(rule.name)).or_else(|| checked.levels.get(rule.name));
+            match level.copied().unwrap_or(rule.level) {
                 LintLevel::Allow => None,
+                LintLevel::Warn if options.deny_warnings && given.is_none() => Some(Level::Error),
                 LintLevel::Warn => Some(Level::Warning),
                 LintLevel::Deny => Some(Level::Error),
             }

@@ -1,26 +1,27 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
-    module::{LintLevel, ModuleName, ModuleType},
+    module::{LintLevel, ModuleId, ModuleName, ModuleType},
 };
 
 pub(super) static RULE: Rule = Rule {
     name: "module-mismatch",
     level: LintLevel::Deny,
     summary: "a deployment is of another module than the file or list is for",
-    docs: r#"The entries of `deployment.json` are deployments of the module itself. This happens when a module is renamed or copied.
-
-```json
-[{"name": "deployment_1", "module": {"name": "the_old_name"}}]
-```
-
-A module that is listed as another type than its own is never found:
-
-```json
-[{"name": "kb_1", "module": {"name": "agent:chat"}}]
-```
-
-in `kb_deployments.json` would be `kb:chat`."#,
+    docs: r#"The entries of `deployment.json` are deployments of the module itself: when it is renamed or copied, the old name stays in
+them. A module that is listed as another type than its own is never found: `{"name": "agent:chat"}` in `kb_deployments.json`
+would be `kb:chat`."#,
+    fix: Some("writes the module's name into `deployment.json`, unless what stands there is a dependency"),
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "module": {"name": "the_old_name"}}]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "module": {"name": "debate"}}]"#,
+        )],
+    },
     run: Run::Module(run),
 };
 
@@ -39,6 +40,14 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             let finding =
                 findings.report(document.at(span), format!("this is a deployment of `{given}`, the module is `{own}`"));
             finding.also(module.place_of("name"), "its name").help(format!("write `{name}`"));
+            // An entry for a module that this one calls has only got into the wrong file.
+            let is_a_dependency = module.dependencies().iter().any(|member| {
+                member.key.parse::<ModuleId>().is_ok_and(|id| id.name.as_str() == given_name.replace('-', "_"))
+            });
+            if !is_a_dependency && document.errors.is_empty() {
+                let text = if given.contains(':') { own } else { name.to_string() };
+                finding.fix([document.edit(span, format!("\"{text}\""))]);
+            }
         }
     }
     for deployment in module.deployments() {

@@ -1,8 +1,7 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     config::{DEPLOYMENT_FILE, LLM_CONFIGS_FILE, SUB_DEPLOYMENTS},
-    module::{LintLevel, Project},
-    package::packaged_paths,
+    module::LintLevel,
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -10,24 +9,28 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "a file that nodes need is left out of the archive",
     docs: r#"What git ignores, and what `include` and `exclude` leave out, is not packaged: the module works where it is written and
-nowhere else.
-
-```gitignore
-*.json          # configs/deployment.json too
-```"#,
+nowhere else."#,
+    fix: None,
+    example: Example { bad: &[Part::File(".gitignore", "*.json")], good: &[Part::File(".gitignore", "*.jsonl")] },
     run: Run::Module(run),
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    // Without a manifest that can be completed nothing is packaged; other rules say why.
-    let Ok(project) = Project::load(&module.root) else { return };
-    let Some(package) = module.package().filter(|_| module.runs_python()) else { return };
-    let Ok(packaged) = packaged_paths(&project) else { return };
+    let Some(package) = module.package().filter(|_| module.runs_python()) else {
+        return;
+    };
+    let packaged = module.packaged_paths();
+    if packaged.is_empty() {
+        return;
+    }
     let configs = SUB_DEPLOYMENTS.iter().map(|(_, _, file)| *file).chain([DEPLOYMENT_FILE, LLM_CONFIGS_FILE]);
     let entrypoint = module.entry_function().map(|name| format!("{name}.py"));
     let code = entrypoint.into_iter().chain(["schemas.py".to_owned()]);
     for file in code.chain(configs.map(|file| format!("configs/{file}"))) {
-        let path = format!("{}/{file}", project.id().name);
+        let path = package.join(&file);
+        let Ok(path) = path.strip_prefix(&module.root).map(|path| path.to_string_lossy().into_owned()) else {
+            continue;
+        };
         if package.join(&file).is_file() && !packaged.contains(&path) {
             findings
                 .report(module.place_of("name"), format!("`{path}` is not packaged"))

@@ -1,18 +1,51 @@
 use semver::VersionReq;
 
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LintLevel, ModuleId};
 
 pub(super) static RULE: Rule = Rule {
     name: "path-dependency",
     level: LintLevel::Deny,
     summary: "a dependency by path is not the module that it is said to be",
-    docs: r#"```toml
-[dependencies]
-"agent:chat" = { path = "../chatter", version = "^2" }
-```
+    docs: r#"The folder must hold a module, it must be the one that the key says, and its version must be one that the requirement
+accepts."#,
+    fix: None,
+    example: Example {
+        bad: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator"
 
-The folder must hold a module, it must be `agent:chat`, and its version must be one that `^2` accepts."#,
+[dependencies]
+"agent:chat" = { path = "../chat", version = "^2" }"#,
+            ),
+            Part::File(
+                "../chat/napt.toml",
+                r#"[module]
+type = "agent"
+name = "chat"
+version = "1.4.0""#,
+            ),
+        ],
+        good: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator"
+
+[dependencies]
+"agent:chat" = { path = "../chat", version = "^1.4" }"#,
+            ),
+            Part::File(
+                "../chat/napt.toml",
+                r#"[module]
+type = "agent"
+name = "chat"
+version = "1.4.0""#,
+            ),
+        ],
+    },
     run: Run::Module(run),
 };
 

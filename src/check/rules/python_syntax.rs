@@ -1,16 +1,24 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
     name: "python-syntax",
     level: LintLevel::Deny,
     summary: "a Python file of the package is not Python 3",
-    docs: r#"The first error of each file is shown; what follows it is often only its consequence.
-
-```python
-def run(module_run)         # the colon is missing
-    print "hello"           # Python 2
-```"#,
+    docs: "The first error of each file is shown; what follows it is often only its consequence.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/run.py",
+            r#"async def run(module_run: dict):
+    print "Python 2""#,
+        )],
+        good: &[Part::File(
+            "debate/run.py",
+            r#"async def run(module_run: dict):
+    print("Python 3")"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

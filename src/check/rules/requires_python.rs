@@ -1,16 +1,28 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
     name: "requires-python",
     level: LintLevel::Warn,
     summary: "the module accepts no Python that nodes have",
-    docs: r#"Nodes run modules with Python 3.10, 3.11 or 3.12, as the SDK does.
-
-```toml
-[project]
-requires-python = ">=3.13"
-```"#,
+    docs: "Nodes run modules with Python 3.10, 3.11 or 3.12, as the SDK does.",
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "pyproject.toml",
+            r#"[project]
+name = "debate"
+version = "0.1.0"
+requires-python = ">=3.13""#,
+        )],
+        good: &[Part::File(
+            "pyproject.toml",
+            r#"[project]
+name = "debate"
+version = "0.1.0"
+requires-python = ">=3.10,<3.13""#,
+        )],
+    },
     run: Run::Module(run),
 };
 

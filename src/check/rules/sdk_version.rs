@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::{Node, Value},
     module::LintLevel,
@@ -9,12 +9,24 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Warn,
     summary: "`naptha-sdk` is not pinned",
     docs: r#"Modules are written for one generation of the SDK: 1.0 renamed and removed what 0.2 had. A dependency without a version
-gets whatever is newest on the day a node builds the environment.
-
-```toml
-[project]
-dependencies = ["naptha-sdk"]       # "naptha-sdk~=1.0.5"
-```"#,
+gets whatever is newest on the day a node builds the environment."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "pyproject.toml",
+            r#"[project]
+name = "debate"
+version = "0.1.0"
+dependencies = ["naptha-sdk"]"#,
+        )],
+        good: &[Part::File(
+            "pyproject.toml",
+            r#"[project]
+name = "debate"
+version = "0.1.0"
+dependencies = ["naptha-sdk~=1.0.5"]"#,
+        )],
+    },
     run: Run::Module(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Document, Findings, Rule, Run};
+use super::{Document, Example, Findings, Part, Rule, Run};
 use crate::module::LintLevel;
 
 pub(super) static RULE: Rule = Rule {
@@ -6,11 +6,18 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "a manifest or a file of `configs/` holds a secret",
     docs: r#"Whoever can read a package can read these files. Keys of model providers belong to the node
-(`NAPT_PROVIDER_KEY`), which never shows them to a module. Neither this message nor any other shows the secret.
-
-```json
-[{"config_name": "gpt", "options": {"api_key": "the key itself"}}]
-```"#,
+(`NAPT_PROVIDER_KEY`), which never shows them to a module. Neither this message nor any other shows the secret."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/llm_configs.json",
+            r#"[{"config_name": "gpt", "options": {"api_key": "the key itself"}}]"#,
+        )],
+        good: &[Part::File(
+            "debate/configs/llm_configs.json",
+            r#"[{"config_name": "gpt", "client": "openai", "model": "gpt-4o"}]"#,
+        )],
+    },
     run: Run::Document(run),
 };
 

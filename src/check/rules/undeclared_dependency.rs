@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LintLevel, ModuleId};
 
 pub(super) static RULE: Rule = Rule {
@@ -6,13 +6,37 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "a module that the configuration names is not in `[dependencies]`",
     docs: r#"Nodes install what `[dependencies]` lists, at the versions of `napt.lock`. A module that only the configuration names would
-be whatever version a node happens to find.
+be whatever version a node happens to find."#,
+    fix: Some("adds a module of the same workspace, by its folder and version"),
+    example: Example {
+        bad: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator""#,
+            ),
+            Part::File(
+                "debate/configs/deployment.json",
+                r#"[{"name": "deployment_1", "agent_deployments": [{"name": "agent_1"}]}]"#,
+            ),
+            Part::File("debate/configs/agent_deployments.json", r#"[{"name": "agent_1", "module": {"name": "chat"}}]"#),
+        ],
+        good: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator"
 
-```json
-[{"name": "chatter", "module": {"name": "simple_chat_agent"}}]
-```
-
-This entry of `agent_deployments.json` needs `"agent:simple_chat_agent" = "^0.1"` in `napt.toml`."#,
+[dependencies]
+"agent:chat" = "^0.1""#,
+            ),
+            Part::File(
+                "debate/configs/deployment.json",
+                r#"[{"name": "deployment_1", "agent_deployments": [{"name": "agent_1"}]}]"#,
+            ),
+            Part::File("debate/configs/agent_deployments.json", r#"[{"name": "agent_1", "module": {"name": "chat"}}]"#),
+        ],
+    },
     run: Run::Module(run),
 };
 
@@ -35,6 +59,16 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             "add `\"{0}\" = \"…\"` with the versions that work, or `\"{0}\" = {{ path = \"…\" }}` with its folder",
             used.id
         ));
+        finding.fix(module.sibling(&used.id).and_then(|(path, version)| {
+            manifest.edit_toml(|tree| {
+                let table = tree.entry("dependencies").or_insert(toml_edit::table()).as_table_like_mut()?;
+                let mut entry = toml_edit::InlineTable::new();
+                entry.insert("path", path.into());
+                entry.insert("version", version.to_string().into());
+                table.insert(&used.id.to_string(), toml_edit::value(entry));
+                Some(())
+            })
+        }));
         told.push(used.id);
     }
 }

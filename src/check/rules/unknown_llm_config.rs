@@ -1,4 +1,4 @@
-use super::{Diagnostic, Document, Findings, Module, Place, Rule, Run};
+use super::{Diagnostic, Document, Example, Findings, Module, Part, Place, Rule, Run};
 use crate::{
     check::{load::module_id, source::Node},
     config::LLM_CONFIGS_FILE,
@@ -12,11 +12,30 @@ pub(super) static RULE: Rule = Rule {
     summary: "a deployment names a language model that `llm_configs.json` lacks",
     docs: r#"`llm_config.config_name` refers to an entry of the same package's `llm_configs.json`; nodes refuse a name that is not there.
 What `agent_deployments.json` and its like say is looked up in the files of the modules that they are of: here, where
-those are named by path, and otherwise when they are deployed.
-
-```json
-[{"name": "deployment_1", "config": {"llm_config": {"config_name": "gpt"}}}]
-```"#,
+those are named by path, and otherwise when they are deployed."#,
+    fix: None,
+    example: Example {
+        bad: &[
+            Part::File(
+                "debate/configs/deployment.json",
+                r#"[{"name": "deployment_1", "config": {"llm_config": {"config_name": "gtp"}}}]"#,
+            ),
+            Part::File(
+                "debate/configs/llm_configs.json",
+                r#"[{"config_name": "gpt", "client": "openai", "model": "gpt-4o"}]"#,
+            ),
+        ],
+        good: &[
+            Part::File(
+                "debate/configs/deployment.json",
+                r#"[{"name": "deployment_1", "config": {"llm_config": {"config_name": "gpt"}}}]"#,
+            ),
+            Part::File(
+                "debate/configs/llm_configs.json",
+                r#"[{"config_name": "gpt", "client": "openai", "model": "gpt-4o"}]"#,
+            ),
+        ],
+    },
     run: Run::Module(run),
 };
 

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::Node,
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
@@ -11,13 +11,29 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "`deployment.json` names a sub-deployment that no file describes",
     docs: r#"The lists `agent_deployments`, `tool_deployments`, `environment_deployments`, `kb_deployments` and `memory_deployments` name
-entries of the files of the same names. An entry that says its `module` itself needs none.
+entries of the files of the same names. An entry that says its `module` itself needs none."#,
+    fix: None,
+    example: Example {
+        bad: &[Part::File(
+            "debate/configs/deployment.json",
+            r#"[{"name": "deployment_1", "agent_deployments": [{"name": "agent_1"}]}]"#,
+        )],
+        good: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator"
 
-```json
-[{"name": "deployment_1", "agent_deployments": [{"name": "agent_1"}]}]
-```
-
-`agent_deployments.json` must have an entry with `"name": "agent_1"`."#,
+[dependencies]
+"agent:chat" = "^0.1""#,
+            ),
+            Part::File(
+                "debate/configs/deployment.json",
+                r#"[{"name": "deployment_1", "agent_deployments": [{"name": "agent_1"}]}]"#,
+            ),
+            Part::File("debate/configs/agent_deployments.json", r#"[{"name": "agent_1", "module": {"name": "chat"}}]"#),
+        ],
+    },
     run: Run::Module(run),
 };
 

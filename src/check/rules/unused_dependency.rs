@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::module::{LintLevel, ModuleId};
 
 pub(super) static RULE: Rule = Rule {
@@ -7,6 +7,22 @@ pub(super) static RULE: Rule = Rule {
     summary: "a dependency that neither configuration nor code names",
     docs: r#"Nodes install every dependency. One is used when a deployment in `configs/` is of it, when it is somebody's persona, or
 when the code holds its name."#,
+    fix: Some("removes it from `[dependencies]`"),
+    example: Example {
+        bad: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator"
+
+[dependencies]
+"agent:chat" = "^0.1""#,
+        )],
+        good: &[Part::File(
+            "napt.toml",
+            r#"[module]
+type = "orchestrator""#,
+        )],
+    },
     run: Run::Module(run),
 };
 
@@ -19,6 +35,12 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         if !used.contains(&id) && !in_code {
             let finding = findings.report(manifest.at(&member.key_span), format!("the dependency `{id}` is not used"));
             finding.help("remove it, or list it in a file of `configs/`");
+            // Code of another language has not been looked through.
+            if module.runs_python() {
+                finding.fix(manifest.edit_toml(|tree| {
+                    tree.get_mut("dependencies")?.as_table_like_mut()?.remove(&member.key).map(drop)
+                }));
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{Findings, Module, Rule, Run};
+use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::Node,
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
@@ -9,7 +9,37 @@ pub(super) static RULE: Rule = Rule {
     name: "unused-subdeployment",
     level: LintLevel::Warn,
     summary: "an entry of a `*_deployments.json` file that no deployment names",
-    docs: r#"Such an entry has no effect; often the name in `deployment.json` or here is mistyped."#,
+    docs: "Such an entry has no effect; often the name in `deployment.json` or here is mistyped.",
+    fix: None,
+    example: Example {
+        bad: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator"
+
+[dependencies]
+"agent:chat" = "^0.1""#,
+            ),
+            Part::File("debate/configs/deployment.json", r#"[{"name": "deployment_1"}]"#),
+            Part::File("debate/configs/agent_deployments.json", r#"[{"name": "agent_1", "module": {"name": "chat"}}]"#),
+        ],
+        good: &[
+            Part::File(
+                "napt.toml",
+                r#"[module]
+type = "orchestrator"
+
+[dependencies]
+"agent:chat" = "^0.1""#,
+            ),
+            Part::File(
+                "debate/configs/deployment.json",
+                r#"[{"name": "deployment_1", "agent_deployments": [{"name": "agent_1"}]}]"#,
+            ),
+            Part::File("debate/configs/agent_deployments.json", r#"[{"name": "agent_1", "module": {"name": "chat"}}]"#),
+        ],
+    },
     run: Run::Module(run),
 };
 

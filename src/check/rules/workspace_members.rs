@@ -1,14 +1,42 @@
-use super::{Checked, Findings, Rule, Run};
+use super::{Checked, Example, Findings, Part, Rule, Run};
 use crate::module::{LintLevel, MANIFEST_FILE, member_folders};
 
 pub(super) static RULE: Rule = Rule {
     name: "workspace-members",
     level: LintLevel::Deny,
     summary: "a pattern in `members` matches no module",
-    docs: r#"```toml
-[workspace]
-members = ["module/*"]          # the folder is `modules`
-```"#,
+    docs: "A member that is not found is not checked, packaged or published. `*` stands for one folder name.",
+    fix: None,
+    example: Example {
+        bad: &[
+            Part::File(
+                "napt.toml",
+                r#"[workspace]
+members = ["module/*"]"#,
+            ),
+            Part::File(
+                "modules/chat/napt.toml",
+                r#"[module]
+type = "persona"
+name = "chat"
+version = "0.1.0""#,
+            ),
+        ],
+        good: &[
+            Part::File(
+                "napt.toml",
+                r#"[workspace]
+members = ["modules/*"]"#,
+            ),
+            Part::File(
+                "modules/chat/napt.toml",
+                r#"[module]
+type = "persona"
+name = "chat"
+version = "0.1.0""#,
+            ),
+        ],
+    },
     run: Run::Workspace(run),
 };
 

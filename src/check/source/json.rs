@@ -1,7 +1,7 @@
 //! Strict JSON as a tree. What only some readers accept (comments, trailing commas) is an error here, since Naptha's
 //! nodes read with Python's `json`; but it does not hide what else there is to say about the file.
 
-use std::{collections::HashSet, str::FromStr};
+use std::{collections::HashSet, ops::Range, str::FromStr};
 
 use jsonc_parser::{
     CollectOptions, CommentCollectionStrategy, ParseOptions, ast,
@@ -32,12 +32,13 @@ pub(super) fn parse(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
         Err(error) => {
             let range = error.range();
             let message = decapitalised(&error.kind().to_string());
-            return (None, vec![SyntaxError { span: range.start..range.end, message, help: None }]);
+            return (None, vec![SyntaxError { span: range.start..range.end, message, help: None, surplus: None }]);
         }
     };
-    let mut errors = leniencies(parsed.tokens.as_deref().unwrap_or_default());
+    let mut errors = leniencies(text, parsed.tokens.as_deref().unwrap_or_default());
     let Some(value) = &parsed.value else {
-        errors.push(SyntaxError { span: 0..0, message: "the file holds no JSON value".to_owned(), help: None });
+        let message = "the file holds no JSON value".to_owned();
+        errors.push(SyntaxError { span: 0..0, message, help: None, surplus: None });
         return (None, errors);
     };
     let root = node(value);
@@ -47,19 +48,21 @@ pub(super) fn parse(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
 }
 
 /// Comments and trailing commas.
-fn leniencies(tokens: &[TokenAndRange<'_>]) -> Vec<SyntaxError> {
+fn leniencies(text: &str, tokens: &[TokenAndRange<'_>]) -> Vec<SyntaxError> {
     let mut errors = Vec::new();
     let mut comma = None;
     for token in tokens {
         let span = token.range.start..token.range.end;
         match &token.token {
             Token::CommentLine(_) | Token::CommentBlock(_) => errors.push(SyntaxError {
+                surplus: Some(with_its_space(text, &span)),
                 span,
                 message: "JSON has no comments".to_owned(),
                 help: Some("remove it".to_owned()),
             }),
             Token::Comma => comma = Some(span),
             Token::CloseBrace | Token::CloseBracket => errors.extend(comma.take().map(|span| SyntaxError {
+                surplus: Some(span.clone()),
                 span,
                 message: "JSON has no trailing commas".to_owned(),
                 help: Some("remove the comma".to_owned()),
@@ -70,6 +73,21 @@ fn leniencies(tokens: &[TokenAndRange<'_>]) -> Vec<SyntaxError> {
     errors
 }
 
+/// A comment with the space before it; with its line when it stands there alone.
+fn with_its_space(text: &str, span: &Range<usize>) -> Range<usize> {
+    let before = text[..span.start].trim_end_matches([' ', '\t']).len();
+    let begins_line = before == 0 || text[..before].ends_with('\n');
+    let rest = &text[span.end..];
+    let line = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix('\n'));
+    match line {
+        Some(after) if begins_line => before..text.len() - after.len(),
+        Some(_) => before..span.end,
+        None if rest.is_empty() => before..span.end,
+        // Something follows in the same line: the space between stays.
+        None => span.clone(),
+    }
+}
+
 fn duplicates(node: &Node, errors: &mut Vec<SyntaxError>) {
     let mut seen = HashSet::new();
     for member in node.members() {
@@ -78,6 +96,7 @@ fn duplicates(node: &Node, errors: &mut Vec<SyntaxError>) {
                 span: member.key_span.clone(),
                 message: format!("the key `{}` stands twice in this object", member.key),
                 help: Some("only the last one counts; remove the other".to_owned()),
+                surplus: None,
             });
         }
         duplicates(&member.node, errors);

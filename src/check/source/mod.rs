@@ -12,10 +12,13 @@ use std::{
     sync::Arc,
 };
 
+use toml_edit::DocumentMut;
+
 pub(super) use python::{Entry, Parameter, ParameterKind, Python};
+pub(super) use secret::is_secret_key;
 pub(super) use tree::{Member, Node, Value};
 
-use super::diagnostic::Place;
+use super::diagnostic::{Edit, Place};
 use crate::secrets::{self, Found};
 
 /// A file's text, with what is needed to show a part of it.
@@ -75,11 +78,17 @@ impl SourceFile {
         }
     }
 
+    /// Whether `text` is the file's, byte by byte.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.not_utf8.is_none()
+    }
+
     fn utf8_error(&self) -> Option<SyntaxError> {
         self.not_utf8.map(|at| SyntaxError {
             span: at..self.text[at..].chars().next().map_or(at, |c| at + c.len_utf8()),
             message: "the file is not UTF-8 from here on".to_owned(),
             help: Some("save it as UTF-8".to_owned()),
+            surplus: None,
         })
     }
 }
@@ -90,6 +99,8 @@ pub(super) struct SyntaxError {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// What may go, when it is right without that.
+    pub(super) surplus: Option<Range<usize>>,
 }
 
 /// A TOML or JSON file: as much of its tree as could be read, and why the rest could not.
@@ -122,6 +133,25 @@ impl Document {
     /// A place in it.
     pub(super) fn at(&self, span: &Range<usize>) -> Place {
         Place { file: self.source.clone(), span: Some(span.clone()) }
+    }
+
+    /// A change of it.
+    pub(super) fn edit(&self, span: &Range<usize>, text: impl Into<String>) -> Edit {
+        Edit { file: self.source.clone(), span: span.clone(), text: text.into() }
+    }
+
+    /// A change of a TOML file that is made on its tree: what was not changed keeps its form.
+    pub(super) fn edit_toml(&self, change: impl FnOnce(&mut DocumentMut) -> Option<()>) -> Option<Edit> {
+        let old = &self.source.text;
+        let mut tree: DocumentMut = old.parse().ok()?;
+        change(&mut tree)?;
+        let new = tree.to_string();
+        let common = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
+            pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+        };
+        let start = common(&mut old.chars().zip(new.chars()));
+        let end = common(&mut old[start..].chars().rev().zip(new[start..].chars().rev()));
+        Some(self.edit(&(start..old.len() - end), &new[start..new.len() - end]))
     }
 
     /// The file as such.

@@ -84,6 +84,7 @@ impl Python {
                     span: old.byte_range(),
                     message: "this is Python 2".to_owned(),
                     help: Some("`print` and `exec` are functions: put what follows in parentheses".to_owned()),
+                    surplus: None,
                 })
             })
     }
@@ -97,7 +98,7 @@ impl Python {
         if let Some(length) = self.source.text[span.clone()].find('\n') {
             span.end = span.start + length;
         }
-        Some(SyntaxError { span, message, help: None })
+        Some(SyntaxError { span, message, help: None, surplus: None })
     }
 
     /// How the file defines `name` at its top level; `None` when it does not.

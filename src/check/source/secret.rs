@@ -18,11 +18,15 @@ const KEYS: [&str; 9] = [
     "auth_token",
 ];
 
+/// Whether the value under a key is a secret, or names one.
+pub(in crate::check) fn is_secret_key(key: &str) -> bool {
+    KEYS.contains(&&*key.to_lowercase().replace('-', "_"))
+}
+
 /// Adds the secrets that only their key gives away. References to variables are none: `${KEY}`, `OPENAI_API_KEY`.
 pub(in crate::check) fn find_by_key(node: &Node, found: &mut Vec<Found>) {
     for member in node.members() {
-        let key = member.key.to_lowercase().replace('-', "_");
-        if KEYS.contains(&key.as_str())
+        if is_secret_key(&member.key)
             && let Some(value) = member.node.as_str()
             && value.len() >= 8
             && !value.starts_with(['$', '{', '<'])

@@ -16,6 +16,7 @@ pub(super) fn parse(text: &str) -> (Option<Node>, Vec<SyntaxError>) {
             span: error.span().unwrap_or(0..0),
             message: error.message().replace('\n', ", "),
             help: None,
+            surplus: None,
         })
         .collect();
     let span = table.span();

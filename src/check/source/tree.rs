@@ -63,6 +63,18 @@ impl Node {
         Some((node.as_str()?, &node.span))
     }
 
+    /// The text of a member of an object of JSON, with the comma that goes with it.
+    pub(in crate::check) fn surplus(&self, key_span: &Range<usize>) -> Option<Range<usize>> {
+        let members = self.members();
+        let at = members.iter().position(|member| member.key_span == *key_span)?;
+        let end = members[at].node.span.end;
+        Some(match (at.checked_sub(1).map(|before| &members[before]), members.get(at + 1)) {
+            (_, Some(after)) => key_span.start..after.key_span.start,
+            (Some(before), None) => before.node.span.end..end,
+            (None, None) => key_span.start..end,
+        })
+    }
+
     /// What stands at a JSON pointer.
     pub(in crate::check) fn pointer(&self, pointer: &str) -> Option<&Node> {
         pointer.split('/').skip(1).try_fold(self, |node, token| {

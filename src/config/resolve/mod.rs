@@ -7,7 +7,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     DEPLOYMENT_FILE, Deployment, LLM_CONFIGS_FILE, LlmConfig, ModuleEntry, NodeEntry, SUB_DEPLOYMENTS, merge,
@@ -51,6 +51,17 @@ pub enum ConfigError {
     /// A module that is not part of the deployment.
     #[error("`{0}` is not part of this deployment")]
     UnknownModule(String),
+    /// A persona that is not part of the deployment.
+    #[error("`{module}` has the persona `{persona}`, which is not part of this deployment")]
+    UnknownPersona {
+        /// Whose configuration names it.
+        module: ModuleId,
+        /// What it names.
+        persona: String,
+    },
+    /// A `persona_module` without a name.
+    #[error("`persona_module` of `{0}` does not name a persona")]
+    NoPersona(ModuleId),
     /// A sub-deployment that says neither in its own file nor in the request which module it is of.
     #[error("element {index} of `{list}` does not say which module it is of")]
     NoModule {
@@ -98,6 +109,11 @@ impl Fault for ConfigError {
                     None => format!("the names are {}", known.join(", ")),
                 })
             }
+            ConfigError::UnknownPersona { module, persona } => {
+                let id = if persona.contains(':') { persona.clone() } else { format!("persona:{persona}") };
+                Some(format!("add `\"{id}\" = \"*\"` to `[dependencies]` of `{module}` and deploy again"))
+            }
+            ConfigError::NoPersona(_) => Some("write `\"persona_module\": {\"name\": \"…\"}`".to_owned()),
             ConfigError::UnknownModule(_) => Some("add it to `[dependencies]` of the module that calls it".to_owned()),
             _ => None,
         }
@@ -142,6 +158,9 @@ fn read_list<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Conf
 pub trait Catalog {
     /// The files of one module; `None` when it is not part of the deployment.
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs>;
+
+    /// What a persona says; `None` when it is not part of the deployment.
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>>;
 }
 
 /// Resolves `given` for the module `id`: merged configuration, module entries, and sub-deployments all the way down.
@@ -177,10 +196,15 @@ fn resolve_inside(id: &ModuleId, given: &Deployment, walk: &mut Walk<'_>) -> Res
     merged.name = given.name.clone().or(default.name.clone());
     merged.node.get_or_insert_with(|| NodeEntry { ip: Some("localhost".to_owned()), ..NodeEntry::default() });
     merged.initialized = Some(true);
-    if let Some(config) = &mut merged.config
-        && let Some(llm) = config.llm_config.take()
-    {
-        config.llm_config = Some(resolve_llm(id, llm, configs)?);
+    if let Some(config) = &mut merged.config {
+        if let Some(llm) = config.llm_config.take() {
+            config.llm_config = Some(resolve_llm(id, llm, configs)?);
+        }
+        if let Some(entry) = &config.persona_module {
+            let persona = resolve_persona(id, entry, walk.catalog)?;
+            let prompt = config.system_prompt.get_or_insert_default();
+            prompt.insert("persona".to_owned(), Value::Object(persona));
+        }
     }
     walk.above.push(id.clone());
     for ((module_type, list, _), described) in SUB_DEPLOYMENTS.into_iter().zip(&configs.subs) {
@@ -234,6 +258,24 @@ fn resolve_llm(id: &ModuleId, given: LlmConfig, configs: &ModuleConfigs) -> Resu
     let given = serde_json::to_value(&given).map_err(ConfigError::Shape)?;
     let found = serde_json::to_value(found).map_err(ConfigError::Shape)?;
     serde_json::from_value(merge(&given, &found)).map_err(ConfigError::Shape)
+}
+
+/// What the persona of `persona_module` says.
+fn resolve_persona(
+    id: &ModuleId,
+    entry: &Map<String, Value>,
+    catalog: &dyn Catalog,
+) -> Result<Map<String, Value>, ConfigError> {
+    let name = entry.get("name").and_then(Value::as_str).ok_or_else(|| ConfigError::NoPersona(id.clone()))?;
+    let persona = match name.split_once(':') {
+        Some((module_type, bare)) => (module_type == ModuleType::Persona.as_str()).then_some(bare),
+        None => Some(name),
+    };
+    let persona = persona.and_then(|bare| bare.parse().ok());
+    persona
+        .and_then(|name| catalog.persona(&ModuleId { module_type: ModuleType::Persona, name }))
+        .cloned()
+        .ok_or_else(|| ConfigError::UnknownPersona { module: id.clone(), persona: name.to_owned() })
 }
 
 /// One list of sub-deployments and where its elements come from.

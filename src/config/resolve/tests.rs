@@ -1,6 +1,6 @@
 //! Each documented rule of the resolution, then whatever shape the files have.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -14,6 +14,15 @@ impl Catalog for Files {
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
         self.0.get(id)
     }
+
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>> {
+        static PERSONA: LazyLock<Map<String, Value>> = LazyLock::new(|| object(json!({"name": "Ada"})));
+        (id.to_string() == "persona:ada").then_some(&*PERSONA)
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().cloned().expect("an object")
 }
 
 impl Files {
@@ -303,5 +312,32 @@ proptest! {
             let again = resolve(&"orchestrator:chat".parse().expect("an id"), &resolved, &files);
             prop_assert_eq!(again.expect("it was complete"), resolved);
         }
+    }
+}
+
+#[test]
+fn a_persona_is_told_to_its_agent() {
+    let id: ModuleId = "agent:a".parse().expect("an id");
+    let agent = |config: Value| Files::of(&[("agent:a", json!({"deployment": [{"name": "a", "config": config}]}))]);
+    for name in ["ada", "persona:ada"] {
+        let files = agent(json!({"persona_module": {"name": name}, "system_prompt": {"role": "a poet"}}));
+        let config = resolve(&id, &Deployment::default(), &files).expect("a deployment").config.expect("a config");
+        let expected = object(json!({"role": "a poet", "persona": {"name": "Ada"}}));
+        assert_eq!(config.system_prompt, Some(expected));
+    }
+    let files = agent(json!({"persona_module": {"name": "ada"}}));
+    let alone = resolve(&id, &Deployment::default(), &files).expect("a deployment");
+    let prompt = alone.config.and_then(|config| config.system_prompt);
+    assert_eq!(prompt, Some(object(json!({"persona": {"name": "Ada"}}))), "without a system prompt there is one now");
+
+    for (entry, message) in [
+        (json!({"name": "bob"}), "`agent:a` has the persona `bob`, which is not part of this deployment"),
+        (json!({"name": "agent:ada"}), "the persona `agent:ada`"),
+        (json!({"url": "x"}), "`persona_module` of `agent:a` does not name a persona"),
+    ] {
+        let files = agent(json!({"persona_module": entry}));
+        let error = resolve(&id, &Deployment::default(), &files).expect_err("no persona");
+        assert!(error.to_string().contains(message), "{error}");
+        assert!(error.hint().is_some());
     }
 }

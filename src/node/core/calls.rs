@@ -313,7 +313,7 @@ impl Core {
         let envelope = self.envelope(peer, &path, b"", owner, "", "");
         match self.peers.send(peer, Method::GET, &path, &envelope, Vec::new()).await {
             Ok(_) => return Ok(()),
-            Err(NodeError::NotFound { .. }) => {}
+            Err(error) if error.status() == 404 => {}
             Err(error) => return Err(error),
         }
         let body = self.installs.read_archive(&pin.sha256).await?;
@@ -339,7 +339,13 @@ impl Core {
             match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
                 DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
                 DeployEvent::Ready { .. } => return Ok(()),
-                DeployEvent::Failed { problem } => return Err(lost(&format!("did not deploy: {}", problem.detail))),
+                DeployEvent::Failed { problem } => {
+                    return Err(NodeError::Peer {
+                        url: peer.url.clone(),
+                        did: "did not deploy",
+                        problem: problem.into(),
+                    });
+                }
             }
         }
         Err(lost("went away while it deployed; deploy again: what is done already is not done twice"))

@@ -4,15 +4,18 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
+    super::runtime::Parent,
     Core, NodeError, Target,
     addresses::{for_each_node, stored},
     installs::Installed,
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
+    crash,
     module::ModuleId,
     report::Reporter,
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
@@ -45,6 +48,10 @@ impl Catalog for Modules {
     fn configs(&self, id: &ModuleId) -> Option<&ModuleConfigs> {
         self.0.get(id).map(|installed| &installed.configs)
     }
+
+    fn persona(&self, id: &ModuleId) -> Option<&Map<String, Value>> {
+        self.0.get(id).and_then(|installed| installed.persona.as_ref())
+    }
 }
 
 impl Core {
@@ -74,21 +81,25 @@ impl Core {
         if self.live(&name).await?.is_some_and(|live| live.owner != owner) {
             return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
         }
+        let failed = |name: &str| crash::point(name).map_err(NodeError::internal("prepare a deployment"));
+        failed("deploy.asked")?;
         let modules = self.install_all(&request.modules, reporter).await?;
+        failed("deploy.installed")?;
         let given = request.deployment.clone().unwrap_or_default();
         let mut deployment = resolve(&request.root, &given, &modules)?;
         self.warn_of_models(&deployment, reporter);
         self.place(&mut deployment).await?;
         self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
-        for installed in modules.0.values() {
-            if let Some(parent) = &installed.parent {
-                reporter.step("Warming", &installed.manifest.id.to_string());
-                parent.warm_up().await.map_err(|error| NodeError::Install {
-                    module: installed.manifest.id.to_string(),
-                    reason: error.to_string(),
-                })?;
-            }
+        failed("deploy.resolved")?;
+        let modules: Vec<Arc<Installed>> =
+            request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> =
+            modules.iter().filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &owner))).collect();
+        if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
+            return Err(error);
         }
+        failed("deploy.imported")?;
         let view = DeploymentView {
             name,
             revision: 0,
@@ -99,7 +110,12 @@ impl Core {
             created: Timestamp::now(),
             deployment,
         };
-        self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))
+        let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        for parent in &parents {
+            self.parents.keep(&live.name, live.revision, parent);
+        }
+        failed("deploy.stored")?;
+        Ok(live)
     }
 
     /// Tells of models that nobody serves here; a module may still reach its own.

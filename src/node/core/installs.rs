@@ -1,4 +1,4 @@
-//! Installed modules: fetched, verified, unpacked, with an environment and a warm parent. All of it is found by the
+//! Installed modules: fetched, verified, unpacked, with an environment. All of it is found by the
 //! archive's SHA-256, so that the same bytes are installed once.
 
 use std::{
@@ -8,14 +8,16 @@ use std::{
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
+use serde_json::{Map, Value};
 
 use super::{
-    super::runtime::{Environments, Parent, PythonModule},
+    super::runtime::{EnvironmentError, Environments, PythonModule, imports_of},
     NodeError,
 };
 use crate::{
-    config::ModuleConfigs,
-    module::{Manifest, Runtime, package_dir_of},
+    config::{ModuleConfigs, read_persona},
+    crash,
+    module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
     report::Reporter,
     wire::ModulePin,
@@ -26,9 +28,10 @@ use crate::{
 pub(super) struct Installed {
     pub(super) manifest: Manifest,
     pub(super) configs: ModuleConfigs,
-    pub(super) python: PythonModule,
+    /// What it says, when it is a persona.
+    pub(super) persona: Option<Map<String, Value>>,
     /// `None` for data.
-    pub(super) parent: Option<Parent>,
+    pub(super) python: Option<PythonModule>,
 }
 
 /// Where an install goes, once it is made.
@@ -72,6 +75,11 @@ impl Installs {
         Ok(())
     }
 
+    /// Where the unpacked modules are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.modules
+    }
+
     fn archive(&self, sha256: &str) -> PathBuf {
         self.archives.join(format!("{sha256}.napt"))
     }
@@ -101,8 +109,7 @@ impl Installs {
                 Ok(file)
             };
             let file = write().map_err(keep)?;
-            package::inspect(file.path(), &package::Limits::default())
-                .map_err(|error| NodeError::Invalid(format!("the archive is refused: {error}")))?;
+            package::inspect(file.path(), &package::Limits::default()).map_err(refused)?;
             file.persist(&target).map_err(NodeError::internal("keep an archive"))?;
             Ok(())
         });
@@ -120,6 +127,7 @@ impl Installs {
             return Ok(());
         }
         reporter.step("Fetching", &format!("{} {}", pin.id, pin.version));
+        crash::point("install.fetching").map_err(NodeError::internal("fetch an archive"))?;
         let id = &pin.id;
         self.registry
             .download(id.module_type.as_str(), id.name.as_str(), &pin.version, &pin.sha256, &self.archive(&pin.sha256))
@@ -128,8 +136,10 @@ impl Installs {
                 RegistryError::Unreachable { .. } | RegistryError::Timeout { .. } => {
                     NodeError::Upstream(format!("cannot fetch `{id} {}`: {error}", pin.version))
                 }
+                RegistryError::Io(error) => NodeError::internal("keep an archive")(error),
                 error => install_error(pin, &error),
-            })
+            })?;
+        crash::point("install.fetched").map_err(NodeError::internal("keep an archive"))
     }
 
     /// Installs a module, once however often it is asked for at once.
@@ -168,7 +178,7 @@ impl Installs {
                 if matches!(error, package::ArchiveError::Digest { .. }) {
                     let _ = fs_err::remove_file(&archive);
                 }
-                NodeError::Invalid(format!("the archive is refused: {error}"))
+                refused(error)
             })
         });
         let contents = unpacked.await.map_err(NodeError::internal("unpack an archive"))??;
@@ -183,15 +193,28 @@ impl Installs {
             }
         };
         let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let persona = match manifest.id.module_type {
+            ModuleType::Persona => {
+                Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)
+            }
+            _ => None,
+        };
         let python = match manifest.runtime {
             Runtime::Python => {
-                self.environments.prepare(&root, reporter).await.map_err(|error| install_error(pin, &error))?
+                let prepared = self.environments.prepare(&root, manifest.sdk.as_deref(), reporter).await;
+                let python = prepared.map_err(|error| match error {
+                    EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
+                    error => install_error(pin, &error),
+                })?;
+                let package = manifest.id.name.to_string();
+                let folder = package_dir.parent().unwrap_or(&root).to_owned();
+                let imports = imports_of(&folder, &package, &python)
+                    .map_err(NodeError::internal("read what a module imports"))?;
+                Some(PythonModule { python, root, folder, package, entry, imports })
             }
-            Runtime::Data | Runtime::Rust => PathBuf::new(),
+            Runtime::Data | Runtime::Rust => None,
         };
-        let python = PythonModule { python, root, package: manifest.id.name.to_string(), entry };
-        let parent = (manifest.runtime == Runtime::Python).then(|| Parent::new(python.clone()));
-        Ok(Arc::new(Installed { manifest, configs, python, parent }))
+        Ok(Arc::new(Installed { manifest, configs, persona, python }))
     }
 }
 
@@ -205,6 +228,14 @@ fn check_digest(text: &str) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::Invalid("an archive is named by the 64 lower-case hex digits of its SHA-256".to_owned()))
+}
+
+/// What is wrong with an archive is whoever sent it to mend; what is wrong with this disk is not.
+fn refused(error: package::ArchiveError) -> NodeError {
+    match error {
+        package::ArchiveError::Io(error) => NodeError::internal("read or unpack an archive")(error),
+        error => NodeError::Invalid(format!("the archive is refused: {error}")),
+    }
 }
 
 fn install_error(pin: &ModulePin, reason: &dyn std::fmt::Display) -> NodeError {

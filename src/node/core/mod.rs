@@ -9,6 +9,7 @@ mod deployments;
 mod inference;
 mod installs;
 mod peers;
+mod readiness;
 mod runs;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -29,7 +30,8 @@ use self::{
 use super::{
     Options,
     error::NodeError,
-    runtime::{Caps, Environments},
+    fsck::DATABASE,
+    runtime::{Caps, Environments, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -47,6 +49,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) installs: Installs,
+    parents: Parents,
     pub(in crate::node) peers: Peers,
     runs: Runs,
     scratch: PathBuf,
@@ -55,7 +58,7 @@ pub(in crate::node) struct Core {
 }
 
 /// Keeps other nodes off a data folder: they would end each other's runs.
-fn lock(data: &std::path::Path) -> Result<std::fs::File, NodeError> {
+pub(in crate::node) fn lock(data: &std::path::Path) -> Result<std::fs::File, NodeError> {
     let failed = NodeError::internal("lock its data folder");
     let file = fs_err::File::create(data.join("lock")).map_err(failed)?.into_parts().0;
     match file.try_lock() {
@@ -74,9 +77,8 @@ impl Core {
         let credentials = crate::identity::CredentialStore::new(&data);
         let key = credentials.key_or_create().map_err(NodeError::internal("read its key"))?;
         let id = key.public().node_id();
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&data.join("node.sqlite")).await.map_err(NodeError::internal("open its database"))?,
-        );
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
         let scratch = data.join("scratch");
         // What is left there is of runs that ended with an earlier process.
         if scratch.exists() {
@@ -85,7 +87,8 @@ impl Core {
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
-        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None);
+        let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
+            .with_policy(options.policy.clone());
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let core = Arc::new(Core {
@@ -93,6 +96,7 @@ impl Core {
             addresses: Addresses::new(id.clone(), address),
             inference: Inference::new(options.provider.clone()),
             database: Database::new(data.join("storage")),
+            parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
             runs: Runs::new(options.max_runs),

@@ -187,11 +187,20 @@ impl Peers {
             return Ok(response);
         }
         let status = response.status();
-        let problem = response.json::<Problem>().await.map(|problem| problem.detail).unwrap_or_default();
-        match status.as_u16() {
-            404 => Err(NodeError::missing(format!("node `{}`: {problem}", peer.url))),
-            _ => Err(NodeError::Upstream(format!("node `{}` answered {status}: {problem}", peer.url))),
+        let mut problem = response.json::<Problem>().await.unwrap_or_else(|_| Problem {
+            problem_type: "about:blank".to_owned(),
+            title: String::new(),
+            status: status.as_u16(),
+            detail: format!("{status} without an explanation"),
+            hint: None,
+            extra: serde_json::Map::new(),
+        });
+        if matches!(status.as_u16(), 401 | 403) {
+            problem
+                .hint
+                .get_or_insert_with(|| "its operator can admit this node with `napt node --peer URL`".to_owned());
         }
+        Err(NodeError::Peer { url: peer.url.clone(), did: "refused a call", problem: problem.into() })
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_stream::stream;
@@ -20,15 +21,16 @@ use uuid::Uuid;
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Ended, Execution, RunFrame, execute},
+        runtime::{Ended, Execution, PythonModule, RunFrame, execute},
         store::{StoredRun, deployment_of},
     },
     Core, NodeError,
 };
 use crate::{
     config::{Deployment, merge, resolve},
+    crash,
     identity::{SecretKey, random_hex},
-    module::ModuleId,
+    module::{Manifest, ModuleId},
     wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
 };
 
@@ -100,6 +102,18 @@ pub(super) enum Origin {
     /// A run of a peer: root and parent as that node calls them, which archive it has deployed here, and how deep
     /// calls are nested already.
     Forwarded { root: String, parent: String, sha256: String, depth: u32 },
+}
+
+/// What a module's process has around it.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The run's id.
+    id: String,
+    /// Its credential's secret part.
+    secret: String,
+    env: HashMap<String, String>,
+    /// Removed with its end.
+    _scratch: tempfile::TempDir,
 }
 
 /// A run to be accepted.
@@ -228,6 +242,7 @@ impl Core {
         queued: bool,
     ) -> Result<Arc<ActiveRun>, NodeError> {
         let module = stored.view.module.clone();
+        crash::point("run.accepting").map_err(NodeError::internal("store the run"))?;
         self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
         let run = self.activate(run);
         if let Some(parent) = parent {
@@ -322,9 +337,15 @@ impl Core {
 
     async fn end(&self, run: &ActiveRun, status: RunStatus, result: Option<String>, error: Option<String>) {
         run.cancel.cancel();
-        if let Err(error) = self.store.finish_run(&run.id, status, result, error, Timestamp::now()).await {
-            // It is found unfinished at the next start, and ended there.
-            tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store a run's end");
+        let mut wait = Duration::from_millis(100);
+        // Told only once it is stored, which on a full disk is when there is room again. Should the node end before, the
+        // next start finds the run unfinished.
+        while let Err(reason) =
+            self.store.finish_run(&run.id, status, result.clone(), error.clone(), Timestamp::now()).await
+        {
+            tracing::error!(run = run.id, error = format!("{reason:#}"), "failed to store a run's end; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(10));
         }
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
@@ -351,16 +372,33 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(parent) = &installed.parent else {
+        let Some(python) = &installed.python else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
+        let parent = self.parents.of(python, &run.modules.owner);
+        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
+        crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
         self.record(run, vec![(started, processing)]).await;
+        crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
+        let surroundings = self.surroundings(&run.id, &run.secret)?;
+        crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
+        let module_run = self.module_run(run, &stored, started)?;
+        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
+        let (lines, received) = mpsc::channel(LINES);
+        let (ended, ()) =
+            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+        crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
+        Ok(ended)
+    }
+
+    /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
+    pub(super) fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
         let scratch = tempfile::Builder::new()
-            .prefix(&format!("{}-", run.id))
+            .prefix(&format!("{id}-"))
             .tempdir_in(&self.scratch)
             .map_err(NodeError::internal("make a scratch folder"))?;
         let delegate = SecretKey::generate();
@@ -368,7 +406,7 @@ impl Core {
         crate::identity::write_private(&key_file, delegate.to_hex().as_bytes())
             .map_err(NodeError::internal("write a delegate key"))?;
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let credential = format!("{}.local:{}", run.id, run.secret);
+        let credential = format!("{id}.local:{secret}");
         let env = HashMap::from([
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
@@ -376,29 +414,38 @@ impl Core {
             ("TMPDIR".to_owned(), text(scratch.path())),
             ("PRIVATE_KEY".to_owned(), delegate.to_hex()),
             ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
-            ("NAPT_RUN_ID".to_owned(), run.id.clone()),
+            ("NAPT_RUN_ID".to_owned(), id.to_owned()),
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
             ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
         ]);
-        let package = &installed.python.package;
-        let execution = Execution {
-            run: run.id.clone(),
+        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, _scratch: scratch })
+    }
+
+    /// A module's process in its surroundings. Without a `module_run` it is only imported.
+    pub(super) fn execution(
+        &self,
+        manifest: &Manifest,
+        python: &PythonModule,
+        surroundings: &Surroundings,
+        module_run: Option<Value>,
+    ) -> Execution {
+        let caps = self.caps(&manifest.limits);
+        let PythonModule { root, folder, package, entry, .. } = python;
+        Execution {
+            run: surroundings.id.clone(),
             frame: RunFrame {
-                root: installed.python.root.clone(),
-                module: format!("{package}.{}", installed.python.entry),
-                function: installed.python.entry.clone(),
+                root: root.clone(),
+                folder: folder.clone(),
+                module: format!("{package}.{entry}"),
+                function: entry.clone(),
                 schemas: format!("{package}.schemas"),
-                memory: self.caps(&installed.manifest.limits).memory,
-                env,
-                module_run: self.module_run(run, &stored, started)?,
+                memory: caps.memory,
+                env: surroundings.env.clone(),
+                module_run,
             },
-            caps: self.caps(&installed.manifest.limits),
-            secret: run.secret.clone(),
-        };
-        let (lines, received) = mpsc::channel(LINES);
-        let (ended, ()) =
-            tokio::join!(execute(parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
-        Ok(ended)
+            caps,
+            secret: surroundings.secret.clone(),
+        }
     }
 
     /// What the module's function gets, as Naptha's node gives it.
@@ -514,38 +561,25 @@ impl Core {
                 true => self.store.revision(name, *revision).await.map_err(NodeError::internal("read a deployment"))?,
                 false => None,
             };
-            let run = ActiveRun {
-                id: id.clone(),
+            let Some(modules) = modules else {
+                let why = Some("node restarted".to_owned());
+                let ended = self.store.finish_run(&id, RunStatus::Error, None, why, Timestamp::now()).await;
+                ended.map_err(NodeError::internal("end a run that was interrupted"))?;
+                continue;
+            };
+            let run = self.activate(ActiveRun {
+                id,
                 secret: random_hex(16),
                 consumer: stored.view.consumer,
                 root: stored.view.root,
                 depth: 0,
-                modules: Arc::new(modules.clone().unwrap_or_else(|| empty_view(&stored.view.module))),
+                modules: Arc::new(modules),
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
                 progress: watch::Sender::new((0, false)),
-            };
-            if modules.is_some() {
-                let run = self.activate(run);
-                self.enqueue(&run).await;
-            } else {
-                self.end(&run, RunStatus::Error, None, Some("node restarted".to_owned())).await;
-            }
+            });
+            self.enqueue(&run).await;
         }
         Ok(())
-    }
-}
-
-/// A deployment without modules, for a run that only has to be ended.
-fn empty_view(id: &ModuleId) -> DeploymentView {
-    DeploymentView {
-        name: String::new(),
-        revision: 0,
-        module: id.clone(),
-        version: semver::Version::new(0, 0, 0),
-        modules: Vec::new(),
-        owner: String::new(),
-        created: Timestamp::UNIX_EPOCH,
-        deployment: Deployment::default(),
     }
 }

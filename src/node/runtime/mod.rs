@@ -3,13 +3,18 @@
 mod environment;
 mod execute;
 mod frames;
+mod imports;
+mod parents;
 mod python;
 mod redact;
 
-pub(in crate::node) use environment::Environments;
+pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
+pub(in crate::node) use imports::imports_of;
+pub(in crate::node) use parents::Parents;
 pub(in crate::node) use python::{Parent, PythonModule, RunFrame};
+pub(in crate::node) use redact::Redactor;
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

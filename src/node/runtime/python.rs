@@ -1,4 +1,5 @@
-//! Warm parents: one Python process a module version that has its dependencies imported and forks a child a run.
+//! A warm parent: a Python process that has dependencies imported and forks a child a run. It knows nothing of the
+//! modules that its children are, so every version of every module with the same needs may be forked from it.
 
 use std::{
     collections::HashMap,
@@ -48,22 +49,29 @@ pub(in crate::node) struct PythonModule {
     pub python: PathBuf,
     /// The unpacked archive.
     pub root: PathBuf,
+    /// The folder that its package is in: the root, or `src` in it.
+    pub folder: PathBuf,
     /// The package's name.
     pub package: String,
     /// The entrypoint without suffix: module and function.
     pub entry: String,
+    /// What its code imports from its environment, sorted.
+    pub imports: Vec<String>,
 }
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
+    /// What modules are imported from.
+    pub folder: PathBuf,
     pub module: String,
     pub function: String,
     pub schemas: String,
     pub memory: u64,
     pub env: HashMap<String, String>,
-    pub module_run: Value,
+    /// `None` imports the module and calls nothing.
+    pub module_run: Option<Value>,
 }
 
 /// How a child says that it is done.
@@ -81,7 +89,7 @@ pub(in crate::node) struct ResultFrame {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum ToParent<'a> {
-    Start { root: &'a PathBuf, package: &'a str, warm: bool },
+    Start { imports: &'a [String] },
     Fork { run: &'a str },
     Kill { run: &'a str },
 }
@@ -109,7 +117,10 @@ type Waiters = Arc<Mutex<Option<HashMap<String, Waiting>>>>;
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
 pub(in crate::node) struct Parent {
-    module: PythonModule,
+    python: PathBuf,
+    imports: Vec<String>,
+    /// Where it works: a folder that stays as long as the node.
+    folder: PathBuf,
     /// Whether dependencies can be imported before forking; found out by the first start.
     warm: Mutex<bool>,
     live: tokio::sync::Mutex<Option<Arc<Live>>>,
@@ -206,9 +217,9 @@ impl Live {
 }
 
 impl Parent {
-    /// A parent for this module; nothing is started yet.
-    pub(in crate::node) fn new(module: PythonModule) -> Self {
-        Parent { module, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+    /// A parent with these imports; nothing is started yet.
+    pub(super) fn new(python: PathBuf, imports: Vec<String>, folder: PathBuf) -> Self {
+        Parent { python, imports, folder, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
     }
 
     /// Starts the process and waits for its imports.
@@ -225,7 +236,7 @@ impl Parent {
         let live = match self.start(warm).await? {
             Some(live) => live,
             None => {
-                // Its dependencies start threads when imported: children of this module import them themselves.
+                // What it imports starts threads: its children import for themselves.
                 *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = false;
                 self.start(false).await?.ok_or(RuntimeError::NotReady)?
             }
@@ -238,10 +249,10 @@ impl Parent {
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut command = CommandWrap::with_new(&self.module.python, |command| {
+        let mut command = CommandWrap::with_new(&self.python, |command| {
             command
                 .args(["-I", "-c", RUNNER])
-                .current_dir(&self.module.root)
+                .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")
                 .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -250,7 +261,7 @@ impl Parent {
         });
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         let mut stream = UnixStream::from_std(ours)?;
-        let start = ToParent::Start { root: &self.module.root, package: &self.module.package, warm };
+        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] } };
         write_frame(&mut stream, &start).await?;
         let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
         match ready.map_err(|_| RuntimeError::NotReady)?? {

@@ -4,11 +4,11 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
 /// A run's secret in all the forms that its clients write.
 #[derive(Debug)]
-pub(super) struct Redactor(Vec<String>);
+pub(in crate::node) struct Redactor(Vec<String>);
 
 impl Redactor {
     /// For a secret that is not empty.
-    pub(super) fn new(secret: &str) -> Self {
+    pub(in crate::node) fn new(secret: &str) -> Self {
         let mut forms = vec![secret.to_owned()];
         // In base64 the secret looks different at each of three offsets. What depends on its neighbours too is left out.
         for offset in 0..3 {
@@ -21,7 +21,7 @@ impl Redactor {
     }
 
     /// The text without the secret.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(in crate::node) fn redact(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, form| text.replace(form, "…"))
     }
 }

@@ -2,18 +2,19 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {root, package, warm}             once
-    parent → node    ready {warm}                            dependencies imported; warm is false when forking
-                                                             after imports would be unsafe
+    node   → parent  start {imports}                         once
+    parent → node    ready {warm}                            all of it imported; warm is false when forking
+                                                             after that would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr
     parent → node    forked {run, pid}, or refused {run, reason}
     parent → node    exited {run, status}                    nothing of the run is left then
     node   → parent  kill {run}
 
-A child's own channel: node → child `run` once, child → node `result` once.
+A child's own channel: node → child `run` once, child → node `result` once. A `run` without a `module_run` imports the
+module and calls nothing; its result is a JSON object: empty when the module is ready, else `error`, `traceback` and
+`missing`.
 """
 
-import ast
 import asyncio
 import fcntl
 import gc
@@ -152,31 +153,10 @@ def install_shims():
 # --- the parent
 
 
-def imports_of(folder, package):
-    """The modules that the package's files import at their top level, without the package itself."""
-    found = []
-    for where, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("tests", "__pycache__")]
-        for name in sorted(files):
-            if not name.endswith(".py"):
-                continue
-            try:
-                with open(os.path.join(where, name), encoding="utf-8") as source:
-                    tree = ast.parse(source.read())
-            except (OSError, SyntaxError, ValueError):
-                continue
-            for node in tree.body:
-                if isinstance(node, ast.Import):
-                    found.extend(alias.name for alias in node.names)
-                elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                    found.append(node.module)
-    return [name for name in dict.fromkeys(found) if name.split(".")[0] != package]
-
-
-def preload(root, package):
-    """Imports what the module will import, so that children have it already."""
+def preload(imports):
+    """Imports what the modules will import, so that children have it already."""
     shim_dotenv()
-    for name in imports_of(os.path.join(root, package), package):
+    for name in imports:
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001 - the child will meet the same error, and report it
@@ -191,9 +171,8 @@ def preload(root, package):
 
 
 def parent(sock):
-    message = receive(sock)
-    root, package = message["root"], message["package"]
-    if message["warm"]:
+    imports = receive(sock)["imports"]
+    if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
@@ -201,7 +180,7 @@ def parent(sock):
         fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(sock, fcntl.F_GETFL)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_ASYNC)
-        preload(root, package)
+        preload(imports)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags)
     control = process_control()
     control(PR_SET_CHILD_SUBREAPER, 1)
@@ -434,6 +413,25 @@ def limit(run):
 
 
 def execute(run):
+    enter(run)
+    if run["module_run"] is None:
+        return json.dumps(readiness(run))
+    module_run = run["module_run"]
+    module_run["inputs"] = validated(schema_of(run), module_run.get("inputs"))
+    result = function_of(run)(module_run=module_run)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(result)
+    try:
+        if isinstance(result, str):
+            result.encode()
+            return result
+        return json.dumps(result, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise Refused("result", f"the module returned what is neither text nor JSON: {error}") from error
+
+
+def enter(run):
+    """The surroundings of a run: environment, limits, folder, streams."""
     os.environ.clear()
     os.environ.update(run["env"])
     limit(run)
@@ -449,33 +447,62 @@ def execute(run):
         for fd in (1, 2)
     )
     os.chdir(run["root"])
-    sys.path.insert(0, run["root"])
+    sys.path.insert(0, run["folder"])
     shim_dotenv()
     sys.argv = [run["module"]]
-    module_run = run["module_run"]
-    module_run["inputs"] = validated(run["schemas"], module_run.get("inputs"))
+
+
+def schema_of(run):
+    schema = getattr(importlib.import_module(run["schemas"]), "InputSchema", None)
+    if schema is None:
+        raise Refused("schema", f"`{run['schemas']}` has no class `InputSchema`")
+    return schema
+
+
+def function_of(run):
     entry = importlib.import_module(run["module"])
     install_shims()
     function = getattr(entry, run["function"], None)
-    if function is None:
+    if not callable(function):
         raise Refused("entrypoint", f"`{run['module']}` has no function `{run['function']}`")
-    result = function(module_run=module_run)
-    if inspect.iscoroutine(result):
-        result = asyncio.run(result)
+    return function
+
+
+def readiness(run):
+    """Imports what a run imports, and tells what is wrong with it."""
     try:
-        if isinstance(result, str):
-            result.encode()
-            return result
-        return json.dumps(result, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise Refused("result", f"the module returned what is neither text nor JSON: {error}") from error
+        schema_of(run)
+        function_of(run)
+    except (MemoryError, SystemExit, Refused):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a module raises is what it has to say
+        return {
+            "error": exception_line(error),
+            "traceback": own_traceback(error, run["root"]),
+            "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
+        }
+    return {}
 
 
-def validated(schemas, inputs):
+def exception_line(error):
+    return traceback.format_exception_only(type(error), error)[-1].strip().splitlines()[0]
+
+
+def own_traceback(error, root):
+    """The traceback in the module's own files, by their paths in its archive."""
+    inside = os.path.join(root, "")
+    parts = []
+    while error is not None and len(parts) < 8:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(inside)]
+        text = "".join(traceback.format_list(frames) + traceback.format_exception_only(type(error), error))
+        parts.append(("Traceback (most recent call last):\n" if frames else "") + text)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    text = "\nwhich led to:\n\n".join(reversed(parts)).replace(inside, "").strip()
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + "…"
+
+
+def validated(schema, inputs):
     """The dump of the module's `InputSchema` replaces the inputs: defaults are added, unknown keys dropped."""
-    schema = getattr(importlib.import_module(schemas), "InputSchema", None)
-    if schema is None:
-        raise Refused("schema", f"`{schemas}` has no class `InputSchema`")
     try:
         return schema(**(inputs or {})).model_dump()
     except (TypeError, ValueError) as error:

@@ -1,10 +1,12 @@
 //! The registry's records. A trait, so that another database can stand behind the same registry.
 
+mod records;
 mod sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSummary, Page, TokenInfo};
+pub(super) use records::{Records, VersionRecord};
 use semver::Version;
 pub use sqlite::SqliteStore;
 
@@ -30,8 +32,9 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // SQLITE_FULL
-        match error.as_database_error().and_then(|error| error.code()) {
-            Some(code) if code == "13" => StoreError::Full,
+        match (&error, error.as_database_error().and_then(|error| error.code())) {
+            (_, Some(code)) if code == "13" => StoreError::Full,
+            (sqlx::Error::Io(error), _) if error.kind() == std::io::ErrorKind::StorageFull => StoreError::Full,
             _ => StoreError::Database(error),
         }
     }
@@ -57,14 +60,25 @@ pub struct NewVersion {
 impl NewVersion {
     /// The dependencies as the index lists them.
     fn deps(&self) -> Vec<IndexDep> {
-        let dep = |(id, dependency): (&ModuleId, &crate::module::Dependency)| IndexDep {
-            module_type: id.module_type.to_string(),
-            name: id.name.to_string(),
-            req: dependency.req.clone(),
-            registry: dependency.registry.clone(),
-        };
-        self.manifest.dependencies.iter().map(dep).collect()
+        index_deps(&self.manifest)
     }
+}
+
+/// A manifest's dependencies as the index lists them.
+pub(super) fn index_deps(manifest: &Manifest) -> Vec<IndexDep> {
+    let dep = |(id, dependency): (&ModuleId, &crate::module::Dependency)| IndexDep {
+        module_type: id.module_type.to_string(),
+        name: id.name.to_string(),
+        req: dependency.req.clone(),
+        registry: dependency.registry.clone(),
+    };
+    manifest.dependencies.iter().map(dep).collect()
+}
+
+/// A manifest's runtime as the index shows it.
+pub(super) fn runtime_text(manifest: &Manifest) -> String {
+    let text = serde_json::to_value(manifest.runtime).ok();
+    text.and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// How an insertion ended.

@@ -13,8 +13,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked};
-use crate::module::{ModuleId, ModuleType};
+use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, runtime_text};
+use crate::{
+    crash,
+    module::{ModuleId, ModuleType},
+};
 
 const CONNECTIONS: u32 = 8;
 const PAGE_SIZE: u32 = 20;
@@ -149,6 +152,7 @@ impl Store for SqliteStore {
     async fn insert(&self, new: &NewVersion) -> Result<Inserted, StoreError> {
         let manifest = &new.manifest;
         let mut transaction = self.begin().await?;
+        crash::point("publish.begun").map_err(sqlx::Error::Io)?;
         let module = match module_row(&mut transaction, &manifest.id).await? {
             Some(module) => {
                 if !owners(&mut transaction, module).await?.contains(&new.publisher) {
@@ -185,7 +189,7 @@ impl Store for SqliteStore {
             .bind(manifest.version.to_string())
             .bind(&new.sha256)
             .bind(i64::try_from(new.size).map_err(|error| StoreError::Corrupt(error.to_string()))?)
-            .bind(to_json(&manifest.runtime)?.trim_matches('"'))
+            .bind(runtime_text(manifest))
             .bind(to_json(&new.deps())?)
             .bind(to_json(manifest)?)
             .bind(&new.readme)
@@ -196,6 +200,7 @@ impl Store for SqliteStore {
         summarise(&mut transaction, module).await?;
         event(&mut transaction, new.published, &new.publisher, "publish", module, &manifest.version, &new.sha256)
             .await?;
+        crash::point("publish.inserted").map_err(sqlx::Error::Io)?;
         transaction.commit().await?;
         Ok(Inserted::Created)
     }
@@ -335,18 +340,23 @@ async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<St
     Ok(rows.iter().map(|row| row.try_get("user_id")).collect::<Result<_, _>>()?)
 }
 
-/// Copies to the module what search shows: the highest version, those that are not yanked and stable ones first.
-async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+/// The highest version of a module, those that are not yanked and stable ones first.
+pub(super) async fn highest(connection: &mut SqliteConnection, module: i64) -> Result<Option<Version>, StoreError> {
     let rows = sqlx::query("SELECT version, yanked FROM versions WHERE module_id = ?")
         .bind(module)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
     let rank = |row| -> Result<(bool, bool, Version), StoreError> {
         let version: Version = parse(row, "version")?;
         Ok((!row.try_get::<bool, _>("yanked")?, version.pre.is_empty(), version))
     };
     let ranks = rows.iter().map(rank).collect::<Result<Vec<_>, _>>()?;
-    let Some((_, _, version)) = ranks.into_iter().max() else { return Ok(()) };
+    Ok(ranks.into_iter().max().map(|(_, _, version)| version))
+}
+
+/// Copies to the module what search shows of its highest version.
+async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+    let Some(version) = highest(connection, module).await? else { return Ok(()) };
     let row = sqlx::query("SELECT manifest, published FROM versions WHERE module_id = ? AND version = ?")
         .bind(module)
         .bind(version.to_string())
@@ -385,7 +395,7 @@ async fn event(
     Ok(())
 }
 
-fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
+pub(super) fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
     Ok(IndexEntry {
         format: INDEX_FORMAT,
         name: row.try_get("name")?,

@@ -1,0 +1,53 @@
+//! Writing configuration files: what a person wrote in them stays as it is.
+
+use std::{io::Write, path::Path};
+
+use toml_edit::{DocumentMut, Item, Value};
+
+use super::{
+    Dirs,
+    settings::{Key, SettingsError, Source, checked},
+};
+use crate::identity::write_private;
+
+/// Gives a setting a value in the configuration file `path`. Other lines, comments and order stay.
+pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(), SettingsError> {
+    checked(key, value, &Source::Flag)?;
+    let is_users = path.starts_with(&dirs.config);
+    if key.is_secret() && !is_users {
+        return Err(SettingsError::Secret { key, path: path.to_owned() });
+    }
+    let text = match fs_err::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let syntax = |error| SettingsError::Syntax { path: path.to_owned(), error: Box::new(error) };
+    // The same parser as when it is read, so that the error is the same too.
+    toml::from_str::<toml::Table>(&text).map_err(syntax)?;
+    let mut document: DocumentMut = text.parse().expect("both parsers read the same TOML");
+    match document.get_mut(key.name()).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = Value::from(value);
+            *old.decor_mut() = decor;
+        }
+        None => document[key.name()] = toml_edit::value(value),
+    }
+    let text = document.to_string();
+    if is_users {
+        // It may hold secrets, now or later.
+        write_private(path, text.as_bytes())?;
+    } else {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs_err::create_dir_all(folder)?;
+        // Made by hand rather than by `tempfile`, since others of the checkout must be able to read it.
+        let mut file = tempfile::Builder::new()
+            .prefix(".config.toml.")
+            .make_in(folder, |path| std::fs::OpenOptions::new().write(true).create_new(true).open(path))?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+    }
+    Ok(())
+}

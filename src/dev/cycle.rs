@@ -1,0 +1,251 @@
+//! One turn of the loop: check what has changed, deploy it the usual way, tell how it went.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use napt_registry_client::RegistryClient;
+use url::Url;
+
+use super::{
+    Audience, Event,
+    plan::{Part, parts},
+    snapshot::{Fingerprint, Snapshot},
+};
+use crate::{
+    check::{self, Level, Report},
+    client::{DeployOptions, NodeClient, What, deploy},
+    identity::SecretKey,
+    module::{ModuleId, Project, Workspace},
+    node,
+    registries::{Registries, Registry},
+    report::{Failure, Fault, Reporter},
+    wire::DeploymentView,
+};
+
+/// Steps that are told at once, since they may take long; the others are details.
+const SLOW: [&str; 2] = ["Building", "Fetching"];
+
+/// What answers for a deployment.
+#[derive(Debug)]
+struct Live {
+    revision: u64,
+    /// What it was made of.
+    modules: BTreeMap<ModuleId, Fingerprint>,
+}
+
+/// What a turn needs, and what the last one has left.
+#[derive(Debug)]
+pub(super) struct Cycle {
+    pub(super) root: PathBuf,
+    node: NodeClient,
+    registry: RegistryClient,
+    registry_url: Url,
+    /// By the deployment's name.
+    live: BTreeMap<String, Live>,
+    /// What is wrong, as it was told.
+    problems: BTreeSet<String>,
+    /// Warnings that were told.
+    warned: Mutex<BTreeSet<String>>,
+    /// The workspace's modules.
+    modules: BTreeSet<ModuleId>,
+}
+
+impl Cycle {
+    pub(super) fn new(
+        root: PathBuf,
+        node: &node::Running,
+        http: reqwest::Client,
+        key: SecretKey,
+        registry: RegistryClient,
+        registry_url: Url,
+    ) -> Self {
+        let url = node.url().parse().expect("a socket address makes a URL");
+        Cycle {
+            root,
+            node: NodeClient::new(url, http, key),
+            registry,
+            registry_url,
+            live: BTreeMap::new(),
+            problems: BTreeSet::new(),
+            warned: Mutex::default(),
+            modules: BTreeSet::new(),
+        }
+    }
+
+    /// Brings the deployments up to `now`. False when that was given up, since `is_stale` tells of something newer.
+    pub(super) async fn turn(
+        &mut self,
+        now: &Snapshot,
+        start: Instant,
+        audience: &dyn Audience,
+        is_stale: &(dyn Fn() -> bool + Sync),
+    ) -> bool {
+        let mut problems = Vec::new();
+        let mut kept = Vec::new();
+        let mut reloaded = BTreeSet::new();
+        let steps = Steps { audience, start, warned: &self.warned };
+        let report = match check::check(&self.root, &check::Options::default()) {
+            Ok(mut report) => {
+                report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
+                Some(report)
+            }
+            Err(error) => {
+                problems.push(Problem::Undeployed(error.into()));
+                None
+            }
+        };
+        steps.detail("Checked");
+        match (&now.workspace, &report) {
+            (_, None) => {}
+            // The check says it better.
+            (Err(_), Some(report)) if report.errors() > 0 => {}
+            (Err(error), Some(_)) => {
+                let failure = Failure::new(error.kind(), error.to_string());
+                problems.push(Problem::Undeployed(error.hint().into_iter().fold(failure, Failure::hinted)));
+            }
+            (Ok((workspace, projects)), Some(report)) => {
+                for module in self.modules.iter().filter(|id| !projects.contains_key(id)) {
+                    audience.event(&Event::Removed { module });
+                }
+                self.modules = projects.keys().cloned().collect();
+                let broken = broken(projects, report);
+                for part in parts(projects) {
+                    let made_of: BTreeMap<ModuleId, Fingerprint> =
+                        part.modules.iter().filter_map(|id| Some((id.clone(), now.modules.get(id)?.clone()))).collect();
+                    let live = self.live.get(&part.name);
+                    if live.is_some_and(|live| live.modules == made_of) {
+                        continue;
+                    }
+                    kept.extend(live.map(|live| (part.name.clone(), live.revision)));
+                    if !part.modules.is_disjoint(&broken) {
+                        continue;
+                    }
+                    let view = match self.deploy(workspace, &part, &steps).await {
+                        Ok(view) => view,
+                        // What was deployed is half of an older state and half of a newer one.
+                        Err(_) if is_stale() => return false,
+                        Err(failure) => {
+                            problems.push(Problem::Undeployed(failure));
+                            continue;
+                        }
+                    };
+                    match live {
+                        None => audience.event(&Event::Deployed {
+                            module: &part.root,
+                            name: &part.name,
+                            revision: view.revision,
+                        }),
+                        Some(live) => {
+                            let is_new =
+                                |(id, digest): &(&ModuleId, &Fingerprint)| live.modules.get(id) != Some(digest);
+                            reloaded.extend(made_of.iter().filter(is_new).map(|(id, _)| id.clone()));
+                            kept.pop();
+                        }
+                    }
+                    self.live.insert(part.name, Live { revision: view.revision, modules: made_of });
+                }
+            }
+        }
+        problems.extend(report.filter(|report| report.errors() > 0).map(Problem::Unchecked));
+        self.tell(&problems, &kept, audience);
+        if !reloaded.is_empty() {
+            let modules: Vec<ModuleId> = reloaded.into_iter().collect();
+            audience.event(&Event::Reloaded { modules: &modules, took: start.elapsed() });
+        }
+        true
+    }
+
+    async fn deploy(&self, workspace: &Workspace, part: &Part, steps: &Steps<'_>) -> Result<DeploymentView, Failure> {
+        // Anew each time: within one, an index does not change.
+        let registry = Registry::new(self.registry.clone(), &self.registry_url);
+        let options = DeployOptions {
+            what: What::Project { workspace, root: &part.root, locked: false },
+            name: Some(part.name.clone()),
+            deployment: None,
+            registries: &Registries::new(registry, BTreeMap::new()),
+        };
+        deploy(&self.node, options, steps).await
+    }
+
+    /// Tells of problems that are new, or that there are none any more.
+    fn tell(&mut self, problems: &[Problem], kept: &[(String, u64)], audience: &dyn Audience) {
+        let texts: BTreeSet<String> = problems.iter().map(Problem::text).collect();
+        for problem in problems.iter().filter(|problem| !self.problems.contains(&problem.text())) {
+            audience.event(&match problem {
+                Problem::Unchecked(report) => Event::Unchecked(report),
+                Problem::Undeployed(failure) => Event::Undeployed(failure),
+            });
+        }
+        if !texts.is_subset(&self.problems) {
+            for (name, revision) in kept {
+                audience.event(&Event::Keeping { name, revision: *revision });
+            }
+        }
+        if texts.is_empty() && !self.problems.is_empty() {
+            audience.event(&Event::Mended);
+        }
+        self.problems = texts;
+    }
+}
+
+/// Why something is not live.
+#[derive(Debug)]
+enum Problem {
+    Unchecked(Report),
+    Undeployed(Failure),
+}
+
+impl Problem {
+    /// Two problems with the same text are the same.
+    fn text(&self) -> String {
+        match self {
+            Problem::Unchecked(report) => check::render::json(report, &report.root).to_string(),
+            Problem::Undeployed(failure) => failure.messages().join("\n"),
+        }
+    }
+}
+
+/// The modules that have errors; all of them when it is not a module's file that has one.
+fn broken(projects: &BTreeMap<ModuleId, Project>, report: &Report) -> BTreeSet<ModuleId> {
+    let mut broken = BTreeSet::new();
+    for diagnostic in &report.diagnostics {
+        let owners = projects.iter().filter(|(_, project)| diagnostic.place.file.path.starts_with(&project.root));
+        // A module's folder may have another one's in it.
+        match owners.max_by_key(|(_, project)| project.root.components().count()) {
+            Some((id, _)) => drop(broken.insert(id.clone())),
+            None => return projects.keys().cloned().collect(),
+        }
+    }
+    broken
+}
+
+/// Tells of steps with the time since the change; each warning once.
+struct Steps<'a> {
+    audience: &'a dyn Audience,
+    start: Instant,
+    warned: &'a Mutex<BTreeSet<String>>,
+}
+
+impl Reporter for Steps<'_> {
+    fn step(&self, verb: &str, what: &str) {
+        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.detail(&format!("{verb} {what}")) }
+    }
+
+    fn warn(&self, message: &str) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(message.to_owned()) {
+            self.audience.warn(message);
+        }
+    }
+
+    fn detail(&self, message: &str) {
+        self.audience.detail(&format!("{:>5} ms  {message}", self.start.elapsed().as_millis()));
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.audience.is_interrupted()
+    }
+}

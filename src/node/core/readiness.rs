@@ -1,0 +1,93 @@
+//! Whether modules can run: each is imported as a run would import it, in a child of its warm parent, and not called.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, future::BoxFuture, stream};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    super::runtime::{Ended, PythonModule, Redactor, execute},
+    Core, NodeError,
+    installs::Installed,
+};
+use crate::{identity::random_hex, module::Manifest, report::Reporter};
+
+/// Imports at a time.
+const PARALLEL: usize = 4;
+
+/// How long the import of a module may take, if its own time limit is not shorter.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a child says of its imports; all is absent when they went well.
+#[derive(Debug, Deserialize)]
+struct Imported {
+    error: Option<String>,
+    #[serde(default)]
+    traceback: String,
+    /// The Python module that was not found.
+    missing: Option<String>,
+}
+
+impl Core {
+    /// Imports modules, several at a time; all that is wrong, in their order.
+    pub(super) async fn import_all(
+        &self,
+        modules: &[Arc<Installed>],
+        owner: &str,
+        reporter: &dyn Reporter,
+    ) -> Vec<NodeError> {
+        let imports: Vec<BoxFuture<'_, _>> = modules
+            .iter()
+            .filter_map(|installed| Some((&installed.manifest, installed.python.as_ref()?)))
+            .map(|(manifest, python)| Box::pin(self.import(manifest, python, owner, reporter)) as BoxFuture<'_, _>)
+            .collect();
+        let results: Vec<Result<(), NodeError>> = stream::iter(imports).buffered(PARALLEL).collect().await;
+        results.into_iter().filter_map(Result::err).collect()
+    }
+
+    async fn import(
+        &self,
+        manifest: &Manifest,
+        python: &PythonModule,
+        owner: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<(), NodeError> {
+        reporter.step("Importing", &format!("{} {}", manifest.id, manifest.version));
+        // Its credential is of no run, so that nothing can be called before there is one.
+        let secret = random_hex(16);
+        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret)?;
+        let mut execution = self.execution(manifest, python, &surroundings, None);
+        execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
+        let parent = self.parents.of(python, owner);
+        // What it prints is nobody's log.
+        let (lines, mut printed) = mpsc::channel(1);
+        let discard = async { while printed.recv().await.is_some() {} };
+        let (ended, ()) = tokio::join!(execute(&parent, execution, lines, CancellationToken::new()), discard);
+        let redactor = Redactor::new(&secret);
+        let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
+        let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {
+            module: format!("{} {}", manifest.id, manifest.version),
+            error: redact(&error),
+            traceback: redact(&traceback),
+            hint,
+        };
+        let imported: Imported = match ended {
+            Ended::Completed(report) => {
+                serde_json::from_str(&report).map_err(NodeError::internal("read what an import said"))?
+            }
+            Ended::Failed(error) => return Err(not_ready(error, String::new(), None)),
+            Ended::Cancelled => return Err(not_ready("it was cancelled".to_owned(), String::new(), None)),
+        };
+        let Some(error) = imported.error else { return Ok(()) };
+        let package = &python.package;
+        let hint = imported.missing.map(|missing| match missing.split('.').next() {
+            Some(top) if top == package => format!("the package `{package}` has no module `{missing}`"),
+            Some(top) => format!("add what provides `{top}` to `dependencies` in `pyproject.toml`"),
+            None => format!("`{missing}` is not installed"),
+        });
+        Err(not_ready(error, imported.traceback, hint))
+    }
+}

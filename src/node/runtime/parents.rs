@@ -1,0 +1,108 @@
+//! The warm parents of a node: one for each environment, set of imports and owner.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use super::python::{Parent, PythonModule};
+
+/// All that a parent depends on. Two versions of a module have the same one unless their needs differ.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// The interpreter of an environment, whose path says its content.
+    python: PathBuf,
+    imports: Vec<String>,
+    /// Nobody's modules are forked from a process that ran for somebody else.
+    owner: String,
+}
+
+/// The parents that a live deployment keeps warm.
+#[derive(Debug, Default)]
+struct Kept {
+    revision: u64,
+    parents: Vec<Arc<Parent>>,
+}
+
+/// All parents of a node.
+#[derive(Debug)]
+pub(in crate::node) struct Parents {
+    /// Where they work.
+    folder: PathBuf,
+    known: Mutex<HashMap<Key, Weak<Parent>>>,
+    /// By the deployment's name.
+    kept: Mutex<HashMap<String, Kept>>,
+}
+
+impl Parents {
+    /// Parents that work in `folder`, which must stay.
+    pub(in crate::node) fn new(folder: PathBuf) -> Self {
+        Parents { folder, known: Mutex::default(), kept: Mutex::default() }
+    }
+
+    /// The parent for a module of this owner. Its process ends when nobody holds it any more.
+    pub(in crate::node) fn of(&self, module: &PythonModule, owner: &str) -> Arc<Parent> {
+        let key = Key { python: module.python.clone(), imports: module.imports.clone(), owner: owner.to_owned() };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parent) = known.get(&key).and_then(Weak::upgrade) {
+            return parent;
+        }
+        known.retain(|_, parent| parent.strong_count() > 0);
+        let parent = Arc::new(Parent::new(key.python.clone(), key.imports.clone(), self.folder.clone()));
+        known.insert(key, Arc::downgrade(&parent));
+        parent
+    }
+
+    /// Keeps a parent as long as this revision of the deployment is the newest that was kept warm.
+    pub(in crate::node) fn keep(&self, deployment: &str, revision: u64, parent: &Arc<Parent>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = kept.entry(deployment.to_owned()).or_default();
+        if revision > newest.revision {
+            *newest = Kept { revision, parents: Vec::new() };
+        }
+        if revision == newest.revision && !newest.parents.iter().any(|known| Arc::ptr_eq(known, parent)) {
+            newest.parents.push(parent.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn module(imports: &[&str]) -> PythonModule {
+        PythonModule {
+            python: PathBuf::from("/e/bin/python"),
+            root: PathBuf::new(),
+            folder: PathBuf::new(),
+            package: String::new(),
+            entry: String::new(),
+            imports: imports.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn versions_share_a_parent_and_owners_do_not() {
+        let parents = Parents::new(PathBuf::from("/"));
+        let first = parents.of(&module(&["a"]), "user:1");
+        let mut next = module(&["a"]);
+        next.root = PathBuf::from("/next/version");
+        assert!(Arc::ptr_eq(&first, &parents.of(&next, "user:1")));
+        assert!(!Arc::ptr_eq(&first, &parents.of(&module(&["a"]), "user:2")));
+        assert!(!Arc::ptr_eq(&first, &parents.of(&module(&["a", "b"]), "user:1")));
+    }
+
+    #[tokio::test]
+    async fn a_new_revision_lets_go_of_what_only_the_old_one_needs() {
+        let parents = Parents::new(PathBuf::from("/"));
+        let (old, stays) = (parents.of(&module(&["a"]), "u"), parents.of(&module(&["b"]), "u"));
+        parents.keep("d", 1, &old);
+        parents.keep("d", 1, &stays);
+        parents.keep("d", 2, &stays);
+        // A run of the first revision that starts late.
+        parents.keep("d", 1, &old);
+        let (old, stays) = (Arc::downgrade(&old), Arc::downgrade(&stays));
+        assert_eq!((old.strong_count(), stays.strong_count()), (0, 1));
+    }
+}

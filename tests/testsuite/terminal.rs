@@ -1,0 +1,114 @@
+//! What a person at a terminal sees: bars while something is long, and a terminal as it was when it is over.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Sandbox,
+    faults::{Faults, Reply, response},
+    modules, terminal,
+};
+
+/// What takes the cursor away, what gives it back, and what empties a line.
+const HIDE: &str = "\x1b[?25l";
+const SHOW: &str = "\x1b[?25h";
+const CLEAR: &str = "\x1b[2K";
+
+/// Bytes that cannot be compressed.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    std::iter::repeat_with(|| next().to_le_bytes()).flatten().take(count).collect()
+}
+
+/// A module of 3 MiB.
+fn large_module() -> Sandbox {
+    let sandbox = Sandbox::new();
+    modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
+    for part in 0..3 {
+        sandbox.write(format!("part{part}.bin"), noise(1 << 20));
+    }
+    sandbox
+}
+
+/// A registry that knows nothing, and takes archives without ever answering.
+fn hanging_registry() -> Faults {
+    Faults::start(|_, head| {
+        let problem = json!({ "type": "about:blank", "title": "Not Found", "status": 404, "detail": "nothing here" });
+        let me = json!({
+            "user": "user:x",
+            "token": {
+                "id": "1", "name": "t", "verbs": ["publish"], "modules": "*",
+                "created": "2026-01-01T00:00:00Z", "expires": "2036-01-01T00:00:00Z",
+            },
+        });
+        if head.starts_with("PUT ") {
+            Reply::Hang
+        } else if head.starts_with("GET /api/v1/me ") {
+            response("200 OK", "Content-Type: application/json\r\n", &me.to_string())
+        } else {
+            response("404 Not Found", "Content-Type: application/problem+json\r\n", &problem.to_string())
+        }
+    })
+}
+
+/// Nothing is left of a bar: its line was emptied after it was last drawn, and the cursor is there.
+#[track_caller]
+fn is_restored(shown: &str, bar: &str) {
+    let last = shown.rfind(bar).unwrap_or_else(|| panic!("no `{bar}` in {shown:?}"));
+    assert!(shown[last..].contains(CLEAR), "{shown:?}");
+    assert!(shown.rfind(HIDE).is_none_or(|hidden| shown[hidden..].contains(SHOW)), "{shown:?}");
+}
+
+#[test]
+fn a_terminal_has_bars_and_keeps_the_lines_of_the_steps() {
+    let shown = terminal::run(&large_module(), &["package", "--color", "never"], &[]).expect(0).stdout;
+    is_restored(&shown, "Packaging [");
+    assert!(shown.contains("/3.00 MiB"), "{shown:?}");
+    assert!(shown.contains("   Packaging persona:ada@0.1.0 ") && shown.contains("    Packaged "), "{shown:?}");
+}
+
+#[test]
+fn nothing_is_drawn_for_quiet_json_a_dumb_terminal_or_no_terminal() {
+    let mut sandbox = large_module();
+    for arguments in [&["package", "--quiet"][..], &["package", "--message-format", "json"]] {
+        let shown = terminal::run(&sandbox, arguments, &[]).expect(0).stdout;
+        assert!(!shown.contains("Packaging ["), "{shown:?}");
+    }
+    let ran = sandbox.napt(&["package"]).expect(0);
+    assert!(
+        !ran.stderr.contains(['[', '\x1b', '\r']) && ran.stderr.contains("Packaging persona:ada"),
+        "{}",
+        ran.stderr
+    );
+    sandbox.set("TERM", "dumb");
+    let shown = terminal::run(&sandbox, &["package"], &[]).expect(0).stdout;
+    assert!(!shown.contains(['[', '\x1b']) && shown.contains("Packaging persona:ada"), "{shown:?}");
+}
+
+#[test]
+fn ctrl_c_in_an_upload_leaves_the_terminal_as_it_was() {
+    let (registry, mut sandbox) = (hanging_registry(), large_module());
+    sandbox.set("NAPT_REGISTRY", registry.url.as_str());
+    sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
+    let ran = terminal::run(&sandbox, &["publish", "--color", "never"], &[("Uploading [", "\u{3}")]).expect(130);
+    is_restored(&ran.stdout, "Uploading [");
+    assert!(ran.stdout.contains("error: interrupted"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_narrow_terminal_and_one_that_changes_its_size_are_no_trouble() {
+    let (registry, mut sandbox) = (hanging_registry(), large_module());
+    sandbox.set("NAPT_REGISTRY", registry.url.as_str());
+    sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
+    let answers: [(&str, Value); 2] = [("Packaging", 20.into()), ("Uploading [", "\u{3}".into())];
+    for columns in [1, 10, 40, 400] {
+        let ran = terminal::run_in(columns, &sandbox, &["publish", "--color", "never"], &answers).expect(130);
+        assert!(!ran.stdout.contains("panicked"), "{}", ran.stdout);
+        is_restored(&ran.stdout, "Uploading [");
+    }
+}
