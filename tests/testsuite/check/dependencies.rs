@@ -52,6 +52,8 @@ error[invalid-requirement]: `kb:Facts` is not the id of a module
 
 error: 4 errors, 0 warnings in 1 module
 
+hint: `napt check --fix` can mend 1 of them
+
 "#]]
     );
 }
