@@ -14,6 +14,7 @@ mod config;
 mod configuration;
 mod deploy;
 mod docs;
+mod errors;
 mod faults;
 mod json;
 mod login;
