@@ -47,7 +47,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("token new", &[], 1),
     ("tree", &[], 0),
     ("update", &[], 0),
-    ("yank", &["agent:none@0.1.0"], 1),
+    ("yank", &["agent:none@0.1.0", "--reason", "none"], 1),
 ];
 
 const ESCAPE: char = '\x1b';
