@@ -18,6 +18,7 @@ mod deploy;
 mod deployments;
 mod dev;
 mod docs;
+mod errors;
 mod faults;
 mod init;
 mod json;
