@@ -4,7 +4,7 @@
 
 #![allow(missing_docs, reason = "no other crate can reach a bench")]
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use divan::Bencher;
 use napt::{
@@ -24,12 +24,9 @@ fn main() {
 fn workspace(folder: &TempDir) -> PathBuf {
     let options = NewOptions {
         module_type: "orchestrator".to_owned(),
-        bare: false,
         name: "debate".to_owned(),
         parent: folder.path().to_owned(),
-        workspace: None,
-        values_file: None,
-        values: BTreeMap::new(),
+        ..NewOptions::default()
     };
     scaffold::new_project(&options, &Defaults, &Silent).expect("a project").path
 }

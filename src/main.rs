@@ -9,8 +9,8 @@ fn main() -> ExitCode {
         let text = format!("{info}");
         eprint_bug(&text);
     }));
-    std::panic::catch_unwind(|| napt::cli::main(std::env::args_os().collect()))
-        .unwrap_or_else(|_| ExitCode::from(napt::report::Kind::Bug.exit_code()))
+    let arguments: Vec<_> = std::env::args_os().collect();
+    std::panic::catch_unwind(|| napt::cli::main(&arguments)).unwrap_or_else(|_| napt::cli::stopped(&arguments))
 }
 
 #[expect(clippy::print_stderr, reason = "the shell may be what panicked")]

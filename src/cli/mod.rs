@@ -14,6 +14,7 @@ mod fetch;
 mod fsck;
 mod help;
 mod info;
+mod init;
 mod login;
 mod logout;
 mod logs;
@@ -74,9 +75,9 @@ struct Global {
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
 
-    /// Print details
-    #[arg(long, short, global = true)]
-    verbose: bool,
+    /// Print details; twice: also what libraries log
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
 
     /// When to use colour [default: auto]
     #[arg(long, global = true, value_name = "WHEN")]
@@ -99,6 +100,7 @@ struct Global {
 enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
+    Init(init::Args),
     Check(check::Args),
     Explain(explain::Args),
     Schema(schema::Args),
@@ -137,6 +139,7 @@ impl Command {
         match self {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
+            Command::Init(_) => "init",
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
             Command::Schema(_) => "schema",
@@ -174,6 +177,7 @@ impl Command {
         match self {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
+            Command::Init(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Explain(args) => args.exec(context),
             Command::Schema(args) => args.exec(context),
@@ -294,19 +298,21 @@ fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Depl
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error, &arguments),
-    };
-    if let Some(choice) = cli.global.color {
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    // Before clap's own messages.
+    if let Some(choice) = given(arguments, "--color").and_then(|value| value.parse().ok()) {
         use_color(choice);
     }
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, arguments),
+    };
     let verbosity = match (cli.global.quiet, cli.global.verbose) {
         (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
+        (false, 0) => Verbosity::Normal,
+        (false, 1) => Verbosity::Verbose,
+        (false, _) => Verbosity::Debug,
     };
     let name = cli.command.name();
     let shell = Shell::new(cli.global.message_format, verbosity);
@@ -318,6 +324,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(context) => context,
         Err(failure) => return fail(&Shell::new(cli.global.message_format, verbosity), name, &failure),
     };
+    if verbosity == Verbosity::Debug {
+        context.shell.start_log();
+    }
     if cli.global.color.is_none() {
         match context.setting(Key::Color, None) {
             Ok(setting) => {
@@ -337,6 +346,20 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&context.shell, name, &error.into()),
     }
+}
+
+/// The value of a global option, for when the command line as a whole cannot be read.
+fn given<'a>(arguments: &'a [OsString], option: &str) -> Option<&'a str> {
+    let mut texts = arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
+    while let Some(text) = texts.next() {
+        match text.strip_prefix(option) {
+            Some("") => return texts.next(),
+            Some(rest) if rest.starts_with('=') => return Some(&rest[1..]),
+            _ if text == "--" => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// From here on.
@@ -361,10 +384,21 @@ fn fail(shell: &Shell, command: &str, failure: &Failure) -> ExitCode {
     ExitCode::from(failure.kind.exit_code())
 }
 
+/// The end after a panic, which people have been told of. Programs get the envelope as ever.
+pub fn stopped(arguments: &[OsString]) -> ExitCode {
+    if given(arguments, "--message-format") == Some("json") {
+        let matches = command().try_get_matches_from(arguments).ok();
+        let name = matches.as_ref().and_then(clap::ArgMatches::subcommand_name).unwrap_or("napt");
+        let failure = Failure::new(Kind::Bug, "napt has a defect and stopped")
+            .hinted("please report it with what stands on stderr");
+        return fail(&Shell::new(MessageFormat::Json, Verbosity::Quiet), name, &failure);
+    }
+    ExitCode::from(Kind::Bug.exit_code())
+}
+
 /// clap's own answers: help and version are results, the rest are usage errors.
 fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    let json = arguments.windows(2).any(|pair| pair[0] == "--message-format" && pair[1] == "json")
-        || arguments.iter().any(|argument| argument == "--message-format=json");
+    let json = given(arguments, "--message-format") == Some("json");
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ").to_owned();

@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
@@ -21,8 +21,13 @@ use crate::{
 #[command(after_help = "Examples:
   napt node
   napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
-  NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1")]
+  NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
+  napt node fsck")]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7001")]
     listen: SocketAddr,
@@ -60,8 +65,33 @@ pub(super) struct Args {
     grace: u64,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fsck(FsckArgs),
+}
+
+/// Look for damage in the data of a node that does not run
+///
+/// Reads every record, and every archive and folder of a deployed module, and compares them. Nothing is changed: what is of
+/// no use goes when the node starts. Exit code 3 when something is wrong.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt node fsck
+  napt node fsck --data ./second")]
+struct FsckArgs {
+    /// Where the node keeps modules, runs and keys [default: `node` in napt's data folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        if let Some(Command::Fsck(args)) = &self.command {
+            let default = || context.dirs.data.join("node");
+            let data = args.data.as_ref().map_or_else(default, |folder| context.cwd.join(folder));
+            let found = context.block_on(node::fsck(&data))?;
+            return super::fsck::told(context, &data, found);
+        }
         let mut options = super::node_options(context)?;
         options.listen = self.listen;
         if let Some(folder) = &self.data {

@@ -1,4 +1,6 @@
 use clap::{Args as ClapArgs, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use napt_registry_client::{TokenRequest, Verb};
 use serde_json::json;
 
 use crate::{
@@ -8,10 +10,11 @@ use crate::{
     wire::NewToken,
 };
 
-/// Make tokens for a node's clients that cannot sign their requests
+/// Make tokens: for pipelines that publish, and for a node's clients that cannot sign their requests
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
-  napt token new --name notebook")]
+  napt token new --name notebook
+  napt token new --publish 'agent:*' --name pipeline")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -24,11 +27,13 @@ enum Command {
 
 /// Make a token, and print it: it is shown this once
 ///
-/// Naptha's clients take it in the node's URL: `NODE_URL=http://TOKEN@host:port`.
+/// A node's, unless `--publish` is given. Naptha's clients take that in the node's URL:
+/// `NODE_URL=http://TOKEN@host:port`. A registry's goes into `NAPT_TOKEN`, and may do nothing but publish.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt token new
-  napt token new --name notebook --expires 12h --node https://node.example")]
+  napt token new --name notebook --expires 12h --node https://node.example
+  napt token new --publish 'agent:*' --name pipeline --registry https://registry.example")]
 struct NewArgs {
     /// What it is for, in words
     #[arg(long, value_name = "NAME", default_value = "token")]
@@ -38,6 +43,14 @@ struct NewArgs {
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = seconds)]
     expires: u64,
 
+    /// Of a registry, to publish these modules: `type:name`, where `*` stands for anything
+    #[arg(long, value_name = "MODULES", conflicts_with = "node")]
+    publish: Option<String>,
+
+    /// The registry's URL
+    #[arg(long, value_name = "URL", requires = "publish")]
+    registry: Option<String>,
+
     /// The node's URL
     #[arg(long, value_name = "URL")]
     node: Option<String>,
@@ -46,8 +59,30 @@ struct NewArgs {
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let Command::New(new) = &self.command;
-        let node = super::node_client(context, new.node.as_deref())?;
-        let wanted = NewToken { name: new.name.clone(), expires_in: new.expires };
+        match &new.publish {
+            Some(modules) => new.of_registry(modules, context),
+            None => new.of_node(context),
+        }
+    }
+}
+
+impl NewArgs {
+    fn of_registry(&self, modules: &str, context: &Context) -> Result<Output, Failure> {
+        let url = context.registry(self.registry.as_deref())?.value;
+        let client = context.registry_client(self.registry.as_deref())?;
+        let expires = Timestamp::now() + SignedDuration::from_secs(self.expires.cast_signed());
+        let wanted =
+            TokenRequest { name: self.name.clone(), verbs: vec![Verb::Publish], modules: modules.to_owned(), expires };
+        let made = context.block_on(client.create_token(&wanted))?;
+        context.shell.note(&format!("It is good until {}, and is not shown again.", made.info.expires));
+        context.shell.note("A pipeline takes it as NAPT_TOKEN, from where it keeps its secrets.");
+        let data = json!({ "token": made.token, "name": made.info.name, "expires": made.info.expires, "url": url });
+        Ok(Output::new(made.token, data).revealed())
+    }
+
+    fn of_node(&self, context: &Context) -> Result<Output, Failure> {
+        let node = super::node_client(context, self.node.as_deref())?;
+        let wanted = NewToken { name: self.name.clone(), expires_in: self.expires };
         let made = context.block_on(node.new_token(&wanted))?;
         let mut url = node.url().clone();
         url.set_username(&made.token)

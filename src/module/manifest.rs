@@ -81,6 +81,9 @@ pub struct ModuleTable {
     /// These files are not packaged (gitignore patterns).
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// Files that may be packaged although there are secrets in them: paths, not patterns.
+    #[serde(default, rename = "allow-secrets")]
+    pub allow_secrets: Vec<String>,
     /// Whether, or to which registries, it may be published.
     pub publish: Option<PublishEntry>,
 }
@@ -275,6 +278,9 @@ pub struct Manifest {
     pub include: Vec<String>,
     /// gitignore patterns.
     pub exclude: Vec<String>,
+    /// Files that may be packaged although there are secrets in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_secrets: Vec<String>,
     /// Where it may be published.
     pub publish: Publish,
     /// The modules that it calls.
@@ -437,6 +443,7 @@ impl ManifestFile {
             sdk: table.sdk.clone(),
             include: table.include.clone(),
             exclude: table.exclude.clone(),
+            allow_secrets: table.allow_secrets.clone(),
             publish: match &table.publish {
                 None | Some(PublishEntry::Allowed(true)) => Publish::Anywhere,
                 Some(PublishEntry::Allowed(false)) => Publish::Nowhere,

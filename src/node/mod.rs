@@ -4,6 +4,7 @@
 mod core;
 mod doors;
 mod error;
+mod fsck;
 mod queue;
 mod runtime;
 mod store;
@@ -12,6 +13,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::core::Provider;
 pub use error::NodeError;
+pub use fsck::fsck;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};

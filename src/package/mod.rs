@@ -32,10 +32,10 @@ use std::{
 pub use error::ArchiveError;
 pub use paths::PathFault;
 pub use read::{Contents, content_digest, inspect, unpack};
-pub use secrets::Finding;
+pub use secrets::{AllowedSecret, Finding};
 use sha2::{Digest, Sha256};
 pub use tree::{packaged_paths, source_folders};
-pub use write::{PackageError, Packed, destination, list, pack};
+pub use write::{Changes, PackageError, Packed, destination, list, pack, pack_with, verify};
 
 use crate::module::{MANIFEST_FILE, Manifest};
 

@@ -1,9 +1,17 @@
 //! What must never be published: files of secrets, and secrets in files. What is found is told by its place and its
 //! kind; the secret itself is never kept or shown.
 
-use std::fmt;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{BufRead, BufReader},
+    path::Path,
+};
 
 use crate::secrets::{self, Found, WINDOW};
+
+/// What a line says on which there may be a secret; its reason follows.
+const MARK: &str = "napt: allow-secret";
 
 /// A secret in a project's files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -23,6 +31,72 @@ impl fmt::Display for Finding {
             None => write!(f, "`{}`: {}", self.path, self.what),
         }
     }
+}
+
+/// A secret that is packaged nevertheless, because somebody said so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct AllowedSecret {
+    /// The secret.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// Who allows it: the reason on its line, or the manifest.
+    pub because: String,
+}
+
+impl fmt::Display for AllowedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (allowed: {})", self.finding, self.because)
+    }
+}
+
+/// What becomes of the secrets of one file: those that nobody allows stay in `findings`. Such files are rare, so they may
+/// be read once more.
+pub(super) fn allow(
+    findings: &mut Vec<Finding>,
+    on_disk: &Path,
+    allowed_files: &[String],
+) -> std::io::Result<Vec<AllowedSecret>> {
+    let Some(path) = findings.first().map(|finding| finding.path.clone()) else { return Ok(Vec::new()) };
+    if allowed_files.contains(&path) {
+        let because = "`allow-secrets` in `napt.toml`".to_owned();
+        let allowed = findings.drain(..).map(|finding| AllowedSecret { finding, because: because.clone() });
+        return Ok(allowed.collect());
+    }
+    let lines: Vec<u64> = findings.iter().filter_map(|finding| finding.line).collect();
+    let reasons = reasons(&mut BufReader::new(fs_err::File::open(on_disk)?), &lines)?;
+    let mut allowed = Vec::new();
+    findings.retain(|finding| match finding.line.and_then(|line| reasons.get(&line)) {
+        Some(reason) => {
+            allowed.push(AllowedSecret { finding: finding.clone(), because: reason.clone() });
+            false
+        }
+        None => true,
+    });
+    Ok(allowed)
+}
+
+/// The reasons that some lines give, by line; a mark without one counts for nothing.
+fn reasons(text: &mut dyn BufRead, lines: &[u64]) -> std::io::Result<BTreeMap<u64, String>> {
+    let mut reasons = BTreeMap::new();
+    let last = lines.iter().max().copied().unwrap_or_default();
+    let mut line = Vec::new();
+    for number in 1..=last {
+        line.clear();
+        text.read_until(b'\n', &mut line)?;
+        if !lines.contains(&number) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let Some((_, reason)) = text.split_once(MARK) else { continue };
+        let reason = reason.trim().trim_end_matches("*/").trim_end_matches("-->");
+        let reason =
+            reason.trim_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '-' | '(' | ')' | '"' | '\''));
+        // The reason is shown; a secret in it would be too.
+        if !reason.is_empty() && secrets::find(reason).is_empty() {
+            reasons.insert(number, reason.to_owned());
+        }
+    }
+    Ok(reasons)
 }
 
 /// A file of nothing but a key is not longer.
@@ -153,6 +227,27 @@ mod tests {
             assert_eq!(lines(&format!("{padding}KEY = \"{secret}\"\n{padding}")), [(41, what)]);
         }
         assert_eq!(lines(&key("ta", "sk-1234567890abcdef1234567890")), []);
+    }
+
+    #[test]
+    fn a_line_allows_its_own_secret_when_it_gives_a_reason() {
+        let secret = key("sk-", &"a1".repeat(12));
+        let reason = |line: &str| {
+            let text = format!("# napt: allow-secret: not for the next line\n{line}\n# napt: allow-secret: too late\n");
+            let found = reasons(&mut text.as_bytes(), &[2]).expect("text");
+            found.into_values().next()
+        };
+        for (line, expected) in [
+            (format!("KEY = '{secret}'  # napt: allow-secret: opens nothing"), Some("opens nothing")),
+            // What follows the mark is the reason, which is shown: no secret may be in it.
+            (format!("/* napt: allow-secret (of a test) */ \"{secret}\""), None),
+            (format!("<!-- {secret} napt: allow-secret an example -->"), Some("an example")),
+            (format!("KEY = '{secret}'  # napt: allow-secret"), None),
+            (format!("KEY = '{secret}'  # napt: allow-secret: "), None),
+            (format!("KEY = '{secret}'"), None),
+        ] {
+            assert_eq!(reason(&line).as_deref(), expected, "{line}");
+        }
     }
 
     #[test]

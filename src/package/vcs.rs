@@ -26,8 +26,17 @@ struct Git {
     dirty: bool,
 }
 
+/// A project in a repository.
+#[derive(Debug)]
+pub(super) struct State {
+    /// For the archive.
+    pub(super) vcs: Vcs,
+    /// Files below the project's folder that are not as they are in the commit, sorted.
+    pub(super) changed: Vec<String>,
+}
+
 /// The state of the repository that `root` is in; nothing outside of git or before the first commit.
-pub(super) fn state(root: &Path, sources: &[Source]) -> Result<Option<Vcs>, git2::Error> {
+pub(super) fn state(root: &Path, sources: &[Source]) -> Result<Option<State>, git2::Error> {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let repository = match Repository::discover(&root) {
         Ok(repository) => repository,
@@ -50,13 +59,19 @@ pub(super) fn state(root: &Path, sources: &[Source]) -> Result<Option<Vcs>, git2
         path => format!("{path}/{}", source.path),
     };
     let packaged: HashSet<String> = sources.iter().map(in_repository).collect();
-    let tracked = packaged.iter().filter(|path| index.get_path(Path::new(path), 0).is_some()).count();
-    if tracked == 0 {
+    if !packaged.iter().any(|path| index.get_path(Path::new(path), 0).is_some()) {
         return Ok(None);
     }
-    let dirty = tracked < packaged.len() || has_changes(&repository, &path, &packaged)?;
+    let untracked = packaged.iter().filter(|path| index.get_path(Path::new(path), 0).is_none()).cloned();
+    let mut changed: Vec<String> = untracked.chain(changes(&repository, &path, &packaged)?).collect();
+    for file in &mut changed {
+        let below = file.strip_prefix(&path).and_then(|rest| rest.strip_prefix('/'));
+        *file = below.unwrap_or(file).to_owned();
+    }
+    changed.sort();
+    changed.dedup();
     let commit = last_change(head, &path)?.to_string();
-    Ok(Some(Vcs { git: Git { commit, dirty }, path }))
+    Ok(Some(State { vcs: Vcs { git: Git { commit, dirty: !changed.is_empty() }, path }, changed }))
 }
 
 /// The newest commit whose folder `path` is another than its first parent's. A merge counts as one change.
@@ -88,8 +103,8 @@ fn folder_id(commit: &Commit<'_>, path: &str) -> Result<Option<Oid>, git2::Error
     }
 }
 
-/// Whether a tracked file below `path` was removed, or one that is packaged was changed or added.
-fn has_changes(repository: &Repository, path: &str, packaged: &HashSet<String>) -> Result<bool, git2::Error> {
+/// The tracked files below `path` that were removed, and those that are packaged and were changed or added.
+fn changes(repository: &Repository, path: &str, packaged: &HashSet<String>) -> Result<Vec<String>, git2::Error> {
     let mut options = StatusOptions::new();
     options.include_untracked(false).include_ignored(false).exclude_submodules(true);
     if !path.is_empty() {
@@ -97,9 +112,11 @@ fn has_changes(repository: &Repository, path: &str, packaged: &HashSet<String>) 
     }
     let removed = Status::INDEX_DELETED | Status::WT_DELETED;
     let statuses = repository.statuses(Some(&mut options))?;
-    Ok(statuses
-        .iter()
-        .any(|entry| entry.status().intersects(removed) || entry.path().is_ok_and(|path| packaged.contains(path))))
+    let changed = statuses.iter().filter_map(|entry| {
+        let path = entry.path().ok()?.to_owned();
+        (entry.status().intersects(removed) || packaged.contains(&path)).then_some(path)
+    });
+    Ok(changed.collect())
 }
 
 /// The repository's own rules, `.git/info/exclude`.

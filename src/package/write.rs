@@ -15,14 +15,14 @@ use super::{
     ARCHIVED_MANIFEST, ARCHIVED_VCS, Contents, Limits, PackedFile,
     error::ArchiveError,
     file_name, platform,
-    read::{admit, inspect},
-    secrets::{Finding, Scanner},
+    read::{admit, inspect, unpack},
+    secrets::{self, AllowedSecret, Finding, Scanner},
     top_folder,
     tree::{self, Source},
     vcs,
 };
 use crate::{
-    module::{MANIFEST_FILE, Manifest, ModuleId, Project, Workspace},
+    module::{MANIFEST_FILE, Manifest, ModuleId, Project, Runtime, Workspace},
     report::{Amount, Fault, Kind, Reporter, plural},
 };
 
@@ -33,6 +33,10 @@ const LEVEL: u32 = 6;
 /// The gzip header's "unknown" operating system.
 const GZIP_OS_UNKNOWN: u8 = 255;
 const BLOCK: usize = 512;
+/// From how much of a limit on the user is warned.
+const NEAR_LIMIT_PERCENT: u64 = 80;
+/// How many files a message names.
+const LISTED: usize = 10;
 
 /// An archive that was made, and checked by the reader that the registry and the node use.
 #[derive(Debug, Clone)]
@@ -51,6 +55,17 @@ pub struct Packed {
     pub files: Vec<PackedFile>,
     /// The manifest in it.
     pub manifest: Manifest,
+    /// Secrets in it that somebody allows.
+    pub allowed_secrets: Vec<AllowedSecret>,
+}
+
+/// Whether a project may be packaged that has changes which git has no commit of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// As it is on disk.
+    Allowed,
+    /// Only as it was committed, where there is a repository.
+    Refused,
 }
 
 /// Why a project cannot be packaged.
@@ -79,6 +94,17 @@ pub enum PackageError {
     /// Secrets in the project's files.
     #[error("{} would be published{}", plural(.0.len(), "secret"), listed(.0))]
     Secrets(Vec<Finding>),
+    /// Changes that are in no commit.
+    #[error("{} in the working directory {} not committed{}", plural(.0.len(), "file"), if .0.len() == 1 { "is" } else { "are" }, files(.0))]
+    Dirty(Vec<String>),
+    /// The archive does not hold what a module needs.
+    #[error("the archive of `{id}` does not hold a module that works: {reason}")]
+    Unusable {
+        /// The module.
+        id: ModuleId,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A dependency on a folder whose version cannot be found.
     #[error("the dependency `{id}` has no version, and {reason}")]
     Dependency {
@@ -105,6 +131,14 @@ fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(", ")
 }
 
+fn files(paths: &[String]) -> String {
+    let mut text: String = paths.iter().take(LISTED).map(|path| format!("\n  {}", path.escape_debug())).collect();
+    if paths.len() > LISTED {
+        text.push_str(&format!("\n  … and {} more", paths.len() - LISTED));
+    }
+    text
+}
+
 fn listed(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("\n  {finding}")).collect()
 }
@@ -113,6 +147,8 @@ impl Fault for PackageError {
     fn kind(&self) -> Kind {
         match self {
             PackageError::Secrets(_)
+            | PackageError::Dirty(_)
+            | PackageError::Unusable { .. }
             | PackageError::NotFiles(_)
             | PackageError::NotUtf8(_)
             | PackageError::Pattern { .. }
@@ -134,8 +170,13 @@ impl Fault for PackageError {
             PackageError::Pattern { .. } => "patterns are those of `.gitignore`, for example `data/*.csv`".to_owned(),
             PackageError::Secrets(_) => format!(
                 "take them out, or leave the files out by `.gitignore` or `exclude` in `{MANIFEST_FILE}`; \
-                 read keys from the environment when the module runs"
+                 read keys from the environment when the module runs. What opens nothing may stay with \
+                 `napt: allow-secret REASON` on its line, or its file in `allow-secrets` of `[module]`"
             ),
+            PackageError::Dirty(_) => "commit them, or package what is on disk with `--allow-dirty`".to_owned(),
+            PackageError::Unusable { .. } => {
+                "`napt package --list` shows what is in it; `--no-verify` makes it all the same".to_owned()
+            }
             PackageError::Dependency { id, .. } => {
                 format!("write `\"{id}\" = {{ path = \"…\", version = \"1.2\" }}`")
             }
@@ -174,11 +215,25 @@ pub fn list(project: &Project) -> Result<Vec<PackedFile>, PackageError> {
     Ok(plan.items.iter().map(|item| PackedFile { path: item.path().to_owned(), size: item.size() }).collect())
 }
 
-/// Makes the project's archive in the folder `into`. It appears there complete, synced and checked, or not at all.
+/// Makes the project's archive, as it is on disk, in the folder `into`. It appears there complete, synced and checked, or
+/// not at all.
 pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<Packed, PackageError> {
+    pack_with(project, into, Changes::Allowed, reporter)
+}
+
+/// The same; changes that are in no commit may be refused.
+pub fn pack_with(
+    project: &Project,
+    into: &Path,
+    changes: Changes,
+    reporter: &dyn Reporter,
+) -> Result<Packed, PackageError> {
     let manifest = &project.manifest;
     reporter.step("Packaging", &format!("{}@{} ({})", manifest.id, manifest.version, project.root.display()));
     let plan = Plan::new(project, reporter)?;
+    if changes == Changes::Refused && !plan.changed.is_empty() {
+        return Err(PackageError::Dirty(plan.changed));
+    }
     let limits = Limits::default();
     let top = top_folder(&plan.manifest);
     admit(&top, plan.items.iter().map(|item| (item.path(), item.size())), &limits)?;
@@ -193,7 +248,7 @@ pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<P
     let mut file = builder.tempfile_in(into)?;
 
     let progress = reporter.progress("Packaging", Amount::Bytes(Some(plan.items.iter().map(Item::size).sum())));
-    let mut writer = Writer::new(file.as_file_mut(), top, reporter);
+    let mut writer = Writer::new(file.as_file_mut(), top, &manifest.allow_secrets, reporter);
     for item in &plan.items {
         reporter.detail(item.path());
         match item {
@@ -208,6 +263,15 @@ pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<P
         return Err(PackageError::Secrets(writer.findings));
     }
     let files = std::mem::take(&mut writer.files);
+    let mut allowed_secrets = std::mem::take(&mut writer.allowed);
+    allowed_secrets.sort();
+    for allowed in &allowed_secrets {
+        reporter.warn(&format!("a secret is packaged: {allowed}"));
+    }
+    let is_unused = |path: &&String| !allowed_secrets.iter().any(|allowed| allowed.finding.path == **path);
+    for path in manifest.allow_secrets.iter().filter(is_unused) {
+        reporter.warn(&format!("`allow-secrets` names `{path}`, but no secret of that file is packaged"));
+    }
     let (sha256, size) = writer.finish()?;
     file.as_file().sync_all()?;
     let contents = inspect(file.path(), &limits)?;
@@ -219,11 +283,46 @@ pub fn pack(project: &Project, into: &Path, reporter: &dyn Reporter) -> Result<P
     file.persist(&path).map_err(|error| error.error)?;
     platform::sync_folder(into)?;
     let Contents { manifest, unpacked, .. } = contents;
+    warn_near_limits(size, unpacked, files.len(), &limits, reporter);
     reporter.step(
         "Packaged",
         &format!("{}, {} ({} compressed)", plural(files.len(), "file"), bytes(unpacked), bytes(size)),
     );
-    Ok(Packed { path, file_name: name, sha256, size, unpacked, files, manifest })
+    Ok(Packed { path, file_name: name, sha256, size, unpacked, files, manifest, allowed_secrets })
+}
+
+/// Says so while there is still time to do something about it.
+fn warn_near_limits(size: u64, unpacked: u64, files: usize, limits: &Limits, reporter: &dyn Reporter) {
+    let is_near = |count: u64, limit: u64| count > limit / 100 * NEAR_LIMIT_PERCENT;
+    if is_near(size, limits.packed) {
+        reporter.warn(&format!("the archive has {} of at most {}", bytes(size), bytes(limits.packed)));
+    }
+    if is_near(unpacked, limits.unpacked) {
+        reporter.warn(&format!("its files have {} of at most {}", bytes(unpacked), bytes(limits.unpacked)));
+    }
+    if is_near(files as u64, limits.files as u64) {
+        reporter.warn(&format!("the archive has {files} of at most {} files", limits.files));
+    }
+}
+
+/// Unpacks an archive as a node would, and looks whether all is there that the module needs to run.
+pub fn verify(packed: &Packed, reporter: &dyn Reporter) -> Result<(), PackageError> {
+    let Manifest { id, version, readme, runtime, entrypoint, .. } = &packed.manifest;
+    reporter.step("Verifying", &format!("{id}@{version}"));
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().join("module");
+    unpack(&packed.path, &packed.sha256, &root, &Limits::default())?;
+    let unusable = |reason: String| PackageError::Unusable { id: id.clone(), reason };
+    let project = Project::load(&root).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+    let found = &project.manifest;
+    if (&found.id, &found.version, found.runtime) != (id, version, *runtime) {
+        return Err(unusable(format!("unpacked it is `{}@{}`", found.id, found.version)));
+    }
+    let code = (*runtime == Runtime::Python).then(|| format!("{}/{entrypoint}", id.name));
+    match readme.iter().chain(&code).find(|path| !root.join(path).is_file()) {
+        Some(path) => Err(unusable(format!("`{path}` is not in it"))),
+        None => Ok(()),
+    }
 }
 
 fn bytes(count: u64) -> impl fmt::Display {
@@ -234,6 +333,8 @@ fn bytes(count: u64) -> impl fmt::Display {
 struct Plan {
     manifest: Manifest,
     items: Vec<Item>,
+    /// Files that are in no commit as they are.
+    changed: Vec<String>,
 }
 
 enum Item {
@@ -261,16 +362,20 @@ impl Plan {
     fn new(project: &Project, reporter: &dyn Reporter) -> Result<Self, PackageError> {
         let sources = tree::sources(project)?;
         let manifest = published(project)?;
+        let mut changed = Vec::new();
         let mut generated = vec![(ARCHIVED_MANIFEST, json(&manifest)?)];
         match vcs::state(&project.root, &sources) {
-            Ok(Some(state)) => generated.push((ARCHIVED_VCS, json(&state)?)),
+            Ok(Some(state)) => {
+                generated.push((ARCHIVED_VCS, json(&state.vcs)?));
+                changed = state.changed;
+            }
             Ok(None) => {}
             Err(error) => reporter.warn(&format!("the commit is not recorded: {}", error.message())),
         }
         let mut items: Vec<Item> = sources.into_iter().map(Item::Source).collect();
         items.extend(generated.into_iter().map(|(path, text)| Item::Generated { path, text }));
         items.sort_by(|a, b| a.path().cmp(b.path()));
-        Ok(Plan { manifest, items })
+        Ok(Plan { manifest, items, changed })
     }
 }
 
@@ -319,20 +424,37 @@ struct Writer<'a> {
     buffer: Vec<u8>,
     files: Vec<PackedFile>,
     findings: Vec<Finding>,
+    /// Files in which secrets are allowed.
+    allowed_files: &'a [String],
+    allowed: Vec<AllowedSecret>,
     reporter: &'a dyn Reporter,
 }
 
 impl<'a> Writer<'a> {
-    fn new(file: &'a mut std::fs::File, top: String, reporter: &'a dyn Reporter) -> Self {
+    fn new(file: &'a mut std::fs::File, top: String, allowed_files: &'a [String], reporter: &'a dyn Reporter) -> Self {
         let hashing = Hashing { file, hasher: Sha256::new(), size: 0 };
         let output =
             GzBuilder::new().mtime(0).operating_system(GZIP_OS_UNKNOWN).write(hashing, Compression::new(LEVEL));
-        Writer { output, top, buffer: vec![0; 64 * 1024], files: Vec::new(), findings: Vec::new(), reporter }
+        Writer {
+            output,
+            top,
+            buffer: vec![0; 64 * 1024],
+            files: Vec::new(),
+            findings: Vec::new(),
+            allowed_files,
+            allowed: Vec::new(),
+            reporter,
+        }
     }
 
     fn source(&mut self, source: &Source) -> Result<(), PackageError> {
         let (mut file, size, executable) = tree::open(source)?;
-        self.file(&source.path, &mut file, size, executable)
+        let known = self.findings.len();
+        self.file(&source.path, &mut file, size, executable)?;
+        let mut found = self.findings.split_off(known);
+        self.allowed.extend(secrets::allow(&mut found, &source.on_disk, self.allowed_files)?);
+        self.findings.append(&mut found);
+        Ok(())
     }
 
     fn file(&mut self, path: &str, content: &mut dyn Read, size: u64, executable: bool) -> Result<(), PackageError> {
@@ -448,7 +570,7 @@ mod tests {
     fn content_that_is_not_as_long_as_its_header_says_is_refused() {
         for (content, written) in [("four", true), ("six...", false), ("two", false)] {
             let mut file = tempfile::tempfile().expect("a temporary file");
-            let mut writer = Writer::new(&mut file, "agent-x-1.0.0".to_owned(), &crate::report::Silent);
+            let mut writer = Writer::new(&mut file, "agent-x-1.0.0".to_owned(), &[], &crate::report::Silent);
             let result = writer.file("a.txt", &mut content.as_bytes(), 4, false);
             assert_eq!(result.is_ok(), written, "{content}");
             if let Err(error) = result {

@@ -9,6 +9,7 @@ use semver::{Version, VersionReq};
 use crate::{
     module::{ModuleId, ProjectError},
     package::PackageError,
+    registries::{RegistriesError, unknown_name},
     report::{Fault, Kind, plural},
 };
 
@@ -18,6 +19,9 @@ pub enum PublishError {
     /// The registry refuses or fails.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Another registry has no answer.
+    #[error(transparent)]
+    Registries(#[from] RegistriesError),
     /// The project cannot be read.
     #[error(transparent)]
     Project(#[from] ProjectError),
@@ -40,7 +44,7 @@ pub enum PublishError {
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),
     /// It was taken, but readers do not see it.
-    #[error("`{id}@{version}` was sent, but the index does not show it after {} seconds", waited.as_secs())]
+    #[error("`{id}@{version}` was accepted, but the index does not show it after {} seconds", waited.as_secs())]
     NotVisible {
         /// The module.
         id: ModuleId,
@@ -63,6 +67,14 @@ pub enum Problem {
     /// The module has other owners.
     #[error("`{0}` belongs to another user")]
     NotOwner(ModuleId),
+    /// It has changes that are in no commit.
+    #[error("`{id}`: {error}")]
+    Dirty {
+        /// The module.
+        id: ModuleId,
+        /// The files.
+        error: String,
+    },
     /// The manifest forbids it.
     #[error("`{0}` says `publish = false`")]
     Forbidden(ModuleId),
@@ -100,7 +112,7 @@ pub enum Problem {
         on: ModuleId,
     },
     /// A dependency that nobody could fetch.
-    #[error("`{id}` wants `{on}` {req}, and the registry has no such version")]
+    #[error("`{id}` wants `{on}` {req}, and the registry{} has no such version", from.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default())]
     Missing {
         /// Who wants it.
         id: ModuleId,
@@ -108,8 +120,22 @@ pub enum Problem {
         on: ModuleId,
         /// Which versions.
         req: VersionReq,
+        /// The name of the registry, when the manifest names one.
+        from: Option<String>,
         /// Whether the workspace has it.
         in_workspace: bool,
+    },
+    /// A dependency from a registry that has no name here.
+    #[error("`{id}` wants `{on}` from the registry `{name}`, and no registry is called that")]
+    UnknownRegistry {
+        /// Who wants it.
+        id: ModuleId,
+        /// What it wants.
+        on: ModuleId,
+        /// The registry's name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
     },
     /// The version exists with other bytes.
     #[error(
@@ -134,6 +160,7 @@ impl Problem {
         match self {
             Problem::NotSignedIn(_) | Problem::Scope(_) | Problem::NotOwner(_) => Kind::Auth,
             Problem::Conflict { .. } => Kind::Conflict,
+            Problem::Dirty { .. } => Kind::Check,
             _ => Kind::Failed,
         }
     }
@@ -143,12 +170,14 @@ impl Problem {
             Problem::NotSignedIn(_) => "run `napt login`, or set `NAPT_TOKEN`".to_owned(),
             Problem::Scope(_) => "use a token with more rights".to_owned(),
             Problem::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
+            Problem::Dirty { .. } => "commit them, or publish what is on disk with `--allow-dirty`".to_owned(),
             Problem::Forbidden(_) | Problem::OtherRegistry { .. } => "change `publish` in `napt.toml`".to_owned(),
             Problem::Cycle(_) => "take one of the dependencies out".to_owned(),
             Problem::Requirement { on, .. } => format!("change the requirement of `{on}`, or its version"),
             Problem::NoVersion { on, .. } => format!("add `version` beside `path` for `{on}`"),
             Problem::Missing { in_workspace: true, .. } => "`napt publish --workspace` publishes it first".to_owned(),
             Problem::Missing { on, .. } => format!("publish `{on}` first, or change the requirement"),
+            Problem::UnknownRegistry { name, known, .. } => unknown_name(name, known),
             Problem::Conflict { .. } => {
                 "raise the version, in `napt.toml` or `pyproject.toml`, and publish again".to_owned()
             }
@@ -170,6 +199,7 @@ impl Fault for PublishError {
     fn kind(&self) -> Kind {
         match self {
             PublishError::Client(error) => error.kind(),
+            PublishError::Registries(error) => error.kind(),
             PublishError::Project(error) => error.kind(),
             PublishError::Package { error, .. } => error.kind(),
             PublishError::Io(_) => Kind::Failed,
@@ -182,6 +212,7 @@ impl Fault for PublishError {
     fn hint(&self) -> Option<String> {
         match self {
             PublishError::Client(error) => error.hint(),
+            PublishError::Registries(error) => error.hint(),
             PublishError::Project(error) => error.hint(),
             PublishError::Package { error, .. } => error.hint(),
             PublishError::Io(_) => None,
@@ -191,7 +222,10 @@ impl Fault for PublishError {
                 hints.dedup();
                 Some(hints.join("; "))
             }
-            PublishError::NotVisible { .. } => Some("run the same command again: it skips what is there".to_owned()),
+            PublishError::NotVisible { .. } => Some(
+                "run the same command again: it sends nothing twice, and waits again (`--timeout` says how long)"
+                    .to_owned(),
+            ),
         }
     }
 }

@@ -4,10 +4,13 @@ mod error;
 mod plan;
 mod session;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 pub use error::{Problem, PublishError};
-use napt_registry_client::{ClientError, IndexEntry, PublishStatus, RegistryClient, Verb};
+use napt_registry_client::{ClientError, IndexAnswer, IndexEntry, PublishStatus, RegistryClient, Verb};
 use semver::Version;
 pub use session::{LoggedIn, SessionError, login, logout};
 use tokio::time::Instant;
@@ -16,12 +19,10 @@ use url::Url;
 use crate::{
     crash,
     module::{Manifest, ModuleId, Project, Workspace},
-    package::{self, Limits, PackageError, Packed},
+    package::{self, Changes, Limits, PackageError, Packed},
+    registries::Registries,
     report::{Amount, Reporter},
 };
-
-/// How long a new version may take until the index shows it.
-const VISIBLE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Which modules of the workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,14 @@ pub struct Options<'a> {
     pub client: &'a RegistryClient,
     /// Its URL, for messages and for `publish = […]`.
     pub registry: &'a Url,
+    /// The other ones that dependencies may be from.
+    pub registries: &'a Registries,
+    /// Whether changes may be published that are in no commit.
+    pub changes: Changes,
+    /// Whether each archive is unpacked and looked at first.
+    pub verify: bool,
+    /// How long a new version may take until the index shows it.
+    pub visible_within: Duration,
 }
 
 /// How it ended for one module.
@@ -66,6 +75,29 @@ pub enum Outcome {
     AlreadyPublished,
     /// It would have been published, but for `--dry-run`.
     WouldPublish,
+    /// The registry has taken it, but the index was not seen to show it.
+    Accepted,
+    /// It was being sent when all ended: the registry may have taken it.
+    Unknown,
+    /// Nothing of it was sent.
+    NotPublished,
+}
+
+/// How far a publish has come, for when it ends before its time.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<Vec<PublishedModule>>);
+
+impl Progress {
+    /// The modules in their order; none before the first is sent.
+    pub fn modules(&self) -> Vec<PublishedModule> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, at: usize, outcome: Outcome) {
+        if let Some(module) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at) {
+            module.outcome = outcome;
+        }
+    }
 }
 
 /// One module of the report.
@@ -83,8 +115,13 @@ pub struct PublishedModule {
     pub outcome: Outcome,
 }
 
-/// Packs, checks and publishes. Nothing is sent while there is any problem with any of the modules.
-pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<Vec<PublishedModule>, PublishError> {
+/// Packs, checks and publishes. Nothing is sent while there is any problem with any of the modules. However it ends,
+/// `progress` has what became of each.
+pub async fn publish(
+    options: &Options<'_>,
+    progress: &Progress,
+    reporter: &dyn Reporter,
+) -> Result<Vec<PublishedModule>, PublishError> {
     let mut problems = Vec::new();
     let members = plan::select(options, reporter, &mut problems)?;
     let members = plan::order(&members, &mut problems);
@@ -92,7 +129,13 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
     let folder = tempfile::tempdir()?;
     let mut modules = Vec::new();
     for member in members {
-        let mut packed = pack(member, folder.path(), reporter)?;
+        let mut packed = match pack(options, member, folder.path(), reporter) {
+            Err(PublishError::Package { id, error }) if matches!(*error, PackageError::Dirty(_)) => {
+                problems.push(Problem::Dirty { id, error: error.to_string() });
+                continue;
+            }
+            packed => packed?,
+        };
         let outcome = known(options, &mut packed, &mut problems).await?;
         crash::point("publish.packed")?;
         modules.push((packed, outcome));
@@ -106,31 +149,47 @@ pub async fn publish(options: &Options<'_>, reporter: &dyn Reporter) -> Result<V
         return Err(PublishError::Problems(problems));
     }
     crash::point("publish.checked")?;
-    let mut done = Vec::new();
-    let progress = reporter.progress("Publishing", Amount::Items(modules.len() as u64));
-    for (packed, outcome) in modules {
-        let outcome = match outcome {
-            Some(outcome) => {
+    *progress.0.lock().unwrap_or_else(PoisonError::into_inner) = modules
+        .iter()
+        .map(|(Packed { sha256, size, manifest, .. }, known)| PublishedModule {
+            id: manifest.id.clone(),
+            version: manifest.version.clone(),
+            sha256: sha256.clone(),
+            size: *size,
+            outcome: known.unwrap_or(Outcome::NotPublished),
+        })
+        .collect();
+    let bar = reporter.progress("Publishing", Amount::Items(modules.len() as u64));
+    for (at, (packed, known)) in modules.iter().enumerate() {
+        match known {
+            Some(_) => {
                 let Manifest { id, version, .. } = &packed.manifest;
                 reporter.step("Skipping", &format!("{id}@{version}: already published"));
-                outcome
             }
-            None if options.mode == Mode::DryRun => Outcome::WouldPublish,
-            None => upload(options, &packed, reporter).await?,
-        };
-        let Packed { sha256, size, manifest, .. } = packed;
-        done.push(PublishedModule { id: manifest.id, version: manifest.version, sha256, size, outcome });
-        progress.advance(1);
+            None if options.mode == Mode::DryRun => progress.set(at, Outcome::WouldPublish),
+            None => upload(options, packed, |outcome| progress.set(at, outcome), reporter).await?,
+        }
+        bar.advance(1);
     }
-    Ok(done)
+    Ok(progress.modules())
 }
 
-fn pack(member: &Project, folder: &std::path::Path, reporter: &dyn Reporter) -> Result<Packed, PublishError> {
+fn pack(
+    options: &Options<'_>,
+    member: &Project,
+    folder: &std::path::Path,
+    reporter: &dyn Reporter,
+) -> Result<Packed, PublishError> {
     // Two members may have the same name and version, and differ in type only.
     let folder = folder.join(member.id().module_type.as_str());
     fs_err::create_dir_all(&folder)?;
-    package::pack(member, &folder, reporter)
-        .map_err(|error| PublishError::Package { id: member.id().clone(), error: Box::new(error) })
+    let packed = package::pack_with(member, &folder, options.changes, reporter).and_then(|packed| {
+        if options.verify {
+            package::verify(&packed, reporter)?;
+        }
+        Ok(packed)
+    });
+    packed.map_err(|error| PublishError::Package { id: member.id().clone(), error: Box::new(error) })
 }
 
 /// What the registry has of the version already: nothing, the same module, or (a problem) another one.
@@ -201,33 +260,61 @@ async fn check_rights(
     Ok(())
 }
 
-async fn upload(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter) -> Result<Outcome, PublishError> {
+async fn upload(
+    options: &Options<'_>,
+    packed: &Packed,
+    outcome: impl Fn(Outcome),
+    reporter: &dyn Reporter,
+) -> Result<(), PublishError> {
     let (id, version) = (&packed.manifest.id, &packed.manifest.version);
     let (module_type, name) = (id.module_type.as_str(), id.name.as_str());
     let size = bytesize::ByteSize::b(packed.size);
     reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
-    let progress = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
-    let client = options.client.clone().watched(move |bytes| progress.set(bytes));
-    let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await?;
+    let bar = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
+    let client = options.client.clone().watched(move |bytes| bar.set(bytes));
+    outcome(Outcome::Unknown);
+    let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await;
+    let published = published.inspect_err(|error| {
+        // What the registry refuses it has not taken.
+        if matches!(error, ClientError::Status { status: 400..=499, .. }) {
+            outcome(Outcome::NotPublished);
+        }
+    })?;
     drop(client);
     crash::point("publish.answered")?;
-    let started = Instant::now();
+    outcome(Outcome::Accepted);
+    let deadline = Instant::now() + options.visible_within;
+    if tokio::time::timeout_at(deadline, visible(options, packed, reporter)).await.is_err() {
+        let waited = options.visible_within;
+        return Err(PublishError::NotVisible { id: id.clone(), version: version.clone(), waited });
+    }
+    crash::point("publish.seen")?;
+    reporter.step("Published", &format!("{id}@{version}"));
+    outcome(match published.status {
+        PublishStatus::Created => Outcome::Published,
+        PublishStatus::AlreadyPublished => Outcome::AlreadyPublished,
+    });
+    Ok(())
+}
+
+/// Ends when the index shows the version. A registry that cannot be asked now may show it later.
+async fn visible(options: &Options<'_>, packed: &Packed, reporter: &dyn Reporter) {
+    let Manifest { id, version, .. } = &packed.manifest;
     let mut wait = Duration::from_millis(50);
+    let mut known = None;
     loop {
-        let entries = options.client.index(module_type, name).await?.unwrap_or_default();
-        if entries.iter().any(|entry| entry.version == *version && entry.sha256 == packed.sha256) {
-            break;
-        }
-        if started.elapsed() > VISIBLE_WITHIN {
-            return Err(PublishError::NotVisible { id: id.clone(), version: version.clone(), waited: VISIBLE_WITHIN });
+        let answer = options.client.index_if_changed(id.module_type.as_str(), id.name.as_str(), known.as_deref()).await;
+        match answer {
+            Ok(IndexAnswer::Found { entries, etag, .. }) => {
+                if entries.iter().any(|entry| entry.version == *version && entry.sha256 == packed.sha256) {
+                    return;
+                }
+                known = etag;
+            }
+            Ok(IndexAnswer::NotModified | IndexAnswer::Missing) => {}
+            Err(error) => reporter.detail(&error.to_string()),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(2));
     }
-    crash::point("publish.seen")?;
-    reporter.step("Published", &format!("{id}@{version}"));
-    Ok(match published.status {
-        PublishStatus::Created => Outcome::Published,
-        PublishStatus::AlreadyPublished => Outcome::AlreadyPublished,
-    })
 }

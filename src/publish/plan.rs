@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     module::{ModuleId, Project, Publish},
+    registries::address,
     report::Reporter,
 };
 
@@ -31,7 +32,7 @@ pub(super) fn select<'a>(
                 continue;
             }
             Publish::Nowhere => problems.push(Problem::Forbidden(member.id().clone())),
-            Publish::Only(allowed) if !allowed.iter().any(|name| names(name, options.registry)) => {
+            Publish::Only(allowed) if !allowed.iter().any(|name| names(options, name)) => {
                 problems.push(Problem::OtherRegistry {
                     id: member.id().clone(),
                     allowed: allowed.iter().map(|name| format!("`{name}`")).collect(),
@@ -45,8 +46,12 @@ pub(super) fn select<'a>(
     Ok(selected)
 }
 
-/// Whether an entry of `publish = […]` means this registry: by URL, by host, or by host and port.
-fn names(entry: &str, registry: &url::Url) -> bool {
+/// Whether an entry of `publish = […]` means this registry: by its name, by URL, by host, or by host and port.
+fn names(options: &Options<'_>, entry: &str) -> bool {
+    let registry = options.registry;
+    if let Ok(named) = options.registries.get(Some(entry)) {
+        return named.address() == address(registry);
+    }
     let host = registry.host_str().unwrap_or_default();
     let with_port = registry.port().map(|port| format!("{host}:{port}"));
     entry.trim_end_matches('/') == registry.as_str().trim_end_matches('/')
@@ -107,11 +112,21 @@ pub(super) async fn check_dependencies(
                 problems.push(Problem::NoVersion { id, on });
             } else if let Some(sibling) = sibling.filter(|sibling| !req.matches(&sibling.manifest.version)) {
                 problems.push(Problem::Requirement { id, on, req, version: sibling.manifest.version.clone() });
-            } else if dependency.registry.is_none() && !members.iter().any(|member| *member.id() == on) {
-                let entries = options.client.index(on.module_type.as_str(), on.name.as_str()).await?;
-                let mut entries = entries.unwrap_or_default().into_iter();
-                if !entries.any(|entry| !entry.yanked && req.matches(&entry.version)) {
-                    problems.push(Problem::Missing { id, on, req, in_workspace: sibling.is_some() });
+            } else if dependency.registry.is_some() || !members.iter().any(|member| *member.id() == on) {
+                let entries = match &dependency.registry {
+                    None => options.client.index(on.module_type.as_str(), on.name.as_str()).await?.unwrap_or_default(),
+                    Some(name) => match options.registries.get(Some(name)) {
+                        Ok(registry) => registry.index(&on).await?,
+                        Err(_) => {
+                            let known = options.registries.names().map(str::to_owned).collect();
+                            problems.push(Problem::UnknownRegistry { id, on, name: name.clone(), known });
+                            continue;
+                        }
+                    },
+                };
+                if !entries.iter().any(|entry| !entry.yanked && req.matches(&entry.version)) {
+                    let (from, in_workspace) = (dependency.registry.clone(), sibling.is_some());
+                    problems.push(Problem::Missing { id, on, req, from, in_workspace });
                 }
             }
         }

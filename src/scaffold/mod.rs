@@ -67,8 +67,7 @@ pub struct Created {
     /// The root of a workspace that it is in and no member of.
     #[serde(skip)]
     pub apart_from: Option<PathBuf>,
-    /// All files, relative to the folder, sorted; of several modules of a workspace, relative to the folder that they
-    /// are in.
+    /// All files, sorted: relative to the folder, or where a workspace was joined, to the folder around it.
     pub files: Vec<String>,
     /// Commands to type next, in the folder, or in the workspace's.
     pub next: Vec<String>,
@@ -128,14 +127,13 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
     }
     let workspace = joined.as_ref().map(|(around, _)| around.root.clone());
     let apart_from = around.as_ref().filter(|_| joined.is_none()).map(|around| around.root.clone());
-    let several = workspace.is_some() && !template.parts.is_empty();
     Ok(Created {
         path: target,
         name: name.to_string(),
         template: template.id,
         workspace,
         apart_from,
-        files: if several { files.into_paths() } else { files.into_paths_below(&format!("{name}/")) },
+        files: files.into_paths(),
         next,
     })
 }

@@ -100,55 +100,116 @@ mod tests {
         find(text).into_iter().map(|found| found.kind).collect()
     }
 
+    const MIXED: &str = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2g3H4";
+    const HEX: &str = "5f3a9c1e7b2d4860a1c3e5f7092b4d6f8e1a3c5b7d9f0e2c4a6b8d0f1e3c5a7b";
+
+    /// Kind; how one looks; how something looks that is nearly one, or stands for one.
+    fn examples() -> Vec<(&'static str, String, String)> {
+        let (m, h) = (MIXED, HEX);
+        let example = |kind, prefix: &str, good: &str, near: &str| (kind, key(prefix, good), key(prefix, near));
+        vec![
+            example("an API key", "sk-", &m[..24], "your-openai-api-key-goes-here"),
+            example("an API key", "sk-", &"a1".repeat(12), &"x".repeat(48)),
+            example("an OpenAI API key", "sk-proj-", &m[..40], "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+            example("an Anthropic API key", "sk-ant-", &key("api03-", &m[..40]), "api03-your-key-goes-here-1"),
+            example("an OpenRouter API key", "sk-or-v1-", h, &h[..20]),
+            example("a Groq API key", "gsk_", &m[..40], &m[..12]),
+            example("an xAI API key", "xai-", &m[..64], &m[..30]),
+            example("a Perplexity API key", "pplx-", &m[..48], "models-of-many-sizes-and-kinds-and-names-at-once"),
+            example("a Tavily API key", "tvly-", &m[..32], "search-results-with-many-words-in-them"),
+            example("a LangSmith API key", "lsv2_", &key("pt_", &m[..44]), "pt_short"),
+            example("a Pinecone API key", "pcsk_", &m[..60], "pcsk"),
+            example("a Replicate token", "r8_", &m[..37], "bits_of_a_register"),
+            example("a Hugging Face token", "hf_", &m[..34], "hub_download_of_models_and_datasets"),
+            example("a Google API key", "AIza", &m[..35], &m[..10]),
+            example("a Google client secret", "GOCSPX-", &m[..28], "your-client-secret-goes-1-here"),
+            example("a Google access token", "ya29.", &m[..60], "is a prefix"),
+            example("an AWS access key", "AKIA", "QWERTZUIOP123456", "IOSFODNN7EXAMPLE"),
+            example("an AWS access key", "ASIA", "QWERTZUIOP123456", "MUCHLONGERTHANAKEYEVERIS"),
+            example(
+                "an AWS secret key",
+                "aws_secret_access_key = ",
+                &key(&m[..20], &key("/+", &m[20..38])),
+                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            ),
+            example("an AWS secret key", "\"SecretAccessKey\": \"", &m[..40], &m[..41]),
+            example("a GitHub token", "ghp_", &m[..36], &m[..20]),
+            example("a GitHub token", "github_pat_", &m[..60], "of_the_fine_grained_kind_for_all"),
+            example("a GitLab token", "glpat-", &m[..20], "xxxxxxxxxxxxxxxxxxxx"),
+            example("a Slack token", "xoxb-", "730191371696-dR2f9sK1", "your-token-of-the-bot-0"),
+            example(
+                "a Slack webhook",
+                "https://hooks.slack.com/services/T",
+                &key("0A1B2C3D4/B0E1F2G3H4/", &m[..24]),
+                "…/B…/…",
+            ),
+            example(
+                "a Discord webhook",
+                "https://discord.com/api/webhooks/",
+                &key("1122334455/", &m[..60]),
+                "1122334455/token",
+            ),
+            example("a Stripe key", "sk_live_", &m[..24], "xxxxxxxxxxxxxxxxxxxxxxxx"),
+            example("a Stripe webhook secret", "whsec_", &m[..32], "of_the_endpoint"),
+            example("an npm token", "npm_", &m[..36], "config_registry_is_where_packages_come_from"),
+            example("a PyPI token", "pypi-AgE", &key("IcHlwaS5vcmcCJ", &m[..60]), "short1"),
+            example(
+                "a SendGrid API key",
+                "SG.",
+                &format!("{}.{}", &m[..22], &m[..43]),
+                &format!("{}.{}", &m[..21], &m[..43]),
+            ),
+            example("a Twilio API key", "SK", &h[..32], &h[..33]),
+            example("a Mailgun API key", "key-", &h[..32], "value-pairs-of-a-configuration-1"),
+            example("a Databricks token", "dapi", &h[..32], &"0".repeat(32)),
+            example("a Shopify token", "shpat_", &h[..32], &h[..31]),
+            example("a DigitalOcean token", "dop_v1_", h, &h[..40]),
+            example("a JSON web token", "eyJ", &format!("{}.eyJ{}.{}", &m[..30], &m[..50], &m[..43]), &m[..60]),
+            example("a napt token", "napt_", &h[..48], "run_everything_in_one_interpreter_for_all_of_the_callers"),
+            example("a private key", "PRIVATE_KEY=", h, &"0".repeat(64)),
+            example("a private key", "MY_PRIVATE_KEY\": \"", h, &key(h, "ab")),
+            example("a private key", "PRIVATE_KEY=", &key("0x", h), "<your key of 64 hex digits>"),
+            example("a private key", "-----BEGIN EC PRIVATE", " KEY-----\nMHcCAQEE", " KEY----- is how it begins"),
+            example("a private key", "-----BEGIN OPENSSH PRIVATE", " KEY-----\nb3BlbnNz", " KEY-----\" in text:"),
+            example("a private key", "-----BEGIN PGP PRIVATE", " KEY BLOCK-----\nlQOYB", " KEYS"),
+            example("a private key", "-----BEGIN PRIVATE", " KEY-----\\nMHcCAQEE", " LETTER-----\nDear"),
+            example("a private key", "-----BEGIN PRIVATE", " KEY----- MHcCAQEEIB0123456789", " KEY-----"),
+            example("a private key", "AGE-SECRET-KEY-1", &"Q3Z9".repeat(15)[..58], "Q3Z9"),
+            example("a password in a URL", "postgres://app:", "hunter2x@db.internal/app", "hunter2x/db.internal/app"),
+            example("a password in a URL", "postgresql+asyncpg://app:", "s3cr3t-Pw@db/app", "password@localhost/app"),
+            example("a password in a URL", "mongodb+srv://app:", "s3cr3t-Pw@db/app", "${PASSWORD}@db/app"),
+            example("a password in a URL", "redis://:", "s3cr3t-Pw@db:6379/0", "<password>@db:6379/0"),
+            example("a password in a URL", "https://me:", "s3cr3t-Pw@example.org/", "8080/path@x"),
+            example("a password in a URL", "mysql://root:", "s3cr3t-Pw@db/app", "root@db/app"),
+        ]
+    }
+
     #[test]
-    fn keys_of_every_kind_are_found() {
-        let alphanumeric = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0";
-        for (secret, kind) in [
-            (key("sk-", &alphanumeric[..24]), "an API key"),
-            (key("sk-proj-", alphanumeric), "an OpenAI API key"),
-            (key("sk-ant-", &key("api03-", alphanumeric)), "an Anthropic API key"),
-            (key("gsk_", alphanumeric), "a Groq API key"),
-            (key("r8_", &alphanumeric[..37]), "a Replicate token"),
-            (key("hf_", &alphanumeric[..34]), "a Hugging Face token"),
-            (key("AIza", &alphanumeric[..35]), "a Google API key"),
-            (key("AKIA", "IOSFODNN7EXAMPLE"), "an AWS access key"),
-            (key("ghp_", &alphanumeric[..36]), "a GitHub token"),
-            (key("github_pat_", alphanumeric), "a GitHub token"),
-            (key("glpat-", &alphanumeric[..20]), "a GitLab token"),
-            (key("xoxb-", "123456789012-abcdef"), "a Slack token"),
-            (key("sk_live_", &alphanumeric[..24]), "a Stripe key"),
-            (key("napt_", &"0a".repeat(24)), "a napt token"),
-            (key("PRIVATE_KEY=", &"5f".repeat(32)), "a private key"),
-            (key("MY_PRIVATE_KEY\": \"", &"5f".repeat(32)), "a private key"),
-            (key("\\nsk-", &alphanumeric[..24]), "an API key"),
-            (key("-----BEGIN EC PRIVATE", " KEY-----\nMHcCAQEE"), "a private key"),
-            (key("-----BEGIN PRIVATE", " KEY-----\\nMHcCAQEE"), "a private key"),
-            (key("-----BEGIN PRIVATE", " KEY----- MHcCAQEEIB0123456789"), "a private key"),
-            (key("-----BEGIN PGP PRIVATE", " KEY BLOCK-----\nlQOYB"), "a private key"),
-        ] {
-            assert_eq!(kinds(&format!("# nothing\nKEY = \"{secret}\"\n")), [kind], "{secret}");
-            assert_eq!(kinds(&secret), [kind], "{secret}, alone");
+    fn keys_of_every_kind_are_found_and_what_is_nearly_one_is_let_through() {
+        for (kind, secret, near) in examples() {
+            // In quotes, alone, and written out in code.
+            for text in [format!("# nothing\nKEY = \"{secret}\"\n"), secret.clone(), format!("\"\\n{secret}\"")] {
+                assert_eq!(kinds(&text), [kind], "{text}");
+            }
+            assert_eq!(kinds(&format!("KEY = \"{near}\"\n")), [""; 0], "{near}");
         }
+        let all: std::collections::BTreeSet<&str> = examples().into_iter().map(|(kind, ..)| kind).collect();
+        let known: std::collections::BTreeSet<&str> = PATTERNS.iter().map(|(.., kind)| *kind).collect();
+        assert_eq!(all, known, "each kind has its example");
     }
 
     #[test]
     fn what_only_looks_like_a_key_is_let_through() {
         for text in [
-            key("sk-", "your-openai-api-key-goes-here"),
-            key("sk-", &"x".repeat(48)),
             key("ta", "sk-1234567890abcdef1234567890"),
+            key("sk-", "1234567890abcdef1234567890"),
             key("sk-", "toggleable__content-arrow-label"),
-            key("PRIVATE_KEY=", "<your key of 64 hex digits>"),
-            key("PRIVATE_KEY=", &"0".repeat(64)),
-            key("PRIVATE_KEY=", &"5f".repeat(33)),
             key("AKIA", "TOOSHORT"),
-            key("AKIA", "MUCHLONGERTHANAKEYEVERIS"),
-            key("napt_", "run_everything_in_one_interpreter_for_all_of_the_callers"),
-            key("if \"-----BEGIN PRIVATE", " KEY-----\" in text:"),
-            key("-----BEGIN PRIVATE", " KEY----- is how it begins"),
             key("-----BEGIN PUBLIC", " KEY-----\nMHcCAQEE"),
             key("-----END PRIVATE", " KEY-----\nMHcCAQEE"),
             key("half_", "adozenwordswithoutanyspacebetweenthem"),
+            key("https://example.org:", "443/@scope/package"),
+            key("git+ssh://", "git@github.com/a/b"),
         ] {
             assert_eq!(kinds(&text), [""; 0], "{text}");
         }

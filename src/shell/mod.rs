@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use progress::Bars;
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub enum Verbosity {
     Normal,
     /// Details too.
     Verbose,
+    /// What libraries log too.
+    Debug,
 }
 
 /// What a command found or did: the same thing for people and for programs.
@@ -138,14 +141,17 @@ impl Shell {
         }
     }
 
-    /// Sends the log of a server to stderr.
+    /// Sends the log to stderr: that of a server, or all of it with `-vv`.
     pub fn start_log(&self) {
         let level = match self.verbosity {
             Verbosity::Quiet => "error",
             Verbosity::Normal => "warn,napt=info",
             Verbosity::Verbose => "info,napt=debug,tower_http=debug,pubgrub=warn",
+            // Below `info`, these may log what is sent, and so tokens.
+            Verbosity::Debug => "debug,napt=trace,hyper=info,h2=info,rustls=info,tungstenite=info",
         };
-        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+        let is_coloured = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_coloured);
         // A second log in one process changes nothing.
         let _ = log.with_env_filter(level).try_init();
     }

@@ -17,8 +17,8 @@ pub struct Step {
     pub output: String,
 }
 
-/// The commands of all blocks but those marked `ignore`. A command goes on where its line ends in `\`; the lines after
-/// it up to the next `$`, or the end of the block, are its output, where `[..]` and a line `...` stand for anything.
+/// The commands of all blocks but those marked `ignore`. A command goes on where its line ends in `\`, and on lines that
+/// begin with `> `, as a shell shows them; the lines after it up to the next `$`, or the end of the block, are its output, where `[..]` and a line `...` stand for anything.
 pub fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let (mut in_block, mut is_run, mut goes_on) = (false, false, false);
@@ -41,7 +41,11 @@ pub fn steps(page: &str) -> Vec<Step> {
         } else if steps.len() > first
             && let Some(step) = steps.last_mut()
         {
-            if goes_on {
+            let text = line.strip_prefix("> ").or(line.strip_prefix('>').filter(|rest| rest.is_empty()));
+            if let Some(text) = text.filter(|_| step.output.is_empty()) {
+                step.command.push('\n');
+                step.command.push_str(text);
+            } else if goes_on {
                 step.command.push('\n');
                 step.command.push_str(line);
                 goes_on = line.ends_with('\\');

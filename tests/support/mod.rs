@@ -9,6 +9,7 @@ pub mod modules;
 pub mod node;
 pub mod processes;
 pub mod provider;
+pub mod proxy;
 pub mod python;
 pub mod registry;
 pub mod terminal;
@@ -63,6 +64,11 @@ impl Sandbox {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
+    /// What a variable is set to.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.env.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.clone())
+    }
+
     /// The folder that commands are called in.
     pub fn work(&self) -> PathBuf {
         self.root.path().join("work")
@@ -102,6 +108,14 @@ impl Sandbox {
     /// Runs a command of this sandbox to its end.
     pub fn run(&self, command: &mut Command) -> Ran {
         Ran::of(command.output().expect("it starts"))
+    }
+
+    /// Runs `napt` with nobody to read its stdout.
+    pub fn napt_into_nothing(&self, arguments: &[&str]) -> Ran {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = self.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().expect("napt starts");
+        Ran::of(child.wait_with_output().expect("it ends"))
     }
 
     /// Writes a file below the work folder.

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
 };
 
 use futures_util::StreamExt;
@@ -31,6 +32,22 @@ pub struct TestNode {
 /// The folder that all tests share for Python environments: building one takes seconds.
 pub fn cache() -> String {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache").to_string_lossy().into_owned()
+}
+
+/// A cache folder of the sandbox's own, so that environments are built in it; the installer of the shared one is used.
+pub fn own_cache(sandbox: &mut Sandbox) {
+    static INSTALLER: OnceLock<PathBuf> = OnceLock::new();
+    let installer = INSTALLER.get_or_init(|| {
+        let node = TestNode::start(&[]);
+        node.deploy(&Python::new("agent:any", "def run(module_run):\n    return 'any'\n"));
+        Path::new(&cache()).join("environments").join("installer")
+    });
+    let own = sandbox.home().join("cache");
+    std::fs::create_dir_all(own.join("environments")).expect("a folder");
+    if installer.exists() {
+        std::os::unix::fs::symlink(installer, own.join("environments").join("installer")).expect("a link");
+    }
+    sandbox.set("NAPT_CACHE_DIR", own.to_str().expect("UTF-8"));
 }
 
 /// An address that nobody listens on, for a server that others must know beforehand.
@@ -150,7 +167,8 @@ impl TestNode {
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        self.process.kill().expect("it is there");
+        // It may have killed itself.
+        let _ = self.process.kill();
         self.process.wait().expect("it ends");
     }
 
@@ -163,6 +181,14 @@ impl TestNode {
     /// Waits for its own end, and gives its exit code.
     pub fn ended(&mut self) -> Option<i32> {
         self.process.wait().expect("it ends").code()
+    }
+
+    /// Looks through its data, which must be sound; gives what is harmless.
+    #[track_caller]
+    pub fn fsck(&self) -> Vec<String> {
+        let json = self.napt(&["node", "fsck", "--message-format", "json"]).expect(0).json();
+        let notes = json["data"]["notes"].as_array().expect("notes").iter();
+        notes.map(|note| note["kind"].as_str().expect("a kind").to_owned()).collect()
     }
 
     /// Starts it again, on the same port and data.

@@ -45,11 +45,16 @@ impl TestRegistry {
     }
 
     pub fn with_limits(limits: Limits) -> Self {
+        Self::known_as(None, limits)
+    }
+
+    /// One that its users reach by another URL than where it listens.
+    pub fn known_as(url: Option<Url>, limits: Limits) -> Self {
         let folder = TempDir::with_prefix("napt-registry-").expect("a temporary folder");
         let runtime = Runtime::new().expect("a runtime");
         let clock = Arc::new(AtomicI64::new(Timestamp::now().as_millisecond()));
         let mut options = Options::new(([127, 0, 0, 1], 0).into(), folder.path());
-        options.limits = limits;
+        (options.limits, options.url) = (limits, url);
         let now = Arc::clone(&clock);
         options.clock =
             Arc::new(move || Timestamp::from_millisecond(now.load(Ordering::SeqCst)).expect("a time within range"));

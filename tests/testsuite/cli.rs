@@ -2,11 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use crate::support::{
-    Ran, Sandbox,
+    Sandbox,
     faults::{Faults, Reply, response},
     modules::{self, write as module},
     registry::TestRegistry,
@@ -32,7 +32,7 @@ fn usage_errors_are_exit_code_2_and_json_when_asked() {
         assert_eq!(ran.stderr, "");
     }
     let ran = Sandbox::new().napt(&["chekc"]).expect(2);
-    assert!(ran.stderr.contains("a similar subcommand exists: 'check'"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("similar subcommands exist: ") && ran.stderr.contains("'check'"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
 }
 
@@ -63,6 +63,20 @@ fn exit_codes_say_what_went_wrong() {
     assert_eq!(kind(&["check"], 3), "check");
 }
 
+#[test]
+fn a_defect_is_exit_code_70_with_what_to_report_and_the_envelope() {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.set("FAILPOINTS", "publish.packed=panic(no such luck)");
+    let ran = sandbox.napt(&["publish"]).expect(70);
+    let told = ["error: napt has a defect and stopped", "no such luck", "hint: please report it"];
+    assert!(told.iter().all(|text| ran.stderr.contains(text)), "{}", ran.stderr);
+    let json = sandbox.napt(&["publish", "--message-format", "json"]).expect(70).json();
+    assert_eq!((&json["command"], &json["error"]["kind"]), (&"publish".into(), &"bug".into()));
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_cancels_the_run_and_is_exit_code_130() {
@@ -89,20 +103,6 @@ fn ctrl_c_cancels_the_run_and_is_exit_code_130() {
     assert!(text.contains("error: interrupted; the node was asked to cancel the run"), "{text}");
 }
 
-/// Runs `napt` with nobody to read its stdout.
-fn into_nothing(sandbox: &Sandbox, arguments: &[&str]) -> Ran {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    drop(reader);
-    let mut command: Command = sandbox.command(arguments);
-    let child = command.stdout(writer).stderr(Stdio::piped()).spawn().expect("napt starts");
-    let output = child.wait_with_output().expect("it ends");
-    Ran {
-        code: output.status.code(),
-        stdout: String::new(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
 #[test]
 fn a_reader_that_has_gone_is_no_error() {
     let sandbox = Sandbox::new();
@@ -116,11 +116,11 @@ fn a_reader_that_has_gone_is_no_error() {
         &["package", "--message-format", "json"],
         &["check", "--message-format", "json"],
     ] {
-        let ran = into_nothing(&sandbox, arguments).expect(0);
+        let ran = sandbox.napt_into_nothing(arguments).expect(0);
         assert!(!ran.stderr.contains("error: "), "{}", ran.stderr);
     }
     // What is wrong stays wrong.
-    into_nothing(&sandbox, &["status", "--node", &nowhere(), "--message-format", "json"]).expect(4);
+    sandbox.napt_into_nothing(&["status", "--node", &nowhere(), "--message-format", "json"]).expect(4);
 }
 
 #[test]

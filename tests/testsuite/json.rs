@@ -57,6 +57,9 @@ fn every_command_has_the_envelope() {
 
     call(&["new", "orchestrator", "debate", "--yes"], 0);
     call(&["new", "orchestrator", "debate", "--yes"], 6);
+    sandbox.write("old/old_agent/run.py", "");
+    call(&["init", "old"], 0);
+    call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
     call(&["package"], 1);
@@ -66,6 +69,24 @@ fn every_command_has_the_envelope() {
     call(&["login"], 0);
     call(&["login", "--registry", "nonsense"], 2);
     call(&["publish", "--workspace", "-C", "debate"], 0);
+    call(&["search", "debate"], 0);
+    call(&["search", "--offline"], 4);
+    call(&["info", "orchestrator:debate"], 0);
+    call(&["info", "orchestrator:nothing"], 1);
+    call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);
+    call(&["yank", "agent:debate_agent@0.1.0", "--undo"], 0);
+    call(&["yank", "agent:nothing@0.1.0", "--undo"], 1);
+    sandbox.write("x/napt.toml", "[module]\ntype = \"persona\"\nname = \"x\"\nversion = \"0.1.0\"\n");
+    call(&["add", "orchestrator:debate", "-C", "x"], 0);
+    call(&["add", "orchestrator:nothing", "-C", "x"], 1);
+    call(&["fetch", "-C", "x"], 0);
+    call(&["fetch", "--locked"], 1);
+    call(&["update", "-C", "x"], 0);
+    call(&["update", "nothing", "-C", "x"], 2);
+    call(&["tree", "-C", "x"], 0);
+    call(&["tree", "nothing", "-C", "x"], 2);
+    call(&["remove", "orchestrator:debate", "-C", "x"], 0);
+    call(&["remove", "orchestrator:debate", "-C", "x"], 2);
     call(&["deploy", "nowhere"], 2);
     call(&["deploy", "debate"], 0);
     call(&["deploy", "debate", "--dry-run", "--show-merged"], 0);

@@ -269,8 +269,12 @@ fn what_is_wrong_is_said_and_nothing_is_left_behind() {
         (vec!["agent", "calendar"], 2, "`calendar` is reserved", "try `calendar_module`"),
         (vec!["orchestrator", &long], 2, "the project's agent would be called `aaa", "choose a shorter name"),
         (vec!["orchstrator", "debate"], 2, "unknown module type `orchstrator`", "did you mean `orchestrator`?"),
-        (vec!["crate", "debate"], 2, "unknown module type `crate`", "there are templates for agent, kb, orchestrator"),
-        (vec!["tool", "debate"], 2, "there is no template for the module type `tool` yet", "come later"),
+        (vec!["crate", "debate"], 2, "unknown module type `crate`", "the types are orchestrator, agent, tool, kb"),
+        (vec!["orchestrator_bare", "debate"], 2, "unknown module type `orchestrator_bare`", "the types are"),
+        (vec!["tool", "debate", "--bare"], 2, "`--bare` is not for the module type `tool`", "makes a single module"),
+        (vec!["agent", "chat", "--in", "."], 2, "is not in a workspace", "`[workspace]` with `members`"),
+        (vec!["agent", "chat", "--in", "nowhere"], 2, "there is no folder", "nowhere"),
+        (vec!["agent", "chat", "--values", "nowhere.toml"], 1, "nowhere.toml", "No such file"),
         (
             vec!["agent", "chat", "--set", "modle=echo"],
             2,
@@ -383,12 +387,10 @@ fn only_what_is_not_given_is_asked_for() {
     let sandbox = Sandbox::new();
     let options = NewOptions {
         module_type: "orchestrator".to_owned(),
-        bare: false,
         name: "debate".to_owned(),
         parent: sandbox.work(),
-        workspace: None,
-        values_file: None,
         values: BTreeMap::from([("author".to_owned(), String::new()), ("model".to_owned(), "ollama".to_owned())]),
+        ..NewOptions::default()
     };
     let ask = Two(Mutex::default());
     let created = new_project(&options, &ask, &Silent).expect("a project");
@@ -452,7 +454,7 @@ fn on_a_terminal_yes_asks_nothing() {
 #[test]
 fn the_help_names_every_variable() {
     let help = Sandbox::new().napt(&["new", "--help"]).expect(0).stdout;
-    for id in ["agent", "kb", "orchestrator"] {
+    for id in ["agent", "environment", "kb", "memory", "orchestrator", "orchestrator_bare", "persona", "tool"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(id).join("template.toml");
         let template: toml::Table = toml::from_str(&std::fs::read_to_string(path).expect("a file")).expect("TOML");
         for variable in template["variables"].as_array().expect("a list") {

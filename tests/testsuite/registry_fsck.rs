@@ -6,13 +6,20 @@ use serde_json::Value;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-use crate::support::{Ran, Sandbox, http::runtime, modules, registry::TestRegistry};
+use crate::support::{
+    Ran, Sandbox,
+    http::runtime,
+    modules,
+    registry::{TestRegistry, stored},
+};
 
 /// A registry's folder with two versions of a module, and the digest of the first.
 struct Scene {
     sandbox: Sandbox,
     registry: TestRegistry,
     sha256: String,
+    /// The registry's folder, or a copy of it.
+    data: PathBuf,
 }
 
 impl Scene {
@@ -28,23 +35,20 @@ impl Scene {
         let published = sandbox.napt(&["publish", "-C", "a", "--message-format", "json"]).expect(0).json();
         let sha256 = published["data"]["modules"][0]["sha256"].as_str().expect("a digest").to_owned();
         registry.stop();
-        Scene { sandbox, registry, sha256 }
-    }
-
-    fn data(&self) -> &Path {
-        self.registry.data()
+        let data = registry.data().to_owned();
+        Scene { sandbox, registry, sha256, data }
     }
 
     fn blob(&self) -> PathBuf {
-        self.data().join("blobs/sha256").join(&self.sha256[..2]).join(&self.sha256)
+        self.data.join("blobs/sha256").join(&self.sha256[..2]).join(&self.sha256)
     }
 
     fn sql(&self, sql: &'static str) {
-        sql_in(&self.data().join("registry.db"), sql);
+        sql_in(&self.data.join("registry.db"), sql);
     }
 
     fn fsck(&self, more: &[&str]) -> Ran {
-        let data = self.data().to_str().expect("UTF-8");
+        let data = self.data.to_str().expect("UTF-8");
         self.sandbox.napt(&[&["registry", "fsck", "--data", data, "--message-format", "json"], more].concat())
     }
 
@@ -58,8 +62,15 @@ impl Scene {
     }
 }
 
+/// Copies a folder.
+pub fn copy(from: &Path, to: &Path) -> PathBuf {
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(status.expect("cp").success());
+    to.to_owned()
+}
+
 /// Changes a database behind the back of the server that keeps it.
-fn sql_in(path: &Path, sql: &'static str) {
+pub fn sql_in(path: &Path, sql: &'static str) {
     let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
     runtime().block_on(async {
         let mut connection = options.connect().await.expect("a database");
@@ -70,12 +81,12 @@ fn sql_in(path: &Path, sql: &'static str) {
 #[test]
 fn a_clean_registry_is_clean_and_stays_as_it_was() {
     let scene = Scene::new();
-    let before = scene.registry.blobs();
-    let data = scene.data().to_str().expect("UTF-8");
+    let before = stored(&scene.data);
+    let data = scene.data.to_str().expect("UTF-8");
     let ran = scene.sandbox.napt(&["registry", "fsck", "--data", data]).expect(0);
     assert_eq!(ran.stdout, format!("No problem in `{data}` (2 archives, 2 modules, 2 versions)\n"));
     assert_eq!(ran.stderr, "");
-    assert_eq!(scene.registry.blobs(), before);
+    assert_eq!(stored(&scene.data), before);
 }
 
 #[test]
@@ -118,37 +129,38 @@ fn each_kind_of_damage_is_named() {
             scene.sql("PRAGMA writable_schema = 1; UPDATE sqlite_schema SET rootpage = 2 WHERE name = 'owners'")
         }),
         ("database", "registry.db", |scene| {
-            std::fs::write(scene.data().join("registry.db"), "no database at all".repeat(1000)).expect("written");
+            std::fs::write(scene.data.join("registry.db"), "no database at all".repeat(1000)).expect("written");
         }),
     ];
+    let mut scene = Scene::new();
     for (number, (kind, what, damage)) in cases.into_iter().enumerate() {
-        let scene = Scene::new();
+        scene.data = copy(scene.registry.data(), &scene.sandbox.work().join(number.to_string()));
         damage(&scene);
         let found = scene.found(3, "problems");
         assert!(found.contains(&(kind.to_owned(), what.to_owned())), "{number}: {kind} of {what} is not in {found:?}");
         // Never a guess about archives when the records are not sound.
-        let before = scene.registry.blobs();
+        let before = stored(&scene.data);
         assert_eq!(scene.fsck(&["--repair"]).expect(3).json()["data"]["removed"], serde_json::json!([]), "{number}");
-        assert_eq!(scene.registry.blobs(), before, "{number}");
+        assert_eq!(stored(&scene.data), before, "{number}");
     }
 }
 
 #[test]
 fn what_is_of_no_use_is_a_note_and_can_be_removed() {
     let scene = Scene::new();
-    let stray = scene.data().join("blobs/sha256/00");
+    let stray = scene.data.join("blobs/sha256/00");
     std::fs::create_dir_all(&stray).expect("a folder");
     std::fs::write(stray.join("0".repeat(64)), "orphan").expect("a file");
     // The right name in the wrong place is never served.
     std::fs::copy(scene.blob(), stray.join(&scene.sha256)).expect("a copy");
-    std::fs::write(scene.data().join("staging/.tmpX"), "half").expect("a file");
+    std::fs::write(scene.data.join("staging/.tmpX"), "half").expect("a file");
     let found = scene.found(0, "notes");
     let kinds: Vec<&str> = found.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["orphan", "orphan", "staging"]);
     let removed = scene.fsck(&["--repair"]).expect(0).json()["data"]["removed"].as_array().expect("a list").len();
     assert_eq!(removed, 3);
     assert_eq!(scene.found(0, "notes"), []);
-    assert_eq!(scene.registry.blobs().len(), 2);
+    assert_eq!(stored(&scene.data).len(), 2);
 }
 
 #[test]

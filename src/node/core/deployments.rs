@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
+    crash,
     module::ModuleId,
     report::{Reporter, did_you_mean},
     wire::{DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
@@ -217,6 +218,7 @@ impl Core {
         // The last step: one transaction.
         let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
         self.parents.keep(&view.name, view.revision, parents);
+        crash::point("deploy.stored").map_err(NodeError::internal("tell of a deployment"))?;
         let unchanged = view.revision == number;
         if let Some(latest) = latest.filter(|_| !unchanged) {
             self.undeploy_parts(&latest, &view, reporter).await;
@@ -230,8 +232,11 @@ impl Core {
         plan: Plan,
         reporter: &dyn Reporter,
     ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
+        let step = |name: &str| crash::point(name).map_err(NodeError::internal("prepare a deployment"));
+        step("deploy.asked")?;
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
         let all_installed = problems.is_empty();
+        step("deploy.installed")?;
         let deployment = match plan.content {
             Content::Merged(deployment) => Some(deployment),
             // What is not installed would be found to be missing again.
@@ -247,6 +252,7 @@ impl Core {
                 }
             },
         };
+        step("deploy.resolved")?;
         let mut parts = Vec::new();
         if let Some(deployment) = &deployment {
             self.warn_of_models(deployment, reporter);
@@ -264,6 +270,7 @@ impl Core {
             .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
             .collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
+        step("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.
         if problems.is_empty() || (plan.dry_run && all_installed) {
             for placed in placed {

@@ -209,15 +209,16 @@ impl Installs {
         };
         let python = match manifest.runtime {
             Runtime::Python => {
-                let prepared = self.environments.prepare(&root, reporter).await;
+                let prepared = self.environments.prepare(&root, manifest.sdk.as_deref(), reporter).await;
                 let python = prepared.map_err(|error| match error {
                     EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
                     error => install_error(pin, &error),
                 })?;
                 let package = manifest.id.name.to_string();
-                let imports =
-                    imports_of(&root, &package, &python).map_err(NodeError::internal("read what a module imports"))?;
-                Some(PythonModule { python, root, package, entry, imports })
+                let folder = package_dir.parent().unwrap_or(&root).to_owned();
+                let imports = imports_of(&folder, &package, &python)
+                    .map_err(NodeError::internal("read what a module imports"))?;
+                Some(PythonModule { python, root, folder, package, entry, imports })
             }
             Runtime::Data | Runtime::Rust => None,
         };

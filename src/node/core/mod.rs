@@ -33,6 +33,7 @@ use self::{
 use super::{
     Options,
     error::NodeError,
+    fsck::DATABASE,
     runtime::{Caps, Environments, Parents},
     store::{SqliteStore, Store},
 };
@@ -61,7 +62,7 @@ pub(in crate::node) struct Core {
 }
 
 /// Keeps other nodes off a data folder: they would end each other's runs.
-fn lock(data: &std::path::Path) -> Result<std::fs::File, NodeError> {
+pub(in crate::node) fn lock(data: &std::path::Path) -> Result<std::fs::File, NodeError> {
     let failed = NodeError::internal("lock its data folder");
     let file = fs_err::File::create(data.join("lock")).map_err(failed)?.into_parts().0;
     match file.try_lock() {
@@ -80,9 +81,8 @@ impl Core {
         let credentials = crate::identity::CredentialStore::new(&data);
         let key = credentials.key_or_create().map_err(NodeError::internal("read its key"))?;
         let id = key.public().node_id();
-        let store: Arc<dyn Store> = Arc::new(
-            SqliteStore::open(&data.join("node.sqlite")).await.map_err(NodeError::internal("open its database"))?,
-        );
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
         let scratch = data.join("scratch");
         // What is left there is of runs that ended with an earlier process.
         if scratch.exists() {

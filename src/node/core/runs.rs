@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_stream::stream;
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     config::{Deployment, merge, resolve},
+    crash,
     identity::{SecretKey, random_hex},
     module::{Manifest, ModuleId},
     wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
@@ -248,6 +250,7 @@ impl Core {
         queued: bool,
     ) -> Result<Arc<ActiveRun>, NodeError> {
         let module = stored.view.module.clone();
+        crash::point("run.accepting").map_err(NodeError::internal("store the run"))?;
         self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
         let run = self.activate(run);
         if let Some(parent) = parent {
@@ -373,9 +376,15 @@ impl Core {
 
     async fn end(&self, run: &ActiveRun, status: RunStatus, result: Option<String>, error: Option<String>) {
         run.cancel.cancel();
-        if let Err(error) = self.store.finish_run(&run.id, status, result, error, Timestamp::now()).await {
-            // It is found unfinished at the next start, and ended there.
-            tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store a run's end");
+        let mut wait = Duration::from_millis(100);
+        // Told only once it is stored, which on a full disk is when there is room again. Should the node end before, the
+        // next start finds the run unfinished.
+        while let Err(reason) =
+            self.store.finish_run(&run.id, status, result.clone(), error.clone(), Timestamp::now()).await
+        {
+            tracing::error!(run = run.id, error = format!("{reason:#}"), "failed to store a run's end; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(10));
         }
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
@@ -407,17 +416,21 @@ impl Core {
         };
         let parent = self.parents.of(python, &run.modules.owner);
         self.parents.keep(&run.modules.name, run.modules.revision, [parent.clone()]);
+        crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
         let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
         self.record(run, vec![(started, processing)]).await;
+        crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
         let surroundings = self.surroundings(&run.id, &run.secret)?;
+        crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
             tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+        crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
         Ok(ended)
     }
 
@@ -456,11 +469,12 @@ impl Core {
         module_run: Option<Value>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, package, entry, .. } = python;
+        let PythonModule { root, folder, package, entry, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
                 root: root.clone(),
+                folder: folder.clone(),
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
@@ -586,42 +600,26 @@ impl Core {
                 true => self.store.revision(name, *revision).await.map_err(NodeError::internal("read a deployment"))?,
                 false => None,
             };
-            let run = ActiveRun {
-                id: id.clone(),
+            let Some(modules) = modules else {
+                let why = Some("node restarted".to_owned());
+                let ended = self.store.finish_run(&id, RunStatus::Error, None, why, Timestamp::now()).await;
+                ended.map_err(NodeError::internal("end a run that was interrupted"))?;
+                continue;
+            };
+            let run = self.activate(ActiveRun {
+                id,
                 secret: random_hex(16),
                 consumer: stored.view.consumer,
                 root: stored.view.root,
                 depth: 0,
-                modules: Arc::new(modules.clone().unwrap_or_else(|| empty_view(&stored.view.module))),
+                modules: Arc::new(modules),
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
-            };
-            if modules.is_some() {
-                let run = self.activate(run);
-                self.enqueue(&run).await;
-            } else {
-                self.end(&run, RunStatus::Error, None, Some("node restarted".to_owned())).await;
-            }
+            });
+            self.enqueue(&run).await;
         }
         Ok(())
-    }
-}
-
-/// A deployment without modules, for a run that only has to be ended.
-fn empty_view(id: &ModuleId) -> DeploymentView {
-    DeploymentView {
-        name: String::new(),
-        revision: 0,
-        module: id.clone(),
-        version: semver::Version::new(0, 0, 0),
-        modules: Vec::new(),
-        owner: String::new(),
-        created: Timestamp::UNIX_EPOCH,
-        deployment: Deployment::default(),
-        parts: Vec::new(),
-        rollback_of: None,
-        removed: false,
     }
 }

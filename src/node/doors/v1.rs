@@ -20,6 +20,7 @@ use url::Url;
 
 use super::{Refusal, request::Authenticated};
 use crate::{
+    crash,
     identity::Token,
     node::{
         NodeError, Shared,
@@ -231,6 +232,7 @@ pub(super) async fn run(
 ) -> Result<(StatusCode, Json<RunView>), Refusal> {
     let wanted: RunRequest = request.json()?;
     let run = core.run(&request.caller, wanted).await?;
+    crash::point("run.answering").map_err(NodeError::internal("read a run"))?;
     let stored = core.stored_run(run.id()).await?;
     Ok((StatusCode::CREATED, Json(stored.view)))
 }

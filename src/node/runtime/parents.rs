@@ -91,6 +91,7 @@ mod tests {
         PythonModule {
             python: PathBuf::from("/e/bin/python"),
             root: PathBuf::new(),
+            folder: PathBuf::new(),
             package: String::new(),
             entry: String::new(),
             imports: imports.iter().map(|name| (*name).to_owned()).collect(),

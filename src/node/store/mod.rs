@@ -1,6 +1,7 @@
 //! What a node remembers: users, tokens, deployments, runs and their events. SQLite on one machine; the trait is
 //! what another database would have to do.
 
+mod inspect;
 mod schema;
 mod sqlite;
 mod writer;
@@ -8,6 +9,7 @@ mod writer;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
 use serde_json::Value;
 pub(in crate::node) use sqlite::SqliteStore;

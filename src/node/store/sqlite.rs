@@ -10,7 +10,10 @@ use sqlx::{
 };
 
 use super::{RunFilter, Store, StoreError, StoredRun, schema, writer::Writer};
-use crate::wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView};
+use crate::{
+    crash,
+    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
+};
 
 /// Readers at a time.
 const READERS: u32 = 4;
@@ -176,6 +179,7 @@ impl Store for SqliteStore {
                         .bind(serde_json::to_string(&view)?)
                         .execute(db)
                         .await?;
+                    crash::point("deploy.storing")?;
                     Ok(view)
                 })
             })
@@ -252,6 +256,7 @@ impl Store for SqliteStore {
                     .bind(i64::try_from(run.revision.1)?)
                     .execute(db)
                     .await?;
+                    crash::point("run.storing")?;
                     Ok(())
                 })
             })
@@ -303,6 +308,7 @@ impl Store for SqliteStore {
                     if ended {
                         insert_events(db, &id, vec![(at, EventPayload::Status { status, message: error })]).await?;
                     }
+                    crash::point("run.ending")?;
                     Ok(ended)
                 })
             })
