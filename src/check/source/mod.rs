@@ -150,7 +150,10 @@ impl Document {
         let old = &self.source.text;
         let mut tree: DocumentMut = old.parse().ok()?;
         change(&mut tree)?;
-        let new = tree.to_string();
+        let mut new = tree.to_string();
+        if old.contains("\r\n") {
+            new = new.replace("\r\n", "\n").replace('\n', "\r\n");
+        }
         let common = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
             pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
         };
