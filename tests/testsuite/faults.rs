@@ -158,7 +158,7 @@ fn publish() {
     let scene = Behind::start();
     scene.through_all("publish", |number, variables| {
         scene.write(number);
-        with(&scene.sandbox, &["publish", "-C", "d"], variables)
+        with(&scene.sandbox, &["publish", "--no-verify", "-C", "d"], variables)
     });
     scene.is_sound();
 }
@@ -167,7 +167,7 @@ fn publish() {
 fn resolve() {
     let scene = Behind::start();
     scene.write(0);
-    scene.sandbox.napt(&["publish", "-C", "d"]).expect(0);
+    scene.sandbox.napt(&["publish", "--no-verify", "-C", "d"]).expect(0);
     let mut node = TestNode::start_in(copy_of(&scene.sandbox), &["--registry", scene.registry.url.as_str()]);
     scene.through_all("resolve", |_, variables| with(&node.sandbox, &["deploy", "kb:d"], variables));
     node.kill();
@@ -189,7 +189,7 @@ fn download() {
     let scene = Behind::start();
     for number in 0..2 * Fault::ALL.len() {
         scene.write(number);
-        scene.sandbox.napt(&["publish", "-C", "d"]).expect(0);
+        scene.sandbox.napt(&["publish", "--no-verify", "-C", "d"]).expect(0);
     }
     // Its patience cannot change from call to call: two nodes.
     let start = |fault| {
@@ -217,7 +217,7 @@ fn download() {
 fn yank() {
     let scene = Behind::start();
     scene.write(0);
-    scene.sandbox.napt(&["publish", "-C", "d"]).expect(0);
+    scene.sandbox.napt(&["publish", "--no-verify", "-C", "d"]).expect(0);
     let credentials = napt::identity::CredentialStore::new(scene.sandbox.home().join("napt").join("config"));
     let token = credentials.registry_token(scene.proxy.url.as_str()).expect("credentials").expect("a token");
     let client = |variables: &[(&str, &str)]| {
