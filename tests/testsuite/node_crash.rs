@@ -85,7 +85,7 @@ fn installs_broken_by(kind: &str) {
     let author = registry.sandbox();
     author.napt(&["login"]).expect(0);
     MODULE.write(&author);
-    author.napt(&["publish", "-C", "a", "--no-verify"]).expect(0);
+    author.napt(&["publish", "--no-verify", "-C", "a", "--no-verify"]).expect(0);
     for point in INSTALL {
         let mut sandbox = registry.sandbox();
         own_cache(&mut sandbox);
