@@ -134,7 +134,7 @@ impl Behind {
     }
 
     /// Nothing in it is damaged or half there.
-    fn is_sound(mut self) {
+    fn expect_sound(mut self) {
         self.registry.stop();
         let data = self.registry.data().to_str().expect("UTF-8");
         let json =
@@ -157,7 +157,7 @@ fn login() {
     scene.through_all("login", &["accounts/challenge", "accounts "], |_, variables| {
         with(&scene.sandbox, &["login"], variables)
     });
-    scene.is_sound();
+    scene.expect_sound();
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn publish() {
         scene.write(number);
         with(&scene.sandbox, &["publish", "--no-verify", "-C", "d"], variables)
     });
-    scene.is_sound();
+    scene.expect_sound();
 }
 
 /// A node that fetches through the same proxy as the command that asks it to.
@@ -195,8 +195,8 @@ fn resolve() {
     scene.sandbox.napt(&["publish", "--no-verify", "-C", "d"]).expect(0);
     let node = node_of(&scene, &[]);
     scene.through_all("resolve", &["GET /index/"], |_, variables| deploy_anew(&node, "kb:d", variables));
-    node_is_sound(node);
-    scene.is_sound();
+    expect_sound_node(node);
+    scene.expect_sound();
 }
 
 #[test]
@@ -216,9 +216,9 @@ fn download() {
             &[("NAPT_HTTP_TIMEOUT", "2"), ("NAPT_HTTP_RETRIES", "1")],
         )
     });
-    node_is_sound(hasty);
-    node_is_sound(patient);
-    scene.is_sound();
+    expect_sound_node(hasty);
+    expect_sound_node(patient);
+    scene.expect_sound();
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn yank() {
     let arguments = ["yank", "kb:d@1.0.0", "--reason", "old"];
     scene.through_all("yank", &["PUT "], |_, variables| with(&scene.sandbox, &arguments, variables));
     assert!(scene.registry.index("kb:d").expect("a module").contains("\"yanked\":true"));
-    scene.is_sound();
+    scene.expect_sound();
 }
 
 /// A node behind a proxy, and what commands there are called with.
@@ -243,7 +243,7 @@ fn node_behind() -> (Elsewhere, FaultProxy, TestNode) {
     (elsewhere, proxy, node)
 }
 
-fn node_is_sound(mut node: TestNode) {
+fn expect_sound_node(mut node: TestNode) {
     node.kill();
     assert_eq!(node.fsck(), [""; 0]);
 }
@@ -260,7 +260,7 @@ fn deploy() {
             with(&node.sandbox, &["deploy", "d", "--no-verify"], variables)
         },
     );
-    node_is_sound(node);
+    expect_sound_node(node);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn run() {
     through_all("run", (&proxy, &elsewhere), &["POST /v1/runs", "/events"], |_, variables| {
         with(&node.sandbox, &["run", "agent:a"], variables)
     });
-    node_is_sound(node);
+    expect_sound_node(node);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn logs() {
         }
         ran
     });
-    node_is_sound(node);
+    expect_sound_node(node);
 }
 
 #[test]
@@ -293,5 +293,5 @@ fn status() {
     through_all("status", (&proxy, &elsewhere), &["GET /v1/node"], |_, variables| {
         with(&node.sandbox, &["status"], variables)
     });
-    node_is_sound(node);
+    expect_sound_node(node);
 }
