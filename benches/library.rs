@@ -4,7 +4,7 @@
 
 #![allow(missing_docs, reason = "no other crate can reach a bench")]
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use divan::Bencher;
 use napt::{

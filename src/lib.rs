@@ -12,6 +12,7 @@
 //! | [`package`] | project in, reproducible archive out; archive in, safe folder out |
 //! | [`shell`] | the only room that prints |
 //! | [`scaffold`] | verb: templates in, project out |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`report`] | how rooms speak: progress, errors, hints |
 //! | [`check`] | verb: diagnostics, rules and renderers |
 //! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
@@ -29,6 +30,7 @@
 //! | [`crash`] | noun: places where tests break the program |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 
+pub mod adopt;
 pub mod check;
 pub mod cli;
 pub mod client;

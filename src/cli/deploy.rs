@@ -1,8 +1,9 @@
 use clap::Args as ClapArgs;
-use serde_json::json;
+use url::Url;
 
+use super::deployed::{data, found, merged, told};
 use crate::{
-    client::{DeployOptions, What, deploy},
+    client::{DeployOptions, Deployed, What, deploy},
     context::Context,
     module::{ModuleSpec, ModuleType, Workspace},
     report::{Failure, Kind},
@@ -12,12 +13,15 @@ use crate::{
 /// Deploy a module and all that it needs on a node
 ///
 /// A folder's modules are checked, then sent as they are on disk; what they need besides is fetched from the registry, at the
-/// versions in `napt.lock`. The new revision goes live only when all of it is ready. Doing it again is fine.
+/// versions in `napt.lock`. The new revision goes live only when all of it is ready: installed, and each module really
+/// imported. Runs that go on keep the revision that they have begun with. Doing it again is fine: what is live already is
+/// not deployed again.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt deploy
   napt deploy ./debate --node http://127.0.0.1:7001
-  napt deploy orchestrator:debate@^0.1")]
+  napt deploy orchestrator:debate@^0.1
+  napt deploy --dry-run --show-merged")]
 pub(super) struct Args {
     /// A folder, or a published module as `type:name@requirement` [default: this folder]
     #[arg(value_name = "WHAT")]
@@ -43,6 +47,14 @@ pub(super) struct Args {
     #[arg(long)]
     locked: bool,
 
+    /// Do everything but the last step, tell all problems at once, and change nothing
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+
+    /// Print the merged deployment as JSON, without secrets
+    #[arg(long, requires = "dry_run")]
+    show_merged: bool,
+
     /// The node's URL
     #[arg(long, value_name = "URL")]
     node: Option<String>,
@@ -64,29 +76,57 @@ impl Args {
         let spec: ModuleSpec;
         let workspace;
         let root;
+        let mut unchecked = None;
         let what = if is_folder {
             workspace = Workspace::discover(&folder)?;
             root = root_of(&workspace, self.module.as_deref())?;
-            if !self.no_verify {
-                let hint = "`--no-verify` skips this check; the node still imports each module";
-                super::check::verify(context, &workspace.root).map_err(|failure| failure.hinted(hint))?;
+            if !self.no_verify
+                && let Err(failure) = super::check::verify(context, &workspace.root)
+            {
+                let failure = failure.hinted("`--no-verify` skips this check; the node still imports each module");
+                if !self.dry_run {
+                    return Err(failure);
+                }
+                unchecked = Some(failure);
             }
             What::Project { workspace: &workspace, root: &root, locked: self.locked }
         } else {
             spec = given.parse()?;
             What::Published(&spec)
         };
-        let options = DeployOptions { what, name: self.name.clone(), deployment, registries: &registries };
-        let view = context.interruptible(deploy(&node, options, &context.shell))?;
-        let human = format!(
-            "Deployed {} {} as `{}`, revision {}, on {}",
-            view.module,
-            view.version,
-            view.name,
-            view.revision,
-            node.url()
-        );
-        Ok(Output::new(human, json!({ "node": node.url(), "deployment": view })))
+        let options = DeployOptions {
+            what,
+            name: self.name.clone(),
+            deployment,
+            registries: &registries,
+            archives: None,
+            dry_run: self.dry_run,
+        };
+        let deployed = context.interruptible(deploy(&node, options, &context.shell));
+        if self.dry_run {
+            return self.would(context, node.url(), found(unchecked, deployed)?);
+        }
+        let deployed = deployed?;
+        Ok(Output::new(told(&deployed, node.url()), data(&deployed, node.url(), false)))
+    }
+
+    /// What a dry run shows when nothing is wrong.
+    fn would(&self, context: &Context, node: &Url, deployed: Deployed) -> Result<Output, Failure> {
+        let view = &deployed.view;
+        let what = format!("{} {} as `{}`, revision {}", view.module, view.version, view.name, view.revision);
+        let human = match deployed.unchanged {
+            true => format!("{what}, is live already on {node}; nothing would change"),
+            false => format!("Would deploy {what}, on {node}; nothing has changed"),
+        };
+        let mut data = data(&deployed, node, true);
+        if self.show_merged {
+            context.shell.note(&human);
+            let merged = merged(&deployed);
+            let human = format!("{merged:#}");
+            data["merged"] = merged;
+            return Ok(Output::new(human, data));
+        }
+        Ok(Output::new(human, data))
     }
 }
 

@@ -8,10 +8,10 @@ use super::Cli;
 
 const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["quickstart"]),
-    ("Write", &["new", "check", "explain", "schema", "package"]),
+    ("Write", &["new", "init", "check", "explain", "schema", "package"]),
     ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
     ("Share", &["publish", "yank", "login", "logout"]),
-    ("Run", &["dev", "deploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["dev", "deploy", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel"]),
     ("Serve", &["registry", "node", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];

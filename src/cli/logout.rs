@@ -18,6 +18,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let url = context.registry(self.registry.as_deref())?.value;
+        context.require_network(&url)?;
         let ended = context.block_on(publish::logout(&url, context.http(), &context.credentials()))?;
         let human = if ended { format!("Signed out of {url}") } else { format!("Not signed in to {url}") };
         Ok(Output::new(human, json!({ "registry": url, "ended": ended })))

@@ -5,12 +5,15 @@ use serde_json::json;
 use crate::{
     client::NodeClient,
     context::Context,
-    report::Failure,
+    report::{Failure, plural},
     shell::{MessageFormat, Output},
     wire::{EventPayload, RunEvent},
 };
 
 /// Show what a run printed
+///
+/// Records of Python's `logging` on stderr at the levels DEBUG and INFO are left out, of which there are many, unless `--all`
+/// is given.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt logs 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f
@@ -23,6 +26,10 @@ pub(super) struct Args {
     /// Go on until the run ends
     #[arg(long, short)]
     follow: bool,
+
+    /// Also log records of the levels DEBUG and INFO
+    #[arg(long, short)]
+    all: bool,
 
     /// The node's URL
     #[arg(long, value_name = "URL")]
@@ -43,6 +50,7 @@ impl Args {
     async fn read(&self, context: &Context, node: &NodeClient) -> Result<Vec<RunEvent>, Failure> {
         let json = context.shell.format == MessageFormat::Json;
         let is_final = node.run_view(&self.run).await?.status.is_final();
+        let mut hidden = 0;
         let mut kept = Vec::new();
         let mut events = Box::pin(node.events(&self.run, 0, self.follow || is_final).await?);
         while let Some(event) = events.next().await {
@@ -52,6 +60,9 @@ impl Args {
                 continue;
             }
             match &event.payload {
+                EventPayload::Line { stream, text } if stream == "stderr" && !self.all && is_chatter(text) => {
+                    hidden += 1
+                }
                 EventPayload::Line { text, .. } => context.shell.line(text)?,
                 EventPayload::Call { run, module, .. } => context.shell.note(&format!("called {module} as run {run}")),
                 EventPayload::Status { status, message } => context.shell.note(&match message {
@@ -60,6 +71,16 @@ impl Args {
                 }),
             }
         }
+        if hidden > 0 {
+            context.shell.note(&format!("{} left out; `--all` shows them", plural(hidden, "log record")));
+        }
         Ok(kept)
     }
+}
+
+/// A record of Python's `logging` that tells of nothing unusual: in the form of Naptha's SDK, or in Python's own.
+fn is_chatter(text: &str) -> bool {
+    ["DEBUG", "INFO"].iter().any(|level| {
+        text.starts_with(&format!("{level}:")) || text.split(" - ").nth(2).is_some_and(|third| third == *level)
+    })
 }

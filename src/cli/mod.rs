@@ -7,12 +7,14 @@ mod check;
 mod completions;
 mod config;
 mod deploy;
+mod deployed;
 mod dev;
 mod explain;
 mod fetch;
 mod fsck;
 mod help;
 mod info;
+mod init;
 mod login;
 mod logout;
 mod logs;
@@ -24,6 +26,7 @@ mod publish;
 mod quickstart;
 mod registry;
 mod remove;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
@@ -31,6 +34,7 @@ mod search;
 mod status;
 mod token;
 mod tree;
+mod undeploy;
 mod update;
 mod yank;
 
@@ -96,6 +100,7 @@ struct Global {
 enum Command {
     Quickstart(quickstart::Args),
     New(new::Args),
+    Init(init::Args),
     Check(check::Args),
     Explain(explain::Args),
     Schema(schema::Args),
@@ -115,6 +120,8 @@ enum Command {
     Node(node::Args),
     Dev(dev::Args),
     Deploy(deploy::Args),
+    Rollback(rollback::Args),
+    Undeploy(undeploy::Args),
     Run(run::Args),
     Runs(runs::Args),
     Status(status::Args),
@@ -132,6 +139,7 @@ impl Command {
         match self {
             Command::Quickstart(_) => "quickstart",
             Command::New(_) => "new",
+            Command::Init(_) => "init",
             Command::Check(_) => "check",
             Command::Explain(_) => "explain",
             Command::Schema(_) => "schema",
@@ -151,6 +159,8 @@ impl Command {
             Command::Node(_) => "node",
             Command::Dev(_) => "dev",
             Command::Deploy(_) => "deploy",
+            Command::Rollback(_) => "rollback",
+            Command::Undeploy(_) => "undeploy",
             Command::Run(_) => "run",
             Command::Runs(_) => "runs",
             Command::Status(_) => "status",
@@ -167,6 +177,7 @@ impl Command {
         match self {
             Command::Quickstart(args) => args.exec(context),
             Command::New(args) => args.exec(context),
+            Command::Init(args) => args.exec(context),
             Command::Check(args) => args.exec(context),
             Command::Explain(args) => args.exec(context),
             Command::Schema(args) => args.exec(context),
@@ -186,6 +197,8 @@ impl Command {
             Command::Node(args) => args.exec(context),
             Command::Dev(args) => args.exec(context),
             Command::Deploy(args) => args.exec(context),
+            Command::Rollback(args) => args.exec(context),
+            Command::Undeploy(args) => args.exec(context),
             Command::Run(args) => args.exec(context),
             Command::Runs(args) => args.exec(context),
             Command::Status(args) => args.exec(context),

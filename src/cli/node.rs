@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
@@ -9,14 +9,14 @@ use crate::{
     context::{Context, Key},
     identity::Secret,
     node::{self, Provider},
-    report::{Failure, Reporter},
+    report::{Failure, Reporter, plural},
     shell::Output,
 };
 
 /// Run a node: it installs, deploys and runs modules
 ///
-/// It listens on the loopback unless told otherwise, and admits the user who starts it. Ctrl-C or SIGTERM ends it;
-/// runs that have not ended by then are ended with an error at the next start.
+/// It listens on the loopback unless told otherwise, and admits the user who starts it. Ctrl-C or SIGTERM ends it: it
+/// accepts no more runs, and lets those that go on end. A second one ends it at once.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt node
@@ -59,6 +59,10 @@ pub(super) struct Args {
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
+
+    /// How long runs may go on after Ctrl-C or SIGTERM before they are ended with an error
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    grace: u64,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,7 +120,16 @@ impl Args {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            context.shell.step("Stopping", "runs that have not ended are ended at the next start");
+            let what = match running.runs() {
+                0 => "no runs go on".to_owned(),
+                runs => format!("{} may take {} s to end; Ctrl-C ends them now", plural(runs, "run"), self.grace),
+            };
+            context.shell.step("Stopping", &what);
+            tokio::select! {
+                () = running.drain(Duration::from_secs(self.grace)) => {}
+                _ = interrupt.recv() => running.drain(Duration::ZERO).await,
+                _ = terminate.recv() => running.drain(Duration::ZERO).await,
+            }
             running.stop().await;
             Ok(Output::new("", json!({ "url": url })))
         })

@@ -48,7 +48,7 @@ impl Args {
             return list(&projects);
         }
         if !self.no_verify {
-            verify(context, &projects, "package")?;
+            verify(context, &workspace, &projects, "package")?;
         }
         context.interruptible(async { self.pack(&workspace, &projects, context) })
     }
@@ -79,11 +79,19 @@ fn list(projects: &[&Project]) -> Result<Output, Failure> {
 }
 
 /// Fails when a module has errors; `verb` is what is not done then.
-pub(super) fn verify(context: &Context, projects: &[&Project], verb: &str) -> Result<(), Failure> {
+pub(super) fn verify(
+    context: &Context,
+    workspace: &Workspace,
+    projects: &[&Project],
+    verb: &str,
+) -> Result<(), Failure> {
     let hint = format!("`--no-verify` would {verb} it all the same");
-    projects
-        .iter()
-        .try_for_each(|project| super::check::verify(context, &project.root).map_err(|failure| failure.hinted(&hint)))
+    let check = |folder| super::check::verify(context, folder).map_err(|failure| failure.hinted(&hint));
+    // All problems at once.
+    if projects.len() == workspace.members.len() {
+        return check(&workspace.root);
+    }
+    projects.iter().try_for_each(|project| check(&project.root))
 }
 
 impl Args {
@@ -96,7 +104,11 @@ impl Args {
             let failed = |error| Failure::from(error).context(format!("cannot package `{}`", project.id()));
             let packed = package::pack_with(project, &into, changes, &context.shell).map_err(failed)?;
             if !self.no_verify {
-                package::verify(&packed, &context.shell).map_err(failed)?;
+                package::verify(&packed, &context.shell).map_err(|error| {
+                    // It is of no use; what cannot be removed is replaced the next time.
+                    let _ = fs_err::remove_file(&packed.path);
+                    failed(error)
+                })?;
             }
             let mut largest: Vec<&PackedFile> = packed.files.iter().collect();
             largest.sort_by_key(|file| std::cmp::Reverse(file.size));

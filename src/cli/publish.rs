@@ -60,7 +60,7 @@ impl Args {
         let client = context.registry_client(named.as_deref())?;
         let registries = context.registries(named.as_deref())?;
         if !self.no_verify {
-            super::package::verify(context, &projects, "publish")?;
+            super::package::verify(context, &workspace, &projects, "publish")?;
         }
         let options = Options {
             workspace: &workspace,

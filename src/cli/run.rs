@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
+use napt_registry_client::Policy;
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -7,10 +10,14 @@ use crate::{
     client::{ClientError, NodeClient},
     context::Context,
     module::ModuleId,
-    report::{Failure, Kind, did_you_mean},
+    report::{Failure, Kind, Reporter, did_you_mean},
+    resolve::Yanked,
     shell::Output,
-    wire::{EventPayload, RunRequest, RunView},
+    wire::{EventPayload, ModulePin, RunRequest, RunView},
 };
+
+/// How long a run may wait for a registry to say what is yanked.
+const YANKED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Run a deployed module on a node and follow it
 ///
@@ -60,12 +67,14 @@ impl Args {
                 Ok(run) => run,
                 Err(error) => return Err(with_near_module(error, &self.module, &node).await),
             };
+            let told = tell_yanked(context, &node, &run);
             if self.detach {
+                told.await;
                 return Ok(Output::new(run.id.clone(), json!({ "run": run })));
             }
             context.shell.note(&format!("run {} of {} on {}", run.id, run.module, node.url()));
             tokio::select! {
-                ended = follow(context, &node, &run.id) => ended?,
+                (ended, ()) = async { tokio::join!(follow(context, &node, &run.id), told) } => ended?,
                 _ = interrupt.recv() => {
                     node.cancel(&run.id).await?;
                     return Err(Failure::new(Kind::Interrupted, "interrupted; the node was asked to cancel the run")
@@ -87,7 +96,7 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     }
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
-    let known = deployments.iter().flat_map(|deployment| &deployment.modules).map(|pin| &pin.id);
+    let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| &pin.id);
     let same_name = known.clone().find(|id| id.name == wanted.name).map(ToString::to_string);
     let names: Vec<String> = known.map(ToString::to_string).collect();
     let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
@@ -95,6 +104,28 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
         Some(near) => failure.hinted(format!("did you mean `{near}`?")),
         None => failure,
     }
+}
+
+/// Warns when something of what is run was taken back since it was deployed. That is not worth waiting for long.
+async fn tell_yanked(context: &Context, node: &NodeClient, run: &RunView) {
+    let policy = Policy { tries: 1, call_timeout: YANKED_WITHIN, ..Policy::default() };
+    let Ok(registries) = context.registries_with(None, policy) else { return };
+    let asked = async {
+        let deployments = node.deployments().await.unwrap_or_default();
+        let is_run = |pin: &&ModulePin| pin.id == run.module && run.version.as_ref() == Some(&pin.version);
+        let mut deployed = deployments.into_iter().map(|status| status.deployment.modules);
+        let pins = deployed.find(|modules| modules.iter().any(|pin| is_run(&pin))).unwrap_or_default();
+        let asked = pins.iter().map(|pin| async {
+            let entry = registries.yanked(&pin.id, &pin.sha256).await?;
+            let (id, version) = (pin.id.clone(), pin.version.clone());
+            Some(Yanked { id, version, reason: entry.yank_reason })
+        });
+        for yanked in join_all(asked).await.into_iter().flatten() {
+            context.shell.warn(&yanked.to_string());
+        }
+    };
+    // A registry that does not answer now says nothing.
+    let _ = tokio::time::timeout(YANKED_WITHIN, asked).await;
 }
 
 /// Shows what a run prints until it ends.

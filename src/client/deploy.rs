@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
+use reqwest::Method;
+use serde_json::json;
 use url::Url;
 
-use super::{ClientError, NodeClient};
+use super::{Archives, ClientError, NodeClient, Repeat};
 use crate::{
     config::Deployment,
-    module::{ModuleId, ModuleSpec, Project, Workspace},
-    package::{Packed, pack},
+    module::{ModuleId, ModuleSpec, Workspace},
+    package::Packed,
     registries::{Registries, address},
     report::{Failure, Kind, Reporter, plural},
     resolve::{Lock, Request, resolve, yanked},
-    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
+    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
 /// What to deploy.
@@ -43,6 +45,19 @@ pub struct DeployOptions<'a> {
     pub deployment: Option<Deployment>,
     /// Where published modules are looked up.
     pub registries: &'a Registries,
+    /// Members' archives of earlier deployments.
+    pub archives: Option<&'a Archives>,
+    /// Find all that is wrong, and change nothing.
+    pub dry_run: bool,
+}
+
+/// What became of a change of a deployment.
+#[derive(Debug)]
+pub struct Deployed {
+    /// Its latest revision; of a dry run the one that it would have.
+    pub view: DeploymentView,
+    /// That was so before.
+    pub unchanged: bool,
 }
 
 /// Deploys on the node and waits until the deployment is live.
@@ -50,7 +65,7 @@ pub async fn deploy(
     node: &NodeClient,
     options: DeployOptions<'_>,
     reporter: &dyn Reporter,
-) -> Result<DeploymentView, Failure> {
+) -> Result<Deployed, Failure> {
     let index = options.registries;
     let (root, modules) = match options.what {
         What::Published(spec) => {
@@ -61,25 +76,60 @@ pub async fn deploy(
         What::Project { workspace, root, locked } => {
             let lock = Lock::read(&workspace.root)?;
             let lock = resolve(Request::of_workspace(workspace, lock, locked)?, index).await?;
-            if !locked && lock.write(&workspace.root)? {
+            if !locked && !options.dry_run && lock.write(&workspace.root)? {
                 reporter.step("Locking", &plural(lock.modules.len(), "module"));
             }
             let used = lock.closure([root]).unwrap_or_default();
             give_fetched(node, &used, index, reporter).await?;
-            let packed = give_members(node, workspace, root, &lock, reporter).await?;
+            let packed = give_members(node, workspace, root, &lock, options.archives, reporter).await?;
             (root.clone(), pins(&lock, root, &packed))
         }
     };
-    let request = DeployRequest { name: options.name, root, modules, deployment: options.deployment };
+    let DeployOptions { name, deployment, dry_run, .. } = options;
+    let request = DeployRequest { name, root, modules, deployment, dry_run };
+    // The same deployment twice is one.
+    change(node, Method::POST, "/v1/deployments", node.encode(&request)?, Repeat::Harmless, reporter).await
+}
+
+/// Deploys the content of an earlier revision again.
+pub async fn rollback(
+    node: &NodeClient,
+    name: &str,
+    request: &RollbackRequest,
+    reporter: &dyn Reporter,
+) -> Result<Deployed, Failure> {
+    let path = format!("/v1/deployments/{}/rollback", NodeClient::segment(name));
+    // The one before the live one is another one the second time.
+    let repeat = if request.revision.is_some() || request.dry_run { Repeat::Harmless } else { Repeat::Untouched };
+    change(node, Method::POST, &path, node.encode(request)?, repeat, reporter).await
+}
+
+/// Removes a deployment from the node; runs that go on in it end as they would.
+pub async fn undeploy(node: &NodeClient, name: &str, reporter: &dyn Reporter) -> Result<Deployed, Failure> {
+    let path = format!("/v1/deployments/{}", NodeClient::segment(name));
+    change(node, Method::DELETE, &path, Vec::new(), Repeat::Untouched, reporter).await
+}
+
+/// Asks for a change and follows it to its end.
+async fn change(
+    node: &NodeClient,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+    repeat: Repeat,
+    reporter: &dyn Reporter,
+) -> Result<Deployed, Failure> {
     let mut cut = 0;
     loop {
-        let mut events = Box::pin(node.start_deploy(&request).await?);
+        let mut events = Box::pin(node.change(method.clone(), path, body.clone(), repeat).await?);
         let broken = loop {
             match events.next().await {
                 Some(Ok(DeployEvent::Step { verb, what })) if verb == DeployEvent::WARNING => reporter.warn(&what),
                 Some(Ok(DeployEvent::Step { verb, what })) => reporter.step(&verb, &what),
-                Some(Ok(DeployEvent::Ready { deployment })) => return Ok(*deployment),
-                Some(Ok(DeployEvent::Failed { problem })) => return Err(node.refused(problem).into()),
+                Some(Ok(DeployEvent::Ready { deployment, unchanged })) => {
+                    return Ok(Deployed { view: *deployment, unchanged });
+                }
+                Some(Ok(DeployEvent::Failed { problem })) => return Err(failed(node, problem)),
                 Some(Err(error)) if !error.is_passing() => return Err(error.into()),
                 Some(Err(error)) => break Failure::from(error),
                 None => break Failure::new(Kind::Network, "the node went away while it deployed"),
@@ -87,12 +137,39 @@ pub async fn deploy(
         };
         // The node goes on without us; asked again, it tells how that ends.
         cut += 1;
-        let Some(wait) = node.policy.wait(cut, None) else {
-            return Err(broken.hinted("deploy again: what is done already is not done twice"));
+        let wait = if repeat == Repeat::Harmless { node.policy.wait(cut, None) } else { None };
+        let Some(wait) = wait else {
+            return Err(broken.hinted(match repeat {
+                Repeat::Harmless => "do it again: what is done already is not done twice",
+                Repeat::Untouched => "`napt status NAME` shows whether it is done",
+            }));
         };
         reporter.detail("the connection broke while the node deployed; asking again");
         tokio::time::sleep(wait).await;
     }
+}
+
+/// All that the node has found, with what to do about each.
+fn failed(node: &NodeClient, problem: Problem) -> Failure {
+    fn hints(problem: &Problem, found: &mut Vec<String>) {
+        found.extend(problem.hint.clone().filter(|hint| !found.contains(hint)));
+        for problem in parts(problem) {
+            hints(&problem, found);
+        }
+    }
+    fn parts(problem: &Problem) -> Vec<Problem> {
+        let listed = problem.extra.get("problems").cloned();
+        listed.and_then(|listed| serde_json::from_value(listed).ok()).unwrap_or_default()
+    }
+    let mut all = parts(&problem);
+    if all.is_empty() {
+        all.push(problem.clone());
+    }
+    let mut found = Vec::new();
+    hints(&problem, &mut found);
+    let mut failure = Failure::from(node.refused(problem));
+    failure.hints = found;
+    failure.with_data(json!({ "problems": all }))
 }
 
 /// The root and everything that it needs, out of a lock.
@@ -164,41 +241,33 @@ async fn give_members(
     workspace: &Workspace,
     root: &ModuleId,
     lock: &Lock,
+    archives: Option<&Archives>,
     reporter: &dyn Reporter,
 ) -> Result<BTreeMap<ModuleId, Packed>, Failure> {
-    let folder = tempfile::tempdir()?;
+    let fresh;
+    let archives = match archives {
+        Some(archives) => archives,
+        None => {
+            fresh = Archives::new()?;
+            &fresh
+        }
+    };
+    let projects = workspace.projects()?;
     let mut all = BTreeMap::new();
     for id in closure(lock, root) {
         let is_member = lock.get(&id).is_some_and(|module| module.sha256.is_none());
         if !is_member {
             continue;
         }
-        let project = project_of(workspace, &id)?;
-        let packed = pack(&project, folder.path(), reporter).map_err(ClientError::from)?;
-        let bytes = fs_err::read(&packed.path)?;
-        reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
-        node.give_archive(&packed.sha256, bytes).await?;
+        let Some(project) = projects.get(&id) else {
+            return Err(Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")));
+        };
+        let packed = archives.of(project, reporter).map_err(ClientError::from)?;
+        if !node.has_archive(&packed.sha256).await? {
+            reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
+            node.give_archive(&packed.sha256, fs_err::read(&packed.path)?).await?;
+        }
         all.insert(id, packed);
     }
     Ok(all)
-}
-
-/// A member, or a module that one names by path, or that such a one names by path, and so on.
-fn project_of(workspace: &Workspace, id: &ModuleId) -> Result<Project, Failure> {
-    let mut known = workspace.members.clone();
-    let mut next = 0;
-    while let Some(project) = known.get(next).cloned() {
-        if project.id() == id {
-            return Ok(project);
-        }
-        for dependency in project.manifest.dependencies.keys() {
-            if let Some(path) = project.dependency_path(dependency)
-                && !known.iter().any(|project| project.id() == dependency)
-            {
-                known.push(Project::load(&path)?);
-            }
-        }
-        next += 1;
-    }
-    Err(Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")))
 }

@@ -1,12 +1,14 @@
 //! A client of a node: deploy, run, follow, cancel. Every request is signed with the user's key, or carries the token
 //! in the node's URL.
 
+mod archives;
 mod deploy;
 mod error;
 mod events;
 mod transport;
 
-pub use deploy::{DeployOptions, What, deploy};
+pub use archives::Archives;
+pub use deploy::{DeployOptions, Deployed, What, deploy, rollback, undeploy};
 pub use error::ClientError;
 use futures_util::Stream;
 use napt_registry_client::Policy;
@@ -17,7 +19,9 @@ use url::Url;
 
 use crate::{
     identity::{SecretKey, Token},
-    wire::{DeployEvent, DeployRequest, DeploymentView, NewToken, NodeInfo, RunEvent, RunRequest, RunView, TokenView},
+    wire::{
+        DeployEvent, DeploymentStatus, NewToken, NodeInfo, RevisionStatus, RunEvent, RunRequest, RunView, TokenView,
+    },
 };
 
 /// How a request shows who sends it.
@@ -93,18 +97,24 @@ impl NodeClient {
     }
 
     /// The live deployments.
-    pub async fn deployments(&self) -> Result<Vec<DeploymentView>, ClientError> {
+    pub async fn deployments(&self) -> Result<Vec<DeploymentStatus>, ClientError> {
         self.json(Method::GET, "/v1/deployments", Vec::new()).await
     }
 
-    /// Deploys; the stream ends with `ready` or `failed`.
-    async fn start_deploy(
+    /// All revisions of a deployment, newest first.
+    pub async fn revisions(&self, name: &str) -> Result<Vec<RevisionStatus>, ClientError> {
+        self.json(Method::GET, &format!("/v1/deployments/{}", Self::segment(name)), Vec::new()).await
+    }
+
+    /// Changes a deployment; the stream ends with `ready` or `failed`.
+    async fn change(
         &self,
-        request: &DeployRequest,
-    ) -> Result<impl Stream<Item = Result<DeployEvent, ClientError>>, ClientError> {
-        // The same deployment twice is one.
-        let again = Some(Repeat::Harmless);
-        let response = self.stream(Method::POST, "/v1/deployments", self.encode(request)?, again).await?;
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        repeat: Repeat,
+    ) -> Result<impl Stream<Item = Result<DeployEvent, ClientError>> + use<>, ClientError> {
+        let response = self.stream(method, path, body, Some(repeat)).await?;
         Ok(events::parse(self.clone(), response))
     }
 

@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::{
     identity::{CredentialStore, Token},
-    registries::{Cache, Registries, Registry},
+    registries::{Cache, Registries, RegistriesError, Registry, address},
     report::{Failure, Kind, Reporter},
     shell::Shell,
 };
@@ -80,10 +80,7 @@ impl Context {
     /// A client of the registry that [`Context::registry`] names, with the user's token for it, if there is one.
     pub fn registry_client(&self, flag: Option<&str>) -> Result<RegistryClient, Failure> {
         let setting = self.registry(flag)?;
-        if self.offline {
-            let what = format!("this needs the registry at `{}`, and `--offline` is set", setting.value);
-            return Err(Failure::new(Kind::Network, what).hinted("leave `--offline` out"));
-        }
+        self.require_network(&setting.value)?;
         if self.env.token.is_some() && !self.may_have_token(&setting) {
             let Setting { value: url, source } = setting;
             let what = format!("`NAPT_TOKEN` is not sent to the registry `{url}`, which {source} names");
@@ -91,6 +88,14 @@ impl Context {
                 .hinted("give the registry's URL with `--registry` or `NAPT_REGISTRY`, if the token is for it"));
         }
         self.client_of(&setting.value, self.env.token.as_deref())
+    }
+
+    /// Fails when the registry may not be asked.
+    pub fn require_network(&self, registry: &Url) -> Result<(), Failure> {
+        if !self.offline {
+            return Ok(());
+        }
+        Err(RegistriesError::Offline { registry: address(registry) }.into())
     }
 
     /// All registries, to read from: the one that [`Context::registry`] names, and those with a name of their own.

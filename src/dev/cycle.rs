@@ -7,9 +7,6 @@ use std::{
     time::Instant,
 };
 
-use napt_registry_client::RegistryClient;
-use url::Url;
-
 use super::{
     Audience, Event,
     plan::{Part, parts},
@@ -17,11 +14,9 @@ use super::{
 };
 use crate::{
     check::{self, Level, Report},
-    client::{DeployOptions, NodeClient, What, deploy},
-    identity::SecretKey,
+    client::{Archives, DeployOptions, NodeClient, What, deploy, undeploy},
     module::{ModuleId, Project, Workspace},
-    node,
-    registries::{Registries, Registry},
+    registries::Registries,
     report::{Failure, Fault, Reporter},
     wire::DeploymentView,
 };
@@ -37,13 +32,16 @@ struct Live {
     modules: BTreeMap<ModuleId, Fingerprint>,
 }
 
+/// The registries as they are now.
+pub(super) type OpenRegistries<'a> = Box<dyn Fn() -> Result<Registries, Failure> + Send + Sync + 'a>;
+
 /// What a turn needs, and what the last one has left.
-#[derive(Debug)]
-pub(super) struct Cycle {
+pub(super) struct Cycle<'a> {
     pub(super) root: PathBuf,
     node: NodeClient,
-    registry: RegistryClient,
-    registry_url: Url,
+    registries: OpenRegistries<'a>,
+    archives: Archives,
+    checks: check::Options,
     /// By the deployment's name.
     live: BTreeMap<String, Live>,
     /// What is wrong, as it was told.
@@ -54,26 +52,24 @@ pub(super) struct Cycle {
     modules: BTreeSet<ModuleId>,
 }
 
-impl Cycle {
+impl<'a> Cycle<'a> {
     pub(super) fn new(
         root: PathBuf,
-        node: &node::Running,
-        http: reqwest::Client,
-        key: SecretKey,
-        registry: RegistryClient,
-        registry_url: Url,
-    ) -> Self {
-        let url = node.url().parse().expect("a socket address makes a URL");
-        Cycle {
+        node: NodeClient,
+        registries: OpenRegistries<'a>,
+        checks: check::Options,
+    ) -> std::io::Result<Self> {
+        Ok(Cycle {
             root,
-            node: NodeClient::new(url, http, key),
-            registry,
-            registry_url,
+            node,
+            registries,
+            archives: Archives::new()?,
+            checks,
             live: BTreeMap::new(),
             problems: BTreeSet::new(),
             warned: Mutex::default(),
             modules: BTreeSet::new(),
-        }
+        })
     }
 
     /// Brings the deployments up to `now`. False when that was given up, since `is_stale` tells of something newer.
@@ -84,11 +80,12 @@ impl Cycle {
         audience: &dyn Audience,
         is_stale: &(dyn Fn() -> bool + Sync),
     ) -> bool {
+        self.archives.made_of(now.modules.clone());
         let mut problems = Vec::new();
         let mut kept = Vec::new();
         let mut reloaded = BTreeSet::new();
         let steps = Steps { audience, start, warned: &self.warned };
-        let report = match check::check(&self.root, &check::Options::default()) {
+        let report = match check::check(&self.root, &self.checks) {
             Ok(mut report) => {
                 report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
                 Some(report)
@@ -98,8 +95,8 @@ impl Cycle {
                 None
             }
         };
-        steps.detail("Checked");
-        match (&now.workspace, &report) {
+        steps.lap("Checked");
+        match (&now.layout.workspace, &report) {
             (_, None) => {}
             // The check says it better.
             (Err(_), Some(report)) if report.errors() > 0 => {}
@@ -113,7 +110,10 @@ impl Cycle {
                 }
                 self.modules = projects.keys().cloned().collect();
                 let broken = broken(projects, report);
-                for part in parts(projects) {
+                let parts = parts(projects);
+                let gone: Vec<String> =
+                    self.live.keys().filter(|name| !parts.iter().any(|part| part.name == **name)).cloned().collect();
+                for part in parts {
                     let made_of: BTreeMap<ModuleId, Fingerprint> =
                         part.modules.iter().filter_map(|id| Some((id.clone(), now.modules.get(id)?.clone()))).collect();
                     let live = self.live.get(&part.name);
@@ -148,6 +148,15 @@ impl Cycle {
                     }
                     self.live.insert(part.name, Live { revision: view.revision, modules: made_of });
                 }
+                // What such a one held may be in another by now, or else is still wanted.
+                if problems.is_empty() && broken.is_empty() {
+                    for name in gone {
+                        match undeploy(&self.node, &name, &steps).await {
+                            Ok(_) => drop(self.live.remove(&name)),
+                            Err(failure) => problems.push(Problem::Undeployed(failure)),
+                        }
+                    }
+                }
             }
         }
         problems.extend(report.filter(|report| report.errors() > 0).map(Problem::Unchecked));
@@ -161,14 +170,16 @@ impl Cycle {
 
     async fn deploy(&self, workspace: &Workspace, part: &Part, steps: &Steps<'_>) -> Result<DeploymentView, Failure> {
         // Anew each time: within one, an index does not change.
-        let registry = Registry::new(self.registry.clone(), &self.registry_url);
+        let registries = (self.registries)()?;
         let options = DeployOptions {
             what: What::Project { workspace, root: &part.root, locked: false },
             name: Some(part.name.clone()),
             deployment: None,
-            registries: &Registries::new(registry, BTreeMap::new()),
+            registries: &registries,
+            archives: Some(&self.archives),
+            dry_run: false,
         };
-        deploy(&self.node, options, steps).await
+        deploy(&self.node, options, steps).await.map(|deployed| deployed.view)
     }
 
     /// Tells of problems that are new, or that there are none any more.
@@ -230,9 +241,15 @@ struct Steps<'a> {
     warned: &'a Mutex<BTreeSet<String>>,
 }
 
+impl Steps<'_> {
+    fn lap(&self, what: &str) {
+        self.audience.detail(&format!("{:>5} ms  {what}", self.start.elapsed().as_millis()));
+    }
+}
+
 impl Reporter for Steps<'_> {
     fn step(&self, verb: &str, what: &str) {
-        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.detail(&format!("{verb} {what}")) }
+        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.lap(&format!("{verb} {what}")) }
     }
 
     fn warn(&self, message: &str) {
@@ -241,9 +258,7 @@ impl Reporter for Steps<'_> {
         }
     }
 
-    fn detail(&self, message: &str) {
-        self.audience.detail(&format!("{:>5} ms  {message}", self.start.elapsed().as_millis()));
-    }
+    fn detail(&self, _message: &str) {}
 
     fn is_interrupted(&self) -> bool {
         self.audience.is_interrupted()

@@ -6,6 +6,7 @@ mod manifest;
 mod name;
 mod native;
 mod project;
+mod requirements;
 
 pub use edit::{ManifestEdit, NewDependency};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType};
@@ -17,3 +18,4 @@ pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};
 pub(crate) use project::member_folders;
 pub use project::{MANIFEST_FILE, Project, ProjectError, Workspace, existing_folder, package_dir_of};
+pub use requirements::{RequirementError, SDK_VERSION, python_requirements};

@@ -128,9 +128,12 @@ pub fn existing_folder(path: &Path) -> Result<PathBuf, ProjectError> {
     })
 }
 
-/// The Python package folder of the module `name` whose manifest is in `root`: `root/name`.
+/// The Python package folder of the module `name` whose manifest is in `root`: `root/name`, or `root/src/name` when only
+/// that is there.
 pub fn package_dir_of(root: &Path, name: &ModuleName) -> PathBuf {
-    root.join(name.as_str())
+    let flat = root.join(name.as_str());
+    let below = root.join("src").join(name.as_str());
+    if !flat.is_dir() && below.is_dir() { below } else { flat }
 }
 
 impl Project {
@@ -152,7 +155,7 @@ impl Project {
         &self.manifest.id
     }
 
-    /// The folder of code and configuration: `root/name`, or the root itself for data.
+    /// The folder of code and configuration: `root/name` or `root/src/name`, or the root itself for data.
     pub fn package_dir(&self) -> PathBuf {
         match self.manifest.runtime {
             Runtime::Data => self.root.clone(),

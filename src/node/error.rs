@@ -1,5 +1,7 @@
 //! What goes wrong in a node: one enum for the core, turned into problem JSON at every door.
 
+use serde_json::{Map, Value, json};
+
 use crate::{
     config::ConfigError,
     report::{Fault, Kind},
@@ -66,9 +68,15 @@ pub enum NodeError {
     /// Two nodes cannot share a data folder.
     #[error("another node uses the folder `{}`", .0.display())]
     InUse(std::path::PathBuf),
+    /// It is about to end.
+    #[error("the node is stopping and accepts no new runs")]
+    Stopping,
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
+    /// Several things at once.
+    #[error("{} problems\n\n{}", .0.len(), list(.0))]
+    Several(Vec<NodeError>),
     /// There is no room for what it was doing.
     #[error("the node's disk is full: it could not {what}")]
     Full {
@@ -113,6 +121,11 @@ impl NodeError {
         }
     }
 
+    /// One error for all of them; nothing when there are none.
+    pub(in crate::node) fn all(mut errors: Vec<Self>) -> Option<Self> {
+        if errors.len() > 1 { Some(NodeError::Several(errors)) } else { errors.pop() }
+    }
+
     /// Wraps an error of the node's own work.
     pub(in crate::node) fn internal<E: Into<anyhow::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |error| {
@@ -131,11 +144,13 @@ impl NodeError {
             NodeError::TooLarge(_) => 413,
             NodeError::Invalid(_) | NodeError::Config(_) => 422,
             NodeError::NotReady { .. } => 424,
+            NodeError::Several(errors) => errors.iter().map(NodeError::status).max().unwrap_or(500),
             NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
             // That the nodes do not understand each other is not the caller's fault.
             NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
             NodeError::Peer { problem, .. } => problem.status,
             NodeError::Upstream(_) => 502,
+            NodeError::Stopping => 503,
             NodeError::Full { .. } => 507,
         }
     }
@@ -155,9 +170,27 @@ impl NodeError {
             status: self.status(),
             detail: self.to_string(),
             hint: self.hint(),
-            extra: serde_json::Map::new(),
+            extra: self.facts(),
         }
     }
+
+    /// What a program may want to know of it.
+    fn facts(&self) -> Map<String, Value> {
+        let facts = match self {
+            NodeError::Several(errors) => {
+                json!({ "problems": errors.iter().map(NodeError::problem).collect::<Vec<_>>() })
+            }
+            NodeError::NotReady { module, traceback, .. } => json!({ "module": module, "traceback": traceback }),
+            NodeError::Peer { problem, .. } => return problem.extra.clone(),
+            _ => return Map::new(),
+        };
+        facts.as_object().cloned().unwrap_or_default()
+    }
+}
+
+/// One after the other, with room between them.
+fn list(errors: &[NodeError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Whether a disk without room is behind it. SQLite says so in words.
@@ -177,7 +210,9 @@ impl Fault for NodeError {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
             NodeError::Conflict(_) | NodeError::InUse(_) => Kind::Conflict,
-            NodeError::Upstream(_) | NodeError::Peer { .. } | NodeError::Listen { .. } => Kind::Network,
+            NodeError::Upstream(_) | NodeError::Peer { .. } | NodeError::Listen { .. } | NodeError::Stopping => {
+                Kind::Network
+            }
             NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
             _ => Kind::Failed,
         }
@@ -191,6 +226,7 @@ impl Fault for NodeError {
             NodeError::Listen { .. } => {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
             }
+            NodeError::Stopping => Some("try again when it is back".to_owned()),
             NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
             NodeError::Full { .. } => Some("make room on the node's disk, and try again".to_owned()),
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),

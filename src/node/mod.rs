@@ -9,7 +9,7 @@ mod queue;
 mod runtime;
 mod store;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::core::Provider;
 pub use error::NodeError;
@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::core::Core;
+
+/// How long runs may take to go away once they are told.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a node is run.
 #[derive(Debug, Clone)]
@@ -62,6 +65,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its id: `node:` and its public key.
     pub id: String,
+    core: Shared,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     dispatcher: JoinHandle<()>,
@@ -83,12 +87,12 @@ pub async fn serve(options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
-    let app = doors::router(core);
+    let app = doors::router(core.clone());
     let stopped = stop.clone();
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
-    Ok(Running { address, id, stop, server, dispatcher })
+    Ok(Running { address, id, core, stop, server, dispatcher })
 }
 
 /// Modules run as the node's user: without this they could read its environment and memory under `/proc`.
@@ -105,12 +109,28 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// Stops serving. Runs that have not ended are ended at the next start.
+    /// How many runs are going on, counting those that they have called for.
+    pub fn runs(&self) -> usize {
+        self.core.started().len()
+    }
+
+    /// Accepts no more runs, and lets those that go on have so much time to end. What has not ended then is ended with
+    /// the error `the node was stopped`; what waits for its turn gets it at the next start.
+    pub async fn drain(&self, grace: Duration) {
+        self.core.stop_accepting();
+        if tokio::time::timeout(grace, self.core.idle()).await.is_err() {
+            self.core.end_all("the node was stopped");
+            // Those that take longer are ended by the next start.
+            let _ = tokio::time::timeout(END_TIMEOUT, self.core.idle()).await;
+        }
+    }
+
+    /// Stops serving at once. Runs that have not ended are ended at the next start.
     pub async fn stop(self) {
         self.stop.cancel();
         self.dispatcher.abort();
         // Connections that stay open (followers of runs) are cut off after a moment.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.server).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.server).await;
     }
 }
 

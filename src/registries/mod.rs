@@ -226,6 +226,18 @@ impl Registries {
         all.find(|registry| registry.address == address).map(AsRef::as_ref)
     }
 
+    /// The version of a module that this archive is of, when it was taken back. Where nobody can be asked, nothing is
+    /// known of it.
+    pub async fn yanked(&self, id: &ModuleId, sha256: &str) -> Option<IndexEntry> {
+        for registry in std::iter::once(&self.default).chain(self.named.values()) {
+            let entries = registry.index(id).await.unwrap_or_default();
+            if let Some(entry) = entries.into_iter().find(|entry| entry.sha256 == sha256) {
+                return Some(entry).filter(|entry| entry.yanked);
+            }
+        }
+        None
+    }
+
     /// The name of the registry at this address, if it has one.
     pub fn name_of(&self, address: &str) -> Option<&str> {
         self.named.iter().find(|(_, registry)| registry.address == address).map(|(name, _)| name.as_str())

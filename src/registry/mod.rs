@@ -9,6 +9,7 @@
 //! | `store/` | the records, behind a trait; SQLite |
 //! | `blobs.rs` | the archives |
 //! | `refusal.rs` | each reason to refuse, with its status and words |
+//! | `rendered.rs` | the index as it is sent, rendered once a change |
 //! | `api/` | HTTP over all of these; no rule is there |
 
 mod accounts;
@@ -18,6 +19,7 @@ mod fsck;
 mod publish;
 mod rate;
 mod refusal;
+mod rendered;
 mod store;
 
 use std::{
@@ -38,6 +40,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use url::Url;
 
 use crate::{
+    module::ModuleId,
     package,
     report::{Fault, Kind},
 };
@@ -166,6 +169,7 @@ impl Fault for RegistryError {
 /// The registry behind its doors.
 struct Registry {
     store: Arc<dyn Store>,
+    rendered: Arc<rendered::Rendered>,
     blobs: blobs::Blobs,
     limits: Limits,
     clock: Clock,
@@ -176,6 +180,34 @@ struct Registry {
 }
 
 impl Registry {
+    /// A module's index; `None` when there is no such module.
+    async fn index(&self, id: &ModuleId) -> Result<Option<rendered::Index>, refusal::Refusal> {
+        if let Some(index) = self.rendered.get(id) {
+            return Ok(Some(index));
+        }
+        let changes = self.rendered.changes();
+        let Some(entries) = self.store.index(id).await? else { return Ok(None) };
+        let index = rendered::Index::of(&entries).map_err(|error| refusal::Refusal::Internal(error.into()))?;
+        self.rendered.keep(id.clone(), index.clone(), changes);
+        Ok(Some(index))
+    }
+
+    /// Changes a module's records. To its end even when the caller goes away, since what is rendered must follow.
+    async fn change<T: Send + 'static>(
+        &self,
+        id: &ModuleId,
+        change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, refusal::Refusal> {
+        let (id, rendered) = (id.clone(), Arc::clone(&self.rendered));
+        let task = tokio::spawn(async move {
+            let changed = change.await;
+            // After an error too: only the records know whether it was made.
+            rendered.changed(&id);
+            changed
+        });
+        Ok(task.await.map_err(|error| refusal::Refusal::Internal(error.into()))??)
+    }
+
     fn now(&self) -> Timestamp {
         (self.clock)()
     }
@@ -223,6 +255,7 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
     let addr = listener.local_addr()?;
     let registry = Registry {
         store: Arc::new(store),
+        rendered: Arc::default(),
         blobs: blobs::Blobs::open(&data)?,
         challenges: Buckets::new(limits.challenges),
         failed_logins: Buckets::new(limits.failed_logins),

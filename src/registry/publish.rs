@@ -1,7 +1,7 @@
 //! A publish, step by step. Whatever happens between two steps, either nothing is visible or all of it, and the same
 //! call again succeeds: the one transaction at the end is the only point of truth.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::BodyDataStream;
 use futures_util::StreamExt;
@@ -81,7 +81,8 @@ impl Registry {
             publisher: caller.user.clone(),
             published: self.now(),
         };
-        let inserted = self.store.insert(&new).await?;
+        let store = Arc::clone(&self.store);
+        let inserted = self.change(id, async move { store.insert(&new).await }).await?;
         crash::point("publish.committed")?;
         match inserted {
             Inserted::Created => {

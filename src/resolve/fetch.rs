@@ -19,8 +19,8 @@ pub(super) struct Found {
     pub(super) members: Vec<(Origin, Version)>,
     /// Modules of which a version needs a registry that has no name here: who needs it, and its name.
     pub(super) unknown_registries: BTreeMap<Origin, (String, String)>,
-    /// The versions of the module that is wanted in one precise version.
-    pub(super) passed_over: BTreeMap<Origin, Vec<Version>>,
+    /// All versions of the module that is wanted in one precise version, when it is needed at all.
+    pub(super) precise: Option<Vec<Version>>,
 }
 
 /// Asks the index about every module that might be needed.
@@ -38,7 +38,7 @@ pub(super) async fn fetch(
         roots: request.roots.len(),
         members: Vec::new(),
         unknown_registries: BTreeMap::new(),
-        passed_over: BTreeMap::new(),
+        precise: None,
     };
     let directly = |need: &Need, by: Option<&ModuleId>| {
         origin(request, index, need, default.as_deref()).map_err(|registry| ResolveError::Registry {
@@ -108,7 +108,7 @@ fn choices(
     if precise.is_some() {
         let mut versions: Vec<Version> = candidates.iter().map(|candidate| candidate.version.clone()).collect();
         versions.sort();
-        found.passed_over.insert(from.clone(), versions);
+        found.precise = Some(versions);
     }
     for candidate in candidates {
         let of = |lock: &Lock| {

@@ -272,6 +272,11 @@ pub async fn yanked<'a>(modules: impl IntoIterator<Item = &'a LockedModule>, ind
 
 /// What is asked for directly must exist; of anything else, an older version may do without it.
 fn known(request: &Request, found: &fetch::Found, index: &dyn Index) -> Result<(), ResolveError> {
+    if let Some((id, version)) = &request.precise
+        && let Some(versions) = found.precise.as_ref().filter(|versions| !versions.contains(version))
+    {
+        return Err(ResolveError::NoVersion { id: id.clone(), version: version.clone(), versions: versions.clone() });
+    }
     let is_missing = |origin: &Origin| found.universe.get(origin).is_none_or(Vec::is_empty);
     let Some(((need, needed_by), origin)) = request
         .needs()
@@ -289,10 +294,6 @@ fn known(request: &Request, found: &fetch::Found, index: &dyn Index) -> Result<(
             registry: registry.clone(),
             known: index.names(),
         });
-    }
-    if let Some((_, version)) = request.precise.as_ref().filter(|(precise, _)| *precise == id) {
-        let versions = found.passed_over.get(origin).cloned().unwrap_or_default();
-        return Err(ResolveError::NoVersion { id, version: version.clone(), versions });
     }
     let names: Vec<String> = found
         .universe

@@ -34,11 +34,6 @@ impl Files {
     pub(super) fn into_paths(self) -> Vec<String> {
         self.0.into_keys().collect()
     }
-
-    /// The same, without this beginning where they have it.
-    pub(super) fn into_paths_below(self, folder: &str) -> Vec<String> {
-        self.0.into_keys().map(|path| path.strip_prefix(folder).map(str::to_owned).unwrap_or(path)).collect()
-    }
 }
 
 /// Renders texts and folders.

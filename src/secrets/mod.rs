@@ -7,7 +7,7 @@ use std::{ops::Range, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use pattern::PATTERNS;
-pub use redact::redact;
+pub use redact::{redact, redact_json};
 
 /// A secret in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -146,7 +146,7 @@ impl Shell {
         let level = match self.verbosity {
             Verbosity::Quiet => "error",
             Verbosity::Normal => "warn,napt=info",
-            Verbosity::Verbose => "info,napt=debug,tower_http=debug",
+            Verbosity::Verbose => "info,napt=debug,tower_http=debug,pubgrub=warn",
             // Below `info`, these may log what is sent, and so tokens.
             Verbosity::Debug => "debug,napt=trace,hyper=info,h2=info,rustls=info,tungstenite=info",
         };

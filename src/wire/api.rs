@@ -191,6 +191,20 @@ pub struct DeployRequest {
     /// What differs from the module's own `deployment.json`.
     #[serde(default)]
     pub deployment: Option<Deployment>,
+    /// Do everything but the last step: what is live stays live.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A request to deploy the content of an earlier revision again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// Which one; the one before the live one when absent.
+    #[serde(default)]
+    pub revision: Option<u64>,
+    /// Do everything but the last step.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What a node says while it deploys; the last one is `ready` or `failed`.
@@ -208,6 +222,9 @@ pub enum DeployEvent {
     Ready {
         /// The deployment.
         deployment: Box<DeploymentView>,
+        /// It was live already, and nothing has changed.
+        #[serde(default)]
+        unchanged: bool,
     },
     /// The revision before it, if any, is still live.
     Failed {
@@ -221,7 +238,7 @@ impl DeployEvent {
     pub const WARNING: &str = "Warning";
 }
 
-/// A deployment's live revision.
+/// A revision of a deployment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeploymentView {
     /// What it is called.
@@ -240,13 +257,63 @@ pub struct DeploymentView {
     pub created: Timestamp,
     /// The merged configuration, without credentials.
     pub deployment: Deployment,
+    /// What other nodes have deployed for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The revision whose content was deployed again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_of: Option<u64>,
+    /// Nothing is deployed any more: this revision only says who removed it, and when.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 impl DeploymentView {
     /// Whether both deploy the same, whoever did it and when.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.module == other.module && self.modules == other.modules && self.deployment == other.deployment
+        self.module == other.module
+            && self.modules == other.modules
+            && self.deployment == other.deployment
+            && self.parts == other.parts
+            && self.removed == other.removed
     }
+}
+
+/// What a peer has deployed for a revision: a revision of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which module.
+    pub module: ModuleId,
+    /// The peer's id.
+    pub node: String,
+    /// What the deployment is called there.
+    pub name: String,
+    /// Its revision there.
+    pub revision: u64,
+}
+
+/// A live deployment and the runs that go on in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeploymentStatus {
+    /// Its live revision.
+    #[serde(flatten)]
+    pub deployment: DeploymentView,
+    /// Runs of the live revision that have not ended, not counting those that they called for here.
+    pub runs: u64,
+    /// The same of its older revisions.
+    pub draining: u64,
+}
+
+/// A revision in a deployment's history.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RevisionStatus {
+    /// The revision.
+    #[serde(flatten)]
+    pub deployment: DeploymentView,
+    /// Whether new runs go to it.
+    pub live: bool,
+    /// Runs of it that have not ended, not counting those that they called for here.
+    pub runs: u64,
 }
 
 /// A request for a token of a node.

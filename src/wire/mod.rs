@@ -6,8 +6,8 @@ mod envelope;
 mod naptha;
 
 pub use api::{
-    DeployEvent, DeployRequest, DeploymentView, EventPayload, ModulePin, NewToken, NodeInfo, Problem, RunEvent,
-    RunRequest, RunStatus, RunView, TokenView,
+    DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, EventPayload, ModulePin, NewToken, NodeInfo, Part,
+    Problem, RevisionStatus, RollbackRequest, RunEvent, RunRequest, RunStatus, RunView, TokenView,
 };
 pub use envelope::{Envelope, EnvelopeError, SignedEnvelope};
 pub use naptha::{NodeConfig, NodeServer, RunInput, RunRecord, UserReply, naptha_time};

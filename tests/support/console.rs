@@ -17,8 +17,8 @@ pub struct Step {
     pub output: String,
 }
 
-/// The commands of all blocks but those marked `ignore`. A command goes on where its line ends in `\`; the lines after
-/// it up to the next `$`, or the end of the block, are its output, where `[..]` and a line `...` stand for anything.
+/// The commands of all blocks but those marked `ignore`. A command goes on where its line ends in `\`, and on lines that
+/// begin with `> `, as a shell shows them; the lines after it up to the next `$`, or the end of the block, are its output, where `[..]` and a line `...` stand for anything.
 pub fn steps(page: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let (mut in_block, mut is_run, mut goes_on) = (false, false, false);
@@ -41,7 +41,11 @@ pub fn steps(page: &str) -> Vec<Step> {
         } else if steps.len() > first
             && let Some(step) = steps.last_mut()
         {
-            if goes_on {
+            let text = line.strip_prefix("> ").or(line.strip_prefix('>').filter(|rest| rest.is_empty()));
+            if let Some(text) = text.filter(|_| step.output.is_empty()) {
+                step.command.push('\n');
+                step.command.push_str(text);
+            } else if goes_on {
                 step.command.push('\n');
                 step.command.push_str(line);
                 goes_on = line.ends_with('\\');
@@ -57,15 +61,24 @@ pub fn steps(page: &str) -> Vec<Step> {
 /// Whether it starts a server, which whoever follows the page has running already.
 fn is_server(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
-    matches!(words.as_slice(), ["napt", "registry" | "node", ..])
+    matches!(words.as_slice(), ["napt", "registry" | "node" | "dev", ..])
 }
 
 /// Types all of a page. Variables and the folder stay from one command to the next.
 pub fn follow(sandbox: &Sandbox, page: &Path) {
+    follow_with(sandbox, page, |_| {});
+}
+
+/// The same, with something to do after each step, those included that start a server.
+pub fn follow_with(sandbox: &Sandbox, page: &Path, mut after: impl FnMut(&Step)) {
     let text = std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
     let steps = steps(&text);
     assert!(steps.iter().any(|step| step.command.starts_with("napt ")), "{} types nothing", page.display());
-    for step in steps.iter().filter(|step| !is_server(&step.command)) {
+    for step in &steps {
+        if is_server(&step.command) {
+            after(step);
+            continue;
+        }
         let place = format!("{}:{}: {}", page.display(), step.line, step.command);
         let ran = type_in(sandbox, &step.command);
         assert_eq!(ran.code, Some(0), "{place}\n{}", ran.stdout);
@@ -74,6 +87,7 @@ pub fn follow(sandbox: &Sandbox, page: &Path) {
             let shown = std::panic::catch_unwind(|| assert_data_eq!(&ran.stdout, expected));
             assert!(shown.is_ok(), "{place}\nwhat it really printed:\n{}", ran.stdout);
         }
+        after(step);
     }
 }
 

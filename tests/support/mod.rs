@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod console;
+pub mod dev;
 pub mod faults;
 pub mod http;
 pub mod modules;

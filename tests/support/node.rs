@@ -180,6 +180,17 @@ impl TestNode {
         notes.map(|note| note["kind"].as_str().expect("a kind").to_owned()).collect()
     }
 
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits for its own end, and gives its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.process.wait().expect("it ends").code()
+    }
+
     /// Starts it again, on the same port and data.
     pub fn restart(&mut self) {
         let (process, url) = spawn(&self.sandbox, self.address(), &self.flags);

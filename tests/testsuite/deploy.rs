@@ -26,7 +26,7 @@ fn deployed(node: &TestNode, id: &str) -> Option<String> {
 fn what_a_folder_needs_comes_from_the_registry_and_stays_pinned() {
     let (_registry, node) = servers();
     modules::write(&node.sandbox, "voice", "agent:voice", "1.0.0", "");
-    node.napt(&["publish", "-C", "voice"]).expect(0);
+    node.napt(&["publish", "--no-verify", "-C", "voice"]).expect(0);
     modules::write(&node.sandbox, "choir", "orchestrator:choir", "0.1.0", "[dependencies]\n\"agent:voice\" = \"^1\"\n");
 
     let ran = node.napt(&["deploy", "choir", "--no-verify"]).expect(0);
@@ -36,7 +36,7 @@ fn what_a_folder_needs_comes_from_the_registry_and_stays_pinned() {
 
     // A newer version changes nothing until the lock does.
     modules::write(&node.sandbox, "voice", "agent:voice", "1.1.0", "");
-    node.napt(&["publish", "-C", "voice"]).expect(0);
+    node.napt(&["publish", "--no-verify", "-C", "voice"]).expect(0);
     let again = node.napt(&["deploy", "choir", "--locked", "--no-verify"]).expect(0);
     assert!(again.stdout.contains("revision 1"), "the same again is the same revision: {}", again.stdout);
     assert_eq!(deployed(&node, "agent:voice").as_deref(), Some("1.0.0"));
@@ -54,7 +54,7 @@ fn what_a_folder_needs_comes_from_the_registry_and_stays_pinned() {
 fn an_outdated_lock_is_told_and_kept() {
     let (_registry, node) = servers();
     modules::write(&node.sandbox, "voice", "agent:voice", "1.0.0", "");
-    node.napt(&["publish", "-C", "voice"]).expect(0);
+    node.napt(&["publish", "--no-verify", "-C", "voice"]).expect(0);
     modules::write(&node.sandbox, "choir", "orchestrator:choir", "0.1.0", "");
     node.napt(&["deploy", "choir", "--no-verify"]).expect(0);
     let lock = std::fs::read_to_string(node.sandbox.work().join("choir/napt.lock")).expect("a lock");
@@ -69,7 +69,7 @@ fn published_modules_are_deployed_by_name_and_requirement() {
     let (_registry, node) = servers();
     for version in ["1.0.0", "1.2.0", "2.0.0"] {
         modules::write(&node.sandbox, "voice", "agent:voice", version, "");
-        node.napt(&["publish", "-C", "voice"]).expect(0);
+        node.napt(&["publish", "--no-verify", "-C", "voice"]).expect(0);
     }
     node.napt(&["deploy", "agent:voice@^1", "--no-verify"]).expect(0);
     assert_eq!(deployed(&node, "agent:voice").as_deref(), Some("1.2.0"));

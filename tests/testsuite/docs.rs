@@ -116,11 +116,15 @@ fn the_book_has_every_environment_variable() {
 #[test]
 fn commands_are_read_from_a_page_with_their_output() {
     let page = "```console\nnot typed\n$ napt check\nall [..]\n\nis well\n$ napt run \\\n  x\n```\n$ napt no\n\
-                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n```\n";
+                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n> b\n>\nc\n> d\n```\n";
     let step = |line, command: &str, output: &str| Step { line, command: command.into(), output: output.into() };
     assert_eq!(
         console::steps(page),
-        [step(3, "napt check", "all [..]\n\nis well\n"), step(7, "napt run \\\n  x", ""), step(19, "cd a", "")]
+        [
+            step(3, "napt check", "all [..]\n\nis well\n"),
+            step(7, "napt run \\\n  x", ""),
+            step(19, "cd a\nb\n", "c\n> d\n")
+        ]
     );
 }
 
@@ -130,8 +134,23 @@ fn the_tutorial_can_be_followed() {
 }
 
 #[test]
+fn the_page_on_deploying_can_be_followed() {
+    follow("docs/deploy.md");
+}
+
+#[test]
 fn the_settings_are_as_the_configuration_page_shows_them() {
     follow("docs/configuration.md");
+}
+
+#[test]
+fn the_page_on_checking_can_be_followed() {
+    console::follow(&Sandbox::new(), &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.md"));
+}
+
+#[test]
+fn an_existing_project_can_be_adopted_as_the_book_says() {
+    follow("docs/adopt.md");
 }
 
 #[test]
@@ -140,6 +159,11 @@ fn a_pipeline_can_be_set_up_as_its_page_says() {
     let sandbox = registry.sandbox();
     modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
     console::follow(&sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md"));
+}
+
+#[test]
+fn publishing_can_be_followed() {
+    follow("docs/publish.md");
 }
 
 /// Follows a page with a registry and a node that nobody has used.

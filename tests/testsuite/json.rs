@@ -57,8 +57,17 @@ fn every_command_has_the_envelope() {
 
     call(&["new", "orchestrator", "debate", "--yes"], 0);
     call(&["new", "orchestrator", "debate", "--yes"], 6);
+    sandbox.write("old/old_agent/run.py", "");
+    call(&["init", "old"], 0);
+    call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
+    call(&["explain"], 0);
+    call(&["explain", "unknown-key"], 0);
+    call(&["explain", "nothing"], 2);
+    call(&["schema", "manifest"], 0);
+    call(&["schema", "--out", "schemas"], 0);
+    call(&["schema", "--out", "debate/napt.toml"], 1);
     call(&["package"], 1);
     call(&["package", "--list", "-C", "debate"], 0);
     call(&["package", "-C", "debate"], 0);
@@ -66,8 +75,32 @@ fn every_command_has_the_envelope() {
     call(&["login"], 0);
     call(&["login", "--registry", "nonsense"], 2);
     call(&["publish", "--workspace", "-C", "debate"], 0);
+    call(&["search", "debate"], 0);
+    call(&["search", "--offline"], 4);
+    call(&["info", "orchestrator:debate"], 0);
+    call(&["info", "orchestrator:nothing"], 1);
+    call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);
+    call(&["yank", "agent:debate_agent@0.1.0", "--undo"], 0);
+    call(&["yank", "agent:nothing@0.1.0", "--undo"], 1);
+    sandbox.write("x/napt.toml", "[module]\ntype = \"persona\"\nname = \"x\"\nversion = \"0.1.0\"\n");
+    call(&["add", "orchestrator:debate", "-C", "x"], 0);
+    call(&["add", "orchestrator:nothing", "-C", "x"], 1);
+    call(&["fetch", "-C", "x"], 0);
+    call(&["fetch", "--locked"], 1);
+    call(&["update", "-C", "x"], 0);
+    call(&["update", "nothing", "-C", "x"], 2);
+    call(&["tree", "-C", "x"], 0);
+    call(&["tree", "nothing", "-C", "x"], 2);
+    call(&["remove", "orchestrator:debate", "-C", "x"], 0);
+    call(&["remove", "orchestrator:debate", "-C", "x"], 2);
     call(&["deploy", "nowhere"], 2);
     call(&["deploy", "debate"], 0);
+    call(&["deploy", "debate", "--dry-run", "--show-merged"], 0);
+    call(&["rollback", "debate"], 1);
+    call(&["undeploy", "debate"], 0);
+    call(&["undeploy", "debate"], 1);
+    call(&["rollback", "debate"], 0);
+    call(&["status", "debate"], 0);
     call(&["run", "orchestrator:nothing"], 1);
     let run = call(&["run", "orchestrator:debate", "-p", "prompt=really"], 0);
     let id = run["data"]["run"]["id"].as_str().expect("an id");
@@ -96,12 +129,22 @@ fn every_command_has_the_envelope() {
     call(&["quickstart", "file"], 1);
     call(&["quickstart", "tour"], 0);
 
+    // All that can be wrong with it is on its line.
+    let ran = sandbox.napt(&["completions", "none", "--message-format", "json"]).expect(2).json();
+    check(&ran, "napt", false);
+    seen.insert(("completions".to_owned(), false));
+
     // Servers have an error here, and their success below.
     call(&["registry", "--listen", registry.url.authority()], 4);
     call(&["node", "--registry", "nonsense"], 2);
-    for server in ["registry", "node"] {
+    call(&["dev", "nowhere"], 2);
+    for (server, flags) in [
+        ("registry", &["--listen", "127.0.0.1:0"][..]),
+        ("node", &["--listen", "127.0.0.1:0"]),
+        ("dev", &["--node-port", "0", "--registry-port", "0"]),
+    ] {
         seen.insert((server.to_owned(), true));
-        serve(server);
+        serve(server, flags);
     }
     node.kill();
     envelope(&node.sandbox, &["status"], 4);
@@ -117,9 +160,10 @@ fn every_command_has_the_envelope() {
 }
 
 /// A server's first line, its last one, and nothing else.
-fn serve(command: &str) {
+fn serve(command: &str, flags: &[&str]) {
     let sandbox = Sandbox::new();
-    let mut server = sandbox.command(&[command, "--listen", "127.0.0.1:0", "--message-format", "json", "--quiet"]);
+    sandbox.write("napt.toml", "[module]\ntype = \"tool\"\nname = \"a\"\nversion = \"0.1.0\"\nruntime = \"data\"\n");
+    let mut server = sandbox.command(&[&[command, "--message-format", "json", "--quiet"], flags].concat());
     let mut process = server.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("napt starts");
     let mut stdout = std::io::BufReader::new(process.stdout.take().expect("a pipe"));
     let mut line = String::new();
@@ -131,5 +175,11 @@ fn serve(command: &str) {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("text");
     assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
-    check(&serde_json::from_str(&rest).expect("one line"), command, true);
+    // Of `napt dev` there are more events.
+    let (events, last): (Vec<Value>, Vec<Value>) = rest
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .partition(|line: &Value| line.get("event").is_some());
+    assert_eq!((events.is_empty(), last.len()), (command != "dev", 1), "{rest}");
+    check(&last[0], command, true);
 }

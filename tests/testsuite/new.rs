@@ -68,7 +68,12 @@ next:
         listing(&sandbox.work().join("debate")),
         str![[r#"
 .gitignore
+.napt/schemas/deployments.json
+.napt/schemas/llm_configs.json
+.napt/schemas/lock.json
+.napt/schemas/manifest.json
 .napt/template.toml
+.vscode/settings.json
 README.md
 modules/debate/README.md
 modules/debate/debate/__init__.py
@@ -107,7 +112,9 @@ napt.toml
     );
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/modules/debate/napt.toml")).expect("a manifest"),
-        str![[r#"
+        str![[r##"
+#:schema ../../.napt/schemas/manifest.json
+
 [module]
 type = "orchestrator"
 name = "debate"
@@ -120,7 +127,7 @@ authors = ["Ada <ada@example.org>"]
 [limits]
 timeout = "10m"
 
-"#]]
+"##]]
     );
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/.napt/template.toml")).expect("a record"),
@@ -147,7 +154,12 @@ fn agents_and_knowledge_bases_are_projects_of_one_module() {
         listing(&sandbox.work()),
         str![[r#"
 chat/.gitignore
+chat/.napt/schemas/deployments.json
+chat/.napt/schemas/llm_configs.json
+chat/.napt/schemas/lock.json
+chat/.napt/schemas/manifest.json
 chat/.napt/template.toml
+chat/.vscode/settings.json
 chat/README.md
 chat/chat/__init__.py
 chat/chat/configs/deployment.json
@@ -159,7 +171,12 @@ chat/pyproject.toml
 chat/tests/__init__.py
 chat/tests/test_run.py
 notes/.gitignore
+notes/.napt/schemas/deployments.json
+notes/.napt/schemas/llm_configs.json
+notes/.napt/schemas/lock.json
+notes/.napt/schemas/manifest.json
 notes/.napt/template.toml
+notes/.vscode/settings.json
 notes/README.md
 notes/napt.toml
 notes/notes/__init__.py
@@ -269,8 +286,12 @@ fn what_is_wrong_is_said_and_nothing_is_left_behind() {
         (vec!["agent", "calendar"], 2, "`calendar` is reserved", "try `calendar_module`"),
         (vec!["orchestrator", &long], 2, "the project's agent would be called `aaa", "choose a shorter name"),
         (vec!["orchstrator", "debate"], 2, "unknown module type `orchstrator`", "did you mean `orchestrator`?"),
-        (vec!["crate", "debate"], 2, "unknown module type `crate`", "there are templates for agent, kb, orchestrator"),
-        (vec!["tool", "debate"], 2, "there is no template for the module type `tool` yet", "come later"),
+        (vec!["crate", "debate"], 2, "unknown module type `crate`", "the types are orchestrator, agent, tool, kb"),
+        (vec!["orchestrator_bare", "debate"], 2, "unknown module type `orchestrator_bare`", "the types are"),
+        (vec!["tool", "debate", "--bare"], 2, "`--bare` is not for the module type `tool`", "makes a single module"),
+        (vec!["agent", "chat", "--in", "."], 2, "is not in a workspace", "`[workspace]` with `members`"),
+        (vec!["agent", "chat", "--in", "nowhere"], 2, "there is no folder", "nowhere"),
+        (vec!["agent", "chat", "--values", "nowhere.toml"], 1, "nowhere.toml", "No such file"),
         (
             vec!["agent", "chat", "--set", "modle=echo"],
             2,
@@ -325,8 +346,8 @@ fn a_project_that_cannot_be_finished_leaves_nothing() {
     let sandbox = Sandbox::new();
     // So deep that the first files can be made, and the last ones' paths are longer than the system allows.
     let mut deep = sandbox.work().canonicalize().expect("a folder");
-    while deep.as_os_str().len() < 4040 {
-        deep.push("d".repeat((4040 - deep.as_os_str().len()).min(200)));
+    while deep.as_os_str().len() < 4020 {
+        deep.push("d".repeat((4020 - deep.as_os_str().len()).min(200)));
     }
     std::fs::create_dir_all(&deep).expect("folders");
     let mut command = sandbox.command(&["new", "orchestrator", "debate"]);
@@ -450,7 +471,7 @@ fn on_a_terminal_yes_asks_nothing() {
 #[test]
 fn the_help_names_every_variable() {
     let help = Sandbox::new().napt(&["new", "--help"]).expect(0).stdout;
-    for id in ["agent", "kb", "orchestrator"] {
+    for id in ["agent", "environment", "kb", "memory", "orchestrator", "orchestrator_bare", "persona", "tool"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(id).join("template.toml");
         let template: toml::Table = toml::from_str(&std::fs::read_to_string(path).expect("a file")).expect("TOML");
         for variable in template["variables"].as_array().expect("a list") {
@@ -492,8 +513,13 @@ fn generated_modules_pass_their_own_tests_and_hold_a_conversation() {
 fn modules_of_their_own_pass_their_tests_too() {
     let sandbox = Sandbox::new();
     sandbox.napt(&["new", "agent", "chat", "--set", "role=a \"critic\""]).expect(0);
-    sandbox.napt(&["new", "kb", "notes"]).expect(0);
-    for name in ["chat", "notes"] {
+    for (module_type, name) in
+        [("kb", "notes"), ("tool", "sums"), ("memory", "diary"), ("environment", "arena"), ("orchestrator", "panel")]
+    {
+        let bare: &[&str] = if module_type == "orchestrator" { &["--bare"] } else { &[] };
+        sandbox.napt(&[&["new", module_type, name], bare].concat()).expect(0);
+    }
+    for name in ["chat", "notes", "sums", "diary", "arena", "panel"] {
         let module = sandbox.work().join(name);
         expect_success(Command::new(python::with_sdk()).args(["-m", "compileall", "-q", "."]).current_dir(&module));
         expect_success(Command::new(python::with_sdk()).args(["-m", "unittest"]).current_dir(&module));

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::support::{
     archives,
+    faults::{Faults, Reply, response},
     modules::Python,
     node::{TestNode, User, cache},
     registry::TestRegistry,
@@ -63,7 +64,8 @@ fn pack(node: &TestNode, name: &str) -> (Vec<u8>, String) {
 }
 
 fn deployments(user: &User) -> Vec<DeploymentView> {
-    user.runtime.block_on(user.client.deployments()).expect("deployments")
+    let all = user.runtime.block_on(user.client.deployments()).expect("deployments");
+    all.into_iter().map(|status| status.deployment).collect()
 }
 
 #[test]
@@ -103,7 +105,7 @@ fn ask(node: &TestNode, user: &User, id: &str, version: &str, sha256: &str) -> (
         sha256: sha256.to_owned(),
         dependencies: Vec::new(),
     };
-    let request = DeployRequest { name: None, root: id, modules: vec![pin], deployment: None };
+    let request = DeployRequest { name: None, root: id, modules: vec![pin], deployment: None, dry_run: false };
     let token = napt::wire::NewToken { name: "test".to_owned(), expires_in: 60 };
     user.runtime.block_on(async {
         let token = user.client.new_token(&token).await.expect("a token").token;
@@ -207,7 +209,7 @@ fn published() -> (TestRegistry, TestNode) {
     let mut publisher = registry.sandbox();
     publisher.set("NAPT_TOKEN", &token);
     Python::new("agent:fine", FINE).write(&publisher);
-    publisher.napt(&["-C", "fine", "publish"]).expect(0);
+    publisher.napt(&["-C", "fine", "publish", "--no-verify"]).expect(0);
     let node = TestNode::start_in(sandbox, &[]);
     (registry, node)
 }
@@ -246,13 +248,29 @@ fn a_swapped_blob_of_a_registry_is_not_installed() {
 }
 
 #[test]
-fn a_registry_that_only_the_node_cannot_reach_is_told_as_such() {
+fn a_registry_that_breaks_off_is_told_by_the_node() {
+    let (registry, _node) = published();
+    let index = registry.index("agent:fine").expect("an index");
+    // It has the module, and no archive ever comes.
+    let broken = Faults::start(move |_, head| match head.starts_with("GET /index/") {
+        true => response("200 OK", "Content-Type: application/x-ndjson\r\n", &index),
+        false => Reply::Reset,
+    });
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    sandbox.set("NAPT_REGISTRY", broken.url.as_str());
+    let node = TestNode::start_in(sandbox, &[]);
+    let failed = node.napt(&["deploy", "agent:fine"]).expect(4);
+    assert!(failed.stderr.contains("cannot fetch `agent:fine 0.1.0`"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("cannot reach the registry at `"), "{}", failed.stderr);
+}
+
+#[test]
+fn what_the_users_registry_has_and_the_nodes_has_not_is_given_to_the_node() {
     let (registry, _node) = published();
     let mut sandbox = registry.sandbox();
     sandbox.set("NAPT_CACHE_DIR", &cache());
     sandbox.set("NAPT_REGISTRY", "http://127.0.0.1:9/");
     let lonely = TestNode::start_in(sandbox, &[]);
-    let failed = lonely.napt(&["deploy", "agent:fine", "--registry", registry.url.as_str(), "--no-verify"]).expect(4);
-    assert!(failed.stderr.contains("cannot fetch `agent:fine 0.1.0`"), "{}", failed.stderr);
-    assert!(failed.stderr.contains("cannot reach the registry at `http://127.0.0.1:9`"), "{}", failed.stderr);
+    lonely.napt(&["deploy", "agent:fine", "--registry", registry.url.as_str()]).expect(0);
 }

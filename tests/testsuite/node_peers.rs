@@ -264,7 +264,7 @@ fn an_envelope_is_good_once_for_one_call_of_a_peer() {
     // A user's own credential opens none of it.
     for (method, path) in [
         ("POST", "/v1/forward/deploy"),
-        ("POST", "/v1/forward/run/agent?sha256=0&depth=0"),
+        ("POST", "/v1/forward/run/agent?deployment=x&revision=1&depth=0"),
         ("GET", "/v1/forward/storage/db/read/t"),
         ("POST", "/v1/forward/inference/chat/completions"),
     ] {

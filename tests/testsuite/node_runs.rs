@@ -151,7 +151,7 @@ fn a_killed_node_knows_every_run_and_ends_or_runs_it() {
 
 #[test]
 fn a_stopped_node_leaves_no_process() {
-    let (node, user) = gates(&[]);
+    let (node, user) = gates(&["--grace", "0"]);
     let run = user.start("orchestrator:gates", json!({ "gate": gate(&node) }));
     soon("it runs", || user.tree(&run.id).len() == 3);
     let data = node.data();

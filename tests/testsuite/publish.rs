@@ -88,7 +88,7 @@ fn a_dry_run_sends_nothing_and_shows_all_problems() {
     sandbox.write("napt.toml", "[workspace]\nmembers = [\"m/*\"]\n");
     module(&sandbox, "m/a", "agent:a", "0.1.0", "[dependencies]\n\"agent:b\" = \"^2\"\n\"tool:none\" = \"1\"\n");
     module(&sandbox, "m/b", "agent:b", "0.1.0", "[dependencies]\n\"agent:a\" = { path = \"../a\" }\n");
-    let ran = sandbox.napt(&["publish", "--workspace", "--dry-run"]).expect(1);
+    let ran = sandbox.napt(&["publish", "--no-verify", "--workspace", "--dry-run"]).expect(1);
     for part in [
         "5 problems",
         "`agent:a` wants `agent:b` ^2, but the workspace has 0.1.0",
@@ -108,7 +108,7 @@ fn a_dry_run_sends_nothing_and_shows_all_problems() {
         "[dependencies]\n\"agent:a\" = { path = \"../a\", version = \"0.1\" }\n",
     );
     sandbox.napt(&["login"]).expect(0);
-    let ran = sandbox.napt(&["publish", "--workspace", "--dry-run"]).expect(0);
+    let ran = sandbox.napt(&["publish", "--no-verify", "--workspace", "--dry-run"]).expect(0);
     assert_eq!(ran.stdout, "agent:a@0.1.0: would be published\nagent:b@0.1.0: would be published\n");
     assert!(registry.blobs().is_empty());
 }
@@ -124,16 +124,16 @@ fn a_workspace_is_published_in_order_and_a_second_call_goes_on() {
     module(&sandbox, "m/z", "kb:z", "1.2.0", "");
     sandbox.napt(&["login"]).expect(0);
 
-    let ran = sandbox.napt(&["-C", "m/a", "publish"]).expect(1);
+    let ran = sandbox.napt(&["-C", "m/a", "publish", "--no-verify"]).expect(1);
     assert!(ran.stderr.contains("napt publish --workspace"), "{}", ran.stderr);
-    let ran = sandbox.napt(&["-C", "m/p", "publish"]).expect(1);
+    let ran = sandbox.napt(&["-C", "m/p", "publish", "--no-verify"]).expect(1);
     assert!(ran.stderr.contains("publish = false"), "{}", ran.stderr);
-    let ran = sandbox.napt(&["publish"]).expect(2);
+    let ran = sandbox.napt(&["publish", "--no-verify"]).expect(2);
     assert!(ran.stderr.contains("--workspace"), "{}", ran.stderr);
 
     // As if an earlier call had come so far.
-    sandbox.napt(&["-C", "m/z", "publish"]).expect(0);
-    let ran = sandbox.napt(&["--message-format", "json", "publish", "--workspace"]).expect(0).json();
+    sandbox.napt(&["-C", "m/z", "publish", "--no-verify"]).expect(0);
+    let ran = sandbox.napt(&["--message-format", "json", "publish", "--no-verify", "--workspace"]).expect(0).json();
     let done: Vec<_> = ran["data"]["modules"]
         .as_array()
         .expect("a list")
@@ -142,7 +142,7 @@ fn a_workspace_is_published_in_order_and_a_second_call_goes_on() {
         .collect();
     assert_eq!(done, ["kb:z already_published", "agent:a published", "orchestrator:o published"]);
     assert!(registry.index("persona:p").is_none());
-    let ran = sandbox.napt(&["publish", "--workspace"]).expect(0);
+    let ran = sandbox.napt(&["publish", "--no-verify", "--workspace"]).expect(0);
     assert_eq!(ran.stdout.matches("already published").count(), 3, "{}", ran.stdout);
 }
 
@@ -152,7 +152,7 @@ fn a_member_that_did_not_change_is_skipped_after_commits_to_others() {
     let sandbox = registry.sandbox();
     let root = sandbox.work();
     let published = || {
-        let ran = sandbox.napt(&["--message-format", "json", "publish", "--workspace"]).expect(0).json();
+        let ran = sandbox.napt(&["--message-format", "json", "publish", "--no-verify", "--workspace"]).expect(0).json();
         let modules = ran["data"]["modules"].as_array().expect("a list").clone();
         modules.into_iter().map(|mut module| (module["outcome"].take(), module["sha256"].take())).collect::<Vec<_>>()
     };
@@ -172,7 +172,7 @@ fn a_member_that_did_not_change_is_skipped_after_commits_to_others() {
     assert_eq!(second[1].1, first[1].1);
 
     // The same bytes, not only the same content.
-    sandbox.napt(&["-C", "m/b", "package"]).expect(0);
+    sandbox.napt(&["-C", "m/b", "package", "--no-verify"]).expect(0);
     let (sha256, _) = napt::package::sha256_file(&root.join("target/package/b-0.1.0.napt")).expect("an archive");
     assert_eq!(first[1].1, sha256);
 }
@@ -193,7 +193,10 @@ fn another_recorded_commit_is_no_conflict() {
     assert_eq!(ran.stdout, "persona:ada@0.1.0: already published\n");
     assert_eq!(registry.blobs(), blobs);
     sandbox.write("more.json", "{}");
-    sandbox.napt(&["publish"]).expect(6);
+    let ran = sandbox.napt(&["publish"]).expect(3);
+    assert!(ran.stderr.contains("1 file in the working directory is not committed\n  more.json"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`--allow-dirty`"), "{}", ran.stderr);
+    sandbox.napt(&["publish", "--allow-dirty"]).expect(6);
 }
 
 #[test]
@@ -278,7 +281,9 @@ fn an_interrupted_upload_leaves_nothing() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
     let output = napt.wait_with_output().expect("an end");
     assert_eq!(output.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("run the same command again"), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("run the same command again"), "{told}");
+    assert!(told.contains("persona:ada@0.1.0: sent, but whether it was accepted is not known"), "{told}");
     assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "nothing is left");
 }
 
@@ -299,4 +304,106 @@ fn a_registry_that_is_down_or_none_is_exit_code_4() {
     let ran = sandbox.napt(&["publish"]).expect(4);
     assert!(ran.stderr.contains("cannot reach the registry"), "{}", ran.stderr);
     assert!(started.elapsed() < Duration::from_secs(60), "it gives up");
+}
+
+/// A registry that takes everything and shows nothing, after `busy` answers to publishes.
+fn forgetful(busy: Vec<Reply>) -> Faults {
+    let me = r#"{"user":"user:x","token":{"id":"1","name":"","verbs":["publish"],"modules":"*",
+                 "created":"2026-01-01T00:00:00Z","expires":"2999-01-01T00:00:00Z"}}"#;
+    let missing = r#"{"type":"urn:napt:registry:not-found","title":"Not found","status":404,"detail":"no module"}"#;
+    let busy = std::sync::Mutex::new(busy.into_iter());
+    Faults::start(move |_, head| {
+        let json = "Content-Type: application/json\r\n";
+        if head.starts_with("PUT") {
+            let busy = busy.lock().expect("no panic").next();
+            return busy.unwrap_or_else(|| response("201 Created", json, r#"{"status":"created"}"#));
+        }
+        match head {
+            head if head.starts_with("GET /api/v1/me") => response("200 OK", json, me),
+            _ => response("404 Not Found", "Content-Type: application/problem+json\r\n", missing),
+        }
+    })
+}
+
+fn publisher(registry: &Faults) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("NAPT_REGISTRY", registry.url.as_str());
+    sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
+    sandbox
+}
+
+#[test]
+fn what_was_accepted_but_is_not_seen_is_said_so() {
+    let registry = forgetful(Vec::new());
+    let sandbox = publisher(&registry);
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"*\"]\n");
+    module(&sandbox, "ada", "persona:ada", "0.1.0", "");
+    module(&sandbox, "bob", "persona:bob", "0.1.0", "[dependencies]\n\"persona:ada\" = \"^0.1\"\n");
+    let arguments = ["publish", "--no-verify", "--workspace", "--timeout", "0"];
+    let ran = sandbox.napt(&arguments).expect(4);
+    for part in [
+        "error: `persona:ada@0.1.0` was accepted, but the index does not show it after 0 seconds",
+        "persona:ada@0.1.0: accepted, but not seen in the index\npersona:bob@0.1.0: not published",
+    ] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+    let json = sandbox.napt(&[&arguments[..], &["--message-format", "json"]].concat()).expect(4).json();
+    let outcomes: Vec<_> = (0..2).map(|at| json["data"]["modules"][at]["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["accepted", "not_published"]);
+}
+
+#[test]
+fn a_registry_that_is_busy_is_waited_for_as_long_as_it_says() {
+    let soon = (jiff::Timestamp::now() + SignedDuration::from_secs(2)).strftime("%a, %d %b %Y %H:%M:%S GMT");
+    let busy = |header: String| response("429 Too Many Requests", &format!("Retry-After: {header}\r\n"), "");
+    let registry = forgetful(vec![busy("1".to_owned()), busy(soon.to_string())]);
+    let sandbox = publisher(&registry);
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    let started = std::time::Instant::now();
+    let ran = sandbox.napt(&["publish", "--timeout", "0"]).expect(4);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert!(ran.stderr.contains("     Waiting 1 s: the registry at"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("     Waiting ").count(), 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("was accepted"), "{}", ran.stderr);
+
+    let registry = forgetful(vec![busy("900".to_owned())]);
+    let sandbox = publisher(&registry);
+    module(&sandbox, ".", "persona:ada", "0.1.0", "");
+    let ran = sandbox.napt(&["publish"]).expect(4);
+    assert!(ran.stderr.contains("hint: try again in 900 seconds"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("persona:ada@0.1.0: not published"), "{}", ran.stderr);
+}
+
+#[test]
+fn nothing_is_published_that_is_not_committed_unless_it_is_meant() {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    let root = sandbox.work();
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"*\"]\n");
+    sandbox.write(".gitignore", "target/\n");
+    module(&sandbox, "ada", "persona:ada", "0.1.0", "");
+    module(&sandbox, "bob", "persona:bob", "0.1.0", "");
+    git(&root, &["init", "-q"]);
+    // Before the first commit there is nothing to compare with.
+    sandbox.napt(&["publish", "--workspace", "--dry-run"]).expect(0);
+    git(&root, &["add", "."]);
+    git(&root, &["commit", "-q", "-m", "first"]);
+    sandbox.napt(&["package"]).expect(0);
+    sandbox.write("ada/data.json", "[]\n");
+    sandbox.write("ada/more.json", "[]\n");
+    sandbox.write("bob/more.json", "[]\n");
+    let ran = sandbox.napt(&["publish", "--workspace"]).expect(3);
+    for part in [
+        "`persona:ada`: 2 files in the working directory are not committed\n  data.json\n  more.json",
+        "`persona:bob`: 1 file in the working directory is not committed\n  more.json",
+        "hint: commit them, or publish what is on disk with `--allow-dirty`",
+    ] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+    assert!(registry.blobs().is_empty());
+    let ran = sandbox.napt(&["package", "-p", "bob"]).expect(3);
+    assert!(ran.stderr.contains("package what is on disk with `--allow-dirty`"), "{}", ran.stderr);
+    sandbox.napt(&["package", "--allow-dirty"]).expect(0);
+    sandbox.napt(&["publish", "--workspace", "--allow-dirty"]).expect(0);
 }

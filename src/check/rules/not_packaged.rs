@@ -16,7 +16,7 @@ nowhere else."#,
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some((package, name)) = module.package().zip(module.name.as_ref()).filter(|_| module.runs_python()) else {
+    let Some(package) = module.package().filter(|_| module.runs_python()) else {
         return;
     };
     let packaged = module.packaged_paths();
@@ -27,7 +27,10 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
     let entrypoint = module.entry_function().map(|name| format!("{name}.py"));
     let code = entrypoint.into_iter().chain(["schemas.py".to_owned()]);
     for file in code.chain(configs.map(|file| format!("configs/{file}"))) {
-        let path = format!("{name}/{file}");
+        let path = package.join(&file);
+        let Ok(path) = path.strip_prefix(&module.root).map(|path| path.to_string_lossy().into_owned()) else {
+            continue;
+        };
         if package.join(&file).is_file() && !packaged.contains(&path) {
             findings
                 .report(module.place_of("name"), format!("`{path}` is not packaged"))

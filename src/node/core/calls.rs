@@ -17,7 +17,8 @@ use crate::{
     module::{ModuleId, ModuleType},
     report::Reporter,
     wire::{
-        DeployEvent, DeployRequest, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest, SignedEnvelope,
+        DeployEvent, DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
+        SignedEnvelope,
     },
 };
 
@@ -27,8 +28,10 @@ const MAX_DEPLOY_LINE: u64 = 16 << 20;
 /// What a node says about a call beside its inputs; signed, as a part of the path.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(in crate::node) struct ForwardQuery {
-    /// The archive that was deployed there for the caller.
-    sha256: String,
+    /// What the caller's part is called there.
+    deployment: String,
+    /// Its revision.
+    revision: u64,
     /// How deep calls are nested already, over all nodes.
     depth: u32,
 }
@@ -234,6 +237,13 @@ impl Core {
         input: RunInput,
     ) -> Result<Waiting, NodeError> {
         self.remember(&envelope.consumer).await?;
+        let part = self.store.revision(&query.deployment, query.revision).await;
+        let part = part.map_err(NodeError::internal("read its deployments"))?;
+        let is_theirs = |part: &DeploymentView| part.name.ends_with(&super::parts::suffix(&envelope.from));
+        let part = part.filter(is_theirs).ok_or_else(|| NodeError::NotFound {
+            what: format!("`{}` revision {} is not on this node", query.deployment, query.revision),
+            hint: Some("deploy again from the node that calls: it has its peers deploy what they lack".to_owned()),
+        })?;
         self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
@@ -243,7 +253,7 @@ impl Core {
             origin: Some(Origin::Forwarded {
                 root: envelope.root,
                 parent: envelope.parent,
-                sha256: query.sha256,
+                part: Arc::new(part),
                 depth: query.depth,
             }),
         })
@@ -258,16 +268,20 @@ impl Core {
         mut input: RunInput,
     ) -> Result<RunRecord, NodeError> {
         let module = module_of(module_type, &input.deployment)?;
-        let pin = parent.modules.modules.iter().find(|pin| pin.id == module).ok_or_else(|| NodeError::NotFound {
-            what: format!("`{module}` is not part of the deployment `{}`", parent.modules.name),
-            hint: Some(format!("add it to `[dependencies]` of `{}` and deploy again", parent.modules.module)),
+        let parts = &parent.modules.parts;
+        let part = parts.iter().find(|part| part.module == module && part.node == peer.id);
+        let part = part.ok_or_else(|| NodeError::NotFound {
+            what: format!("the deployment `{}` has no `{module}` on the node `{}`", parent.modules.name, peer.url),
+            hint: Some("place it there in the deployment's files and deploy again".to_owned()),
         })?;
         // Addresses and their credentials are this node's own business.
         super::addresses::for_each_node(&mut input.deployment, &mut |node| *node = None);
         input.extra.clear();
         input.consumer_id.clone_from(&parent.consumer);
         let body = serde_json::to_vec(&input).map_err(NodeError::internal("write a call"))?;
-        let path = format!("/v1/forward/run/{module_type}?sha256={}&depth={}", pin.sha256, parent.depth + 1);
+        let name: String = url::form_urlencoded::byte_serialize(part.name.as_bytes()).collect();
+        let (revision, depth) = (part.revision, parent.depth + 1);
+        let path = format!("/v1/forward/run/{module_type}?deployment={name}&revision={revision}&depth={depth}");
         let envelope = self.envelope(peer, &path, &body, &parent.consumer, &parent.root, &parent.id);
         let response = tokio::select! {
             response = self.peers.send(peer, Method::POST, &path, &envelope, body) => response?,
@@ -328,7 +342,7 @@ impl Core {
         request: &DeployRequest,
         owner: &str,
         reporter: &dyn Reporter,
-    ) -> Result<(), NodeError> {
+    ) -> Result<DeploymentView, NodeError> {
         let path = "/v1/forward/deploy";
         let body = serde_json::to_vec(request).map_err(NodeError::internal("write a deployment"))?;
         let envelope = self.envelope(peer, path, &body, owner, "", "");
@@ -338,7 +352,7 @@ impl Core {
         while let Some(line) = lines.next().await.map_err(lost)? {
             match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
                 DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
-                DeployEvent::Ready { .. } => return Ok(()),
+                DeployEvent::Ready { deployment, .. } => return Ok(*deployment),
                 DeployEvent::Failed { problem } => {
                     return Err(NodeError::Peer {
                         url: peer.url.clone(),
@@ -349,6 +363,14 @@ impl Core {
             }
         }
         Err(lost("went away while it deployed; deploy again: what is done already is not done twice"))
+    }
+
+    /// Has a peer remove a part of a deployment.
+    pub(super) async fn forward_undeploy(&self, peer: &Peer, name: &str, owner: &str) -> Result<(), NodeError> {
+        let path: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let path = format!("/v1/forward/deployments/{path}");
+        let envelope = self.envelope(peer, &path, b"", owner, "", "");
+        self.peers.send(peer, Method::DELETE, &path, &envelope, Vec::new()).await.map(|_| ())
     }
 
     /// Brings a module's call of storage or inference to the peer that its address means.

@@ -1,28 +1,65 @@
-//! Deployments: a named one is an immutable revision, which goes live only when all of it, on all its nodes, is ready.
+//! Deployments: a named one is a row of immutable revisions. The latest is live, unless it is a removal; it became so only
+//! when all of it, on all its nodes, was ready. A run keeps the revision that its root was accepted for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
-use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{
     super::runtime::Parent,
-    Core, NodeError, Target,
+    Core, NodeError,
     addresses::{for_each_node, stored},
     installs::Installed,
+    parts,
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
     crash,
     module::ModuleId,
-    report::Reporter,
-    wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin},
+    report::{Reporter, did_you_mean},
+    wire::{DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
 };
 
 /// Installs at a time.
 const PARALLEL: usize = 4;
+
+/// One change at a time for each name.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+/// A revision that is to become the live one.
+struct Plan {
+    name: String,
+    owner: String,
+    root: ModuleId,
+    modules: Vec<ModulePin>,
+    content: Content,
+    rollback_of: Option<u64>,
+    dry_run: bool,
+}
+
+/// Where a revision's configuration comes from.
+enum Content {
+    /// What differs from the modules' files.
+    Given(Deployment),
+    /// An earlier revision, which is merged and placed already.
+    Merged(Deployment),
+}
+
+/// What became of a plan.
+#[derive(Debug)]
+pub(in crate::node) struct Deployed {
+    /// The live revision; of a dry run the one that it would be.
+    pub(in crate::node) view: DeploymentView,
+    /// It was live before.
+    pub(in crate::node) unchanged: bool,
+}
 
 /// Passes a deployment's steps on to whoever follows it.
 #[derive(Debug, Clone)]
@@ -55,67 +92,296 @@ impl Catalog for Modules {
 }
 
 impl Core {
-    /// Installs a set of modules, several at a time.
-    pub(super) async fn install_all(&self, pins: &[ModulePin], reporter: &dyn Reporter) -> Result<Modules, NodeError> {
+    /// Installs a set of modules, several at a time: those that can be, and what is wrong with the others.
+    async fn try_install_all(&self, pins: &[ModulePin], reporter: &dyn Reporter) -> (Modules, Vec<NodeError>) {
         let installs: Vec<BoxFuture<'_, _>> =
             pins.iter().map(|pin| Box::pin(self.installs.install(pin, reporter)) as BoxFuture<'_, _>).collect();
-        let installed: Vec<Arc<Installed>> = stream::iter(installs).buffer_unordered(PARALLEL).try_collect().await?;
-        Ok(Modules(installed.into_iter().map(|installed| (installed.manifest.id.clone(), installed)).collect()))
+        let results: Vec<Result<Arc<Installed>, NodeError>> = stream::iter(installs).buffered(PARALLEL).collect().await;
+        let (mut modules, mut problems) = (HashMap::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(installed) => drop(modules.insert(installed.manifest.id.clone(), installed)),
+                Err(error) => problems.push(error),
+            }
+        }
+        (Modules(modules), problems)
     }
 
-    /// Deploys: installs everything, resolves the configuration, warms the modules up, and only then makes the new
+    /// Deploys: installs everything, resolves the configuration, imports each module, and only then makes the new
     /// revision the live one. Doing the same again is fine.
     pub(in crate::node) async fn deploy(
         &self,
         request: DeployRequest,
         owner: String,
         reporter: &dyn Reporter,
-    ) -> Result<DeploymentView, NodeError> {
-        let root = request
+    ) -> Result<Deployed, NodeError> {
+        if !request.modules.iter().any(|pin| pin.id == request.root) {
+            return Err(NodeError::Invalid(format!("`{}` is not among the modules to deploy", request.root)));
+        }
+        let name = request.name.unwrap_or_else(|| request.root.name.to_string());
+        let _turn = self.turn(&name, reporter).await;
+        let latest = self.history(&name, &owner).await?.into_iter().next();
+        let plan = Plan {
+            name,
+            owner,
+            root: request.root,
+            modules: request.modules,
+            content: Content::Given(request.deployment.unwrap_or_default()),
+            rollback_of: None,
+            dry_run: request.dry_run,
+        };
+        self.carry_out(plan, latest, reporter).await
+    }
+
+    /// Deploys the content of an earlier revision again, as a new one.
+    pub(in crate::node) async fn rollback(
+        &self,
+        name: &str,
+        request: RollbackRequest,
+        owner: String,
+        reporter: &dyn Reporter,
+    ) -> Result<Deployed, NodeError> {
+        let _turn = self.turn(name, reporter).await;
+        let revisions = self.history(name, &owner).await?;
+        let Some(latest) = revisions.first().cloned() else { return Err(self.no_deployment(name).await?) };
+        let content: Vec<&DeploymentView> = revisions.iter().filter(|revision| !revision.removed).collect();
+        let wanted = match request.revision {
+            Some(number) => content.iter().find(|revision| revision.revision == number),
+            // After a removal that is the one that was removed.
+            None => content.iter().find(|revision| revision.revision < latest.revision),
+        };
+        let Some(&wanted) = wanted else {
+            let numbers: Vec<String> = content.iter().map(|revision| revision.revision.to_string()).collect();
+            return Err(NodeError::NotFound {
+                what: match request.revision {
+                    Some(number) => format!("`{name}` has no revision {number} to go back to"),
+                    None => format!("`{name}` has no revision before the live one"),
+                },
+                hint: Some(format!("its revisions are {}; `napt status {name}` shows them", numbers.join(", "))),
+            });
+        };
+        let plan = Plan {
+            name: name.to_owned(),
+            owner,
+            root: wanted.module.clone(),
+            modules: wanted.modules.clone(),
+            content: Content::Merged(wanted.deployment.clone()),
+            rollback_of: Some(wanted.revision),
+            dry_run: request.dry_run,
+        };
+        self.carry_out(plan, Some(latest), reporter).await
+    }
+
+    /// Removes a deployment: new runs are refused, those that go on keep their revision.
+    pub(in crate::node) async fn undeploy(
+        &self,
+        name: &str,
+        owner: String,
+        reporter: &dyn Reporter,
+    ) -> Result<Deployed, NodeError> {
+        let _turn = self.turn(name, reporter).await;
+        let latest = self.history(name, &owner).await?.into_iter().next().filter(|latest| !latest.removed);
+        let Some(latest) = latest else { return Err(self.no_deployment(name).await?) };
+        let removal = DeploymentView {
+            modules: Vec::new(),
+            owner,
+            created: Timestamp::now(),
+            deployment: Deployment::default(),
+            parts: Vec::new(),
+            rollback_of: None,
+            removed: true,
+            ..latest.clone()
+        };
+        let view = self.store.put_revision(removal).await.map_err(NodeError::internal("store a deployment"))?;
+        self.parents.let_go(name, view.revision);
+        self.undeploy_parts(&latest, &view, reporter).await;
+        Ok(Deployed { view, unchanged: false })
+    }
+
+    /// Takes a plan the whole way. All that is wrong with it is found before it fails.
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        latest: Option<DeploymentView>,
+        reporter: &dyn Reporter,
+    ) -> Result<Deployed, NodeError> {
+        reached("deploy.asked")?;
+        let dry_run = plan.dry_run;
+        let (mut view, parents) = self.make_revision(plan, reporter).await?;
+        let number = latest.as_ref().map_or(0, |latest| latest.revision);
+        if dry_run {
+            if let Some(latest) = latest.filter(|latest| latest.same_as(&view)) {
+                return Ok(Deployed { view: latest, unchanged: true });
+            }
+            view.revision = number + 1;
+            return Ok(Deployed { view, unchanged: false });
+        }
+        // The last step: one transaction.
+        let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
+        self.parents.keep(&view.name, view.revision, parents);
+        reached("deploy.stored")?;
+        let unchanged = view.revision == number;
+        if let Some(latest) = latest.filter(|_| !unchanged) {
+            self.undeploy_parts(&latest, &view, reporter).await;
+        }
+        Ok(Deployed { view, unchanged })
+    }
+
+    /// A revision that is ready on all its nodes, and its parents; it has no number yet.
+    async fn make_revision(
+        &self,
+        plan: Plan,
+        reporter: &dyn Reporter,
+    ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
+        let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
+        reached("deploy.installed")?;
+        let all_installed = problems.is_empty();
+        let deployment = match plan.content {
+            Content::Merged(deployment) => Some(deployment),
+            // What is not installed would be found to be missing again.
+            Content::Given(_) if !all_installed => None,
+            Content::Given(given) => match resolve(&plan.root, &given, &modules) {
+                Ok(mut deployment) => {
+                    problems.extend(self.place(&mut deployment).await);
+                    Some(deployment)
+                }
+                Err(error) => {
+                    problems.push(error.into());
+                    None
+                }
+            },
+        };
+        reached("deploy.resolved")?;
+        let mut parts = Vec::new();
+        if let Some(deployment) = &deployment {
+            self.warn_of_models(deployment, reporter);
+        }
+        let placed = deployment.as_ref().map(parts::collect).unwrap_or_default();
+        let here: Vec<Arc<Installed>> = plan
             .modules
             .iter()
-            .find(|pin| pin.id == request.root)
-            .ok_or_else(|| NodeError::Invalid(format!("`{}` is not among the modules to deploy", request.root)))?
-            .clone();
-        let name = request.name.clone().unwrap_or_else(|| request.root.name.to_string());
-        if self.live(&name).await?.is_some_and(|live| live.owner != owner) {
+            .filter(|pin| deployment.as_ref().is_none_or(|deployment| parts::runs_here(deployment, &pin.id)))
+            .filter_map(|pin| modules.get(&pin.id).cloned())
+            .collect();
+        // Held, so that they are warm when the revision is live.
+        let parents: Vec<Arc<Parent>> = here
+            .iter()
+            .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
+            .collect();
+        problems.extend(self.import_all(&here, &plan.owner, reporter).await);
+        reached("deploy.imported")?;
+        // There the parts go live at once, so this node has to be ready before.
+        if problems.is_empty() || (plan.dry_run && all_installed) {
+            for placed in placed {
+                let part = parts::Request { deployment: &plan.name, modules: &plan.modules, owner: &plan.owner };
+                match self.deploy_part(placed, part, plan.dry_run, reporter).await {
+                    Ok(part) => parts.push(part),
+                    Err(error) => problems.push(error),
+                }
+            }
+        }
+        match (deployment, NodeError::all(problems)) {
+            (_, Some(error)) => Err(error),
+            (None, None) => Err(NodeError::Invalid(format!("`{}` cannot be resolved", plan.root))),
+            (Some(deployment), None) => {
+                let view = DeploymentView {
+                    name: plan.name,
+                    revision: 0,
+                    version: version_of(&plan.root, &plan.modules)?,
+                    module: plan.root,
+                    modules: plan.modules,
+                    owner: plan.owner,
+                    created: Timestamp::now(),
+                    deployment,
+                    parts,
+                    rollback_of: plan.rollback_of,
+                    removed: false,
+                };
+                Ok((view, parents))
+            }
+        }
+    }
+
+    /// Removes from peers what the new revision has no more there.
+    async fn undeploy_parts(&self, old: &DeploymentView, new: &DeploymentView, reporter: &dyn Reporter) {
+        for part in old.parts.iter().filter(|part| !new.parts.iter().any(|new| new.name == part.name)) {
+            if let Err(error) = self.undeploy_part(part, &new.owner).await {
+                reporter.warn(&format!("`{}` stays deployed on another node: {error}", part.name));
+            }
+        }
+    }
+
+    /// Waits until nobody else changes this deployment.
+    async fn turn(&self, name: &str, reporter: &dyn Reporter) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            turns.entry(name.to_owned()).or_default().clone()
+        };
+        if let Ok(turn) = turn.clone().try_lock_owned() {
+            return turn;
+        }
+        reporter.step("Waiting", &format!("for another deploy of `{name}`"));
+        turn.lock_owned().await
+    }
+
+    /// All revisions of a deployment that this user may change, newest first.
+    async fn history(&self, name: &str, owner: &str) -> Result<Vec<DeploymentView>, NodeError> {
+        let revisions = self.store.revisions(name).await.map_err(NodeError::internal("read its deployments"))?;
+        if revisions.first().is_some_and(|latest| latest.owner != owner) {
             return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
         }
-        let failed = |name: &str| crash::point(name).map_err(NodeError::internal("prepare a deployment"));
-        failed("deploy.asked")?;
-        let modules = self.install_all(&request.modules, reporter).await?;
-        failed("deploy.installed")?;
-        let given = request.deployment.clone().unwrap_or_default();
-        let mut deployment = resolve(&request.root, &given, &modules)?;
-        self.warn_of_models(&deployment, reporter);
-        self.place(&mut deployment).await?;
-        self.deploy_on_peers(&name, &deployment, &request, &owner, reporter).await?;
-        failed("deploy.resolved")?;
-        let modules: Vec<Arc<Installed>> =
-            request.modules.iter().filter_map(|pin| modules.get(&pin.id).cloned()).collect();
-        // Held, so that they are warm when the revision is live.
-        let parents: Vec<Arc<Parent>> =
-            modules.iter().filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &owner))).collect();
-        if let Some(error) = self.import_all(&modules, &owner, reporter).await.into_iter().next() {
-            return Err(error);
-        }
-        failed("deploy.imported")?;
-        let view = DeploymentView {
-            name,
-            revision: 0,
-            module: request.root,
-            version: root.version,
-            modules: request.modules,
-            owner: owner.clone(),
-            created: Timestamp::now(),
-            deployment,
+        Ok(revisions)
+    }
+
+    /// The error of a name that is not deployed.
+    async fn no_deployment(&self, name: &str) -> Result<NodeError, NodeError> {
+        let live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
+        let names: Vec<&str> = live.iter().map(|deployment| deployment.name.as_str()).collect();
+        Ok(NodeError::NotFound {
+            what: format!("there is no deployment `{name}` on this node"),
+            hint: Some(match (did_you_mean(name, names.iter().copied()), names.is_empty()) {
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, true) => "nothing is deployed here; `napt deploy` deploys a folder".to_owned(),
+                (None, false) => format!("its deployments are {}", names.join(", ")),
+            }),
+        })
+    }
+
+    /// All revisions of a deployment and the runs that go on in them, newest first.
+    pub(in crate::node) async fn revisions(&self, name: &str) -> Result<Vec<RevisionStatus>, NodeError> {
+        let read = NodeError::internal("read its deployments");
+        let revisions = self.store.revisions(name).await.map_err(read)?;
+        let Some(latest) = revisions.first().map(|latest| latest.revision) else {
+            return Err(self.no_deployment(name).await?);
         };
-        let live = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
-        for parent in &parents {
-            self.parents.keep(&live.name, live.revision, parent);
-        }
-        failed("deploy.stored")?;
-        Ok(live)
+        let counts =
+            self.store.unfinished_by_revision().await.map_err(NodeError::internal("count its unfinished runs"))?;
+        Ok(revisions
+            .into_iter()
+            .map(|deployment| RevisionStatus {
+                live: deployment.revision == latest && !deployment.removed,
+                runs: counts.get(&(deployment.name.clone(), deployment.revision)).copied().unwrap_or_default(),
+                deployment,
+            })
+            .collect())
+    }
+
+    /// The live deployments and the runs that go on in them, newest first.
+    pub(in crate::node) async fn deployments(&self) -> Result<Vec<DeploymentStatus>, NodeError> {
+        let live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
+        let counts =
+            self.store.unfinished_by_revision().await.map_err(NodeError::internal("count its unfinished runs"))?;
+        let of = |name: &str, is_it: &dyn Fn(u64) -> bool| {
+            counts.iter().filter(|((n, revision), _)| n == name && is_it(*revision)).map(|(_, count)| count).sum()
+        };
+        Ok(live
+            .into_iter()
+            .map(|deployment| DeploymentStatus {
+                runs: of(&deployment.name, &|revision| revision == deployment.revision),
+                draining: of(&deployment.name, &|revision| revision != deployment.revision),
+                deployment,
+            })
+            .collect())
     }
 
     /// Tells of models that nobody serves here; a module may still reach its own.
@@ -131,55 +397,44 @@ impl Core {
         }
     }
 
-    /// The live revision of a name.
-    pub(in crate::node) async fn live(&self, name: &str) -> Result<Option<DeploymentView>, NodeError> {
-        let all = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
-        Ok(all.into_iter().find(|deployment| deployment.name == name))
-    }
-
-    /// Replaces every node of a deployment by its target.
-    pub(super) async fn place(&self, deployment: &mut Deployment) -> Result<(), NodeError> {
+    /// Replaces every node of a deployment by its target; gives those that are not known.
+    pub(super) async fn place(&self, deployment: &mut Deployment) -> Vec<NodeError> {
         let mut entries = Vec::new();
         for_each_node(deployment, &mut |node| entries.push(node.clone().unwrap_or_default()));
-        let mut targets = Vec::with_capacity(entries.len());
+        let (mut targets, mut problems) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in &entries {
-            targets.push(self.peers.locate(entry, &self.id, self.addresses.port()).await?);
+            match self.peers.locate(entry, &self.id, self.addresses.port()).await {
+                Ok(target) => targets.push(Some(target)),
+                Err(error) => {
+                    targets.push(None);
+                    problems.push(error);
+                }
+            }
         }
         let mut targets = targets.iter();
-        for_each_node(deployment, &mut |node| *node = targets.next().map(stored));
-        Ok(())
-    }
-
-    /// Deploys on peers what the deployment places there: each such sub-deployment with the modules that it needs.
-    async fn deploy_on_peers(
-        &self,
-        name: &str,
-        deployment: &Deployment,
-        request: &DeployRequest,
-        owner: &str,
-        reporter: &dyn Reporter,
-    ) -> Result<(), NodeError> {
-        let mut remote = Vec::new();
-        collect_remote(deployment, &mut remote);
-        for (short, id) in remote {
-            let peer = self.peers.peer(&short).await?;
-            let modules = closure(&id, &request.modules);
-            reporter.step("Deploying", &format!("{id} on {}", peer.url));
-            for pin in &modules {
-                self.give_archive(&peer, pin, owner).await?;
+        for_each_node(deployment, &mut |node| {
+            if let Some(Some(target)) = targets.next() {
+                *node = Some(stored(target));
             }
-            // Its name there says whose it is: several nodes and deployments may have a part of the same module.
-            let part = format!("{name}/{id}@{}", super::peers::short(&self.id));
-            let part = DeployRequest { name: Some(part), root: id, modules, deployment: None };
-            self.forward_deploy(&peer, &part, owner, reporter).await?;
-        }
-        Ok(())
+        });
+        problems
     }
 
     /// A stored deployment's modules, installed if they are not yet (after a restart).
     pub(super) async fn modules_of(&self, view: &DeploymentView) -> Result<Modules, NodeError> {
-        self.install_all(&view.modules, &crate::report::Silent).await
+        let (modules, problems) = self.try_install_all(&view.modules, &crate::report::Silent).await;
+        problems.into_iter().next().map_or(Ok(modules), Err)
     }
+}
+
+fn version_of(id: &ModuleId, modules: &[ModulePin]) -> Result<semver::Version, NodeError> {
+    let pin = modules.iter().find(|pin| pin.id == *id);
+    pin.map(|pin| pin.version.clone()).ok_or_else(|| NodeError::missing(format!("`{id}` is not among its modules")))
+}
+
+/// A place where tests break a deployment.
+fn reached(name: &str) -> Result<(), NodeError> {
+    crash::point(name).map_err(NodeError::internal("deploy"))
 }
 
 impl Modules {
@@ -202,39 +457,4 @@ fn collect_models<'a>(deployment: &'a Deployment, found: &mut Vec<&'a str>) {
             collect_models(element, found);
         }
     }
-}
-
-/// Sub-deployments on peers, each once.
-fn collect_remote(deployment: &Deployment, found: &mut Vec<(String, ModuleId)>) {
-    for (module_type, _, _) in crate::config::SUB_DEPLOYMENTS {
-        for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
-            let target = element.node.as_ref().and_then(super::addresses::target_text);
-            let name = element.module.as_ref().and_then(|module| module.name.as_deref());
-            if let Some(short) = target.filter(|text| *text != Target::Local.to_string())
-                && let Some(name) = name.and_then(|name| name.parse().ok())
-            {
-                let entry = (short.to_owned(), ModuleId { module_type, name });
-                if !found.contains(&entry) {
-                    found.push(entry);
-                }
-            }
-            collect_remote(element, found);
-        }
-    }
-}
-
-/// A module and all that it needs, out of a larger set.
-fn closure(id: &ModuleId, modules: &[ModulePin]) -> Vec<ModulePin> {
-    let mut wanted = vec![id.clone()];
-    let mut found: Vec<ModulePin> = Vec::new();
-    while let Some(id) = wanted.pop() {
-        if found.iter().any(|pin| pin.id == id) {
-            continue;
-        }
-        if let Some(pin) = modules.iter().find(|pin| pin.id == id) {
-            wanted.extend(pin.dependencies.iter().cloned());
-            found.push(pin.clone());
-        }
-    }
-    found
 }

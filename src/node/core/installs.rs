@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
@@ -15,7 +15,7 @@ use super::{
     NodeError,
 };
 use crate::{
-    config::{ModuleConfigs, read_persona},
+    config::{ConfigError, ModuleConfigs, read_persona},
     crash,
     module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
@@ -32,6 +32,8 @@ pub(super) struct Installed {
     pub(super) persona: Option<Map<String, Value>>,
     /// `None` for data.
     pub(super) python: Option<PythonModule>,
+    /// Whether it has been imported without an error: the same bytes in the same environment need not be again.
+    pub(super) is_ready: AtomicBool,
 }
 
 /// Where an install goes, once it is made.
@@ -192,7 +194,13 @@ impl Installs {
                 return Err(install_error(pin, &"this version of napt does not build Rust modules yet"));
             }
         };
-        let configs = ModuleConfigs::read(&package_dir.join("configs"))?;
+        let configs = ModuleConfigs::read(&package_dir.join("configs")).map_err(|error| match error {
+            // By its path in the archive: the node's own folders say nothing to whoever deploys.
+            ConfigError::Syntax { path, error } => {
+                ConfigError::Syntax { path: path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path), error }
+            }
+            error => error,
+        })?;
         let persona = match manifest.id.module_type {
             ModuleType::Persona => {
                 Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)
@@ -201,19 +209,20 @@ impl Installs {
         };
         let python = match manifest.runtime {
             Runtime::Python => {
-                let prepared = self.environments.prepare(&root, reporter).await;
+                let prepared = self.environments.prepare(&root, manifest.sdk.as_deref(), reporter).await;
                 let python = prepared.map_err(|error| match error {
                     EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
                     error => install_error(pin, &error),
                 })?;
                 let package = manifest.id.name.to_string();
-                let imports =
-                    imports_of(&root, &package, &python).map_err(NodeError::internal("read what a module imports"))?;
-                Some(PythonModule { python, root, package, entry, imports })
+                let folder = package_dir.parent().unwrap_or(&root).to_owned();
+                let imports = imports_of(&folder, &package, &python)
+                    .map_err(NodeError::internal("read what a module imports"))?;
+                Some(PythonModule { python, root, folder, package, entry, imports })
             }
             Runtime::Data | Runtime::Rust => None,
         };
-        Ok(Arc::new(Installed { manifest, configs, persona, python }))
+        Ok(Arc::new(Installed { manifest, configs, persona, python, is_ready: AtomicBool::new(false) }))
     }
 }
 

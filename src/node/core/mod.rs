@@ -8,6 +8,7 @@ mod database;
 mod deployments;
 mod inference;
 mod installs;
+mod parts;
 mod peers;
 mod readiness;
 mod runs;
@@ -18,14 +19,16 @@ pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
 pub(in crate::node) use calls::ForwardQuery;
 pub(in crate::node) use database::{DatabaseError, ReadOptions};
-pub(in crate::node) use deployments::Progress;
+pub(in crate::node) use deployments::{Deployed, Progress};
 pub(in crate::node) use inference::ECHO;
 pub use inference::Provider;
 use napt_registry_client::RegistryClient;
+pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 
 use self::{
-    addresses::Addresses, database::Database, inference::Inference, installs::Installs, peers::Peers, runs::Runs,
+    addresses::Addresses, database::Database, deployments::Turns, inference::Inference, installs::Installs,
+    peers::Peers, runs::Runs,
 };
 use super::{
     Options,
@@ -51,6 +54,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) installs: Installs,
     parents: Parents,
     pub(in crate::node) peers: Peers,
+    turns: Turns,
     runs: Runs,
     scratch: PathBuf,
     /// Held as long as the node lives.
@@ -99,6 +103,7 @@ impl Core {
             parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
+            turns: Turns::default(),
             runs: Runs::new(options.max_runs),
             key,
             id,

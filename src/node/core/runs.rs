@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -58,6 +58,8 @@ pub(in crate::node) struct ActiveRun {
     pub(super) cancel: CancellationToken,
     /// Set by whoever sees it through to its end: its turn, or its cancellation before that.
     claimed: AtomicBool,
+    /// Why the node ends it before it is done, if nobody asked for that.
+    reason: OnceLock<&'static str>,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -99,9 +101,9 @@ impl Waiting {
 pub(super) enum Origin {
     /// A run of this node.
     Local(Arc<ActiveRun>),
-    /// A run of a peer: root and parent as that node calls them, which archive it has deployed here, and how deep
+    /// A run of a peer: root and parent as that node calls them, the revision that it has deployed here, and how deep
     /// calls are nested already.
-    Forwarded { root: String, parent: String, sha256: String, depth: u32 },
+    Forwarded { root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
 }
 
 /// What a module's process has around it.
@@ -134,6 +136,8 @@ pub(super) struct Runs {
     queue: Box<dyn Queue>,
     /// Only roots take a slot: a run that waits for its children holds none that they need.
     slots: Arc<Semaphore>,
+    /// Set when the node is to end: then no new roots are accepted or started.
+    stopping: AtomicBool,
 }
 
 impl Runs {
@@ -142,6 +146,7 @@ impl Runs {
             active: Mutex::default(),
             queue: Box::new(MemoryQueue::new()),
             slots: Arc::new(Semaphore::new(max_runs.max(1))),
+            stopping: AtomicBool::new(false),
         }
     }
 }
@@ -164,15 +169,17 @@ impl Core {
         if !(new.inputs.is_object() || new.inputs.is_null()) {
             return Err(NodeError::Invalid("`inputs` must be a JSON object".to_owned()));
         }
+        // What runs in progress call for is a part of them.
+        if new.origin.is_none() && self.runs.stopping.load(Ordering::Acquire) {
+            return Err(NodeError::Stopping);
+        }
         let parent = match &new.origin {
             Some(Origin::Local(parent)) => Some(parent.clone()),
             _ => None,
         };
         let modules = match (&parent, &new.origin) {
             (Some(parent), _) => parent.modules.clone(),
-            (None, Some(Origin::Forwarded { sha256, .. })) => {
-                Arc::new(self.deployed_as(&new.module, Some(sha256)).await?)
-            }
+            (None, Some(Origin::Forwarded { part, .. })) => part.clone(),
             (None, _) => Arc::new(self.deployed(&new.module).await?),
         };
         let pin = modules.modules.iter().find(|pin| pin.id == new.module).ok_or_else(|| NodeError::NotFound {
@@ -224,6 +231,7 @@ impl Core {
             modules,
             cancel,
             claimed: AtomicBool::new(false),
+            reason: OnceLock::new(),
             progress: watch::Sender::new((0, false)),
         };
         let queued = new.origin.is_none();
@@ -268,13 +276,7 @@ impl Core {
     }
 
     pub(super) async fn deployed(&self, id: &ModuleId) -> Result<DeploymentView, NodeError> {
-        self.deployed_as(id, None).await
-    }
-
-    /// The same, of exactly this archive.
-    async fn deployed_as(&self, id: &ModuleId, sha256: Option<&str>) -> Result<DeploymentView, NodeError> {
-        let found =
-            deployment_of(&*self.store, id, sha256).await.map_err(NodeError::internal("read its deployments"))?;
+        let found = deployment_of(&*self.store, id).await.map_err(NodeError::internal("read its deployments"))?;
         found.ok_or_else(|| NodeError::NotFound {
             what: format!("`{id}` is not deployed on this node"),
             hint: Some(format!("deploy it first: `napt deploy {id}`")),
@@ -297,8 +299,7 @@ impl Core {
         }
         let catalog = self.modules_of(modules).await?;
         let mut deployment = resolve(&new.module, &given, &catalog)?;
-        self.place(&mut deployment).await?;
-        Ok(deployment)
+        NodeError::all(self.place(&mut deployment).await).map_or(Ok(deployment), Err)
     }
 
     /// Starts what turns queued runs into running ones.
@@ -307,6 +308,9 @@ impl Core {
         tokio::spawn(async move {
             while let Ok(slot) = core.runs.slots.clone().acquire_owned().await {
                 let id = core.runs.queue.pop().await;
+                if core.runs.stopping.load(Ordering::Acquire) {
+                    break;
+                }
                 let Some(run) = core.active(&id) else { continue };
                 let core = core.clone();
                 tokio::spawn(async move {
@@ -315,6 +319,38 @@ impl Core {
                 });
             }
         })
+    }
+
+    /// Accepts and starts no more roots. Those that wait do so until the next start.
+    pub(in crate::node) fn stop_accepting(&self) {
+        self.runs.stopping.store(true, Ordering::Release);
+    }
+
+    /// The runs that have been started and not ended.
+    pub(in crate::node) fn started(&self) -> Vec<Arc<ActiveRun>> {
+        let active = self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        active.values().filter(|run| run.claimed.load(Ordering::Acquire)).cloned().collect()
+    }
+
+    /// Waits until all runs that have been started have ended, and with them what they call for.
+    pub(in crate::node) async fn idle(&self) {
+        while let Some(run) = self.started().first() {
+            // The sender lives in the run itself.
+            let _ = run.progress.subscribe().wait_for(|(_, ended)| *ended).await;
+        }
+    }
+
+    /// Ends all runs that have been started.
+    pub(in crate::node) fn end_all(&self, reason: &'static str) {
+        let started = self.started();
+        // Before any of them is told: children end with their parents.
+        for run in &started {
+            // One that has a reason keeps it.
+            let _ = run.reason.set(reason);
+        }
+        for run in started {
+            run.cancel.cancel();
+        }
     }
 
     /// Sees a run through to its end, which is always stored. Does nothing when somebody does already.
@@ -330,7 +366,10 @@ impl Core {
         let (status, result, error) = match ended {
             Ended::Completed(result) => (RunStatus::Completed, Some(result), None),
             Ended::Failed(error) => (RunStatus::Error, None, Some(error)),
-            Ended::Cancelled => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
+            Ended::Cancelled => match run.reason.get() {
+                Some(reason) => (RunStatus::Error, None, Some((*reason).to_owned())),
+                None => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
+            },
         };
         self.end(&run, status, result, error).await;
     }
@@ -376,7 +415,7 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let parent = self.parents.of(python, &run.modules.owner);
-        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
+        self.parents.keep(&run.modules.name, run.modules.revision, [parent.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
@@ -430,11 +469,12 @@ impl Core {
         module_run: Option<Value>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, package, entry, .. } = python;
+        let PythonModule { root, folder, package, entry, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
                 root: root.clone(),
+                folder: folder.clone(),
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
@@ -575,6 +615,7 @@ impl Core {
                 modules: Arc::new(modules),
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
+                reason: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
             });
             self.enqueue(&run).await;

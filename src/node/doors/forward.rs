@@ -21,8 +21,9 @@ use super::{
 use crate::{
     node::{
         NodeError, Shared,
-        core::{Caller, ENVELOPE_HEADER, ForwardQuery, Proof, Target},
+        core::{Caller, ENVELOPE_HEADER, ForwardQuery, Proof, Target, part_suffix},
     },
+    report::Silent,
     wire::{DeployRequest, Envelope, RunInput, SignedEnvelope},
 };
 
@@ -116,7 +117,9 @@ fn line(value: &serde_json::Value) -> Result<Bytes, Infallible> {
 /// Deploys a part of a peer's deployment. One line a step, empty lines between.
 pub(super) async fn deploy(State(core): State<Shared>, call: Forwarded) -> Result<Response, Refusal> {
     let request: DeployRequest = parse_json(&call.body)?;
-    let mut events = super::v1::start_deploy(core, request, call.envelope.consumer);
+    let Envelope { from, consumer, .. } = call.envelope;
+    check_part(request.name.as_deref().unwrap_or_default(), &from)?;
+    let mut events = super::v1::start(move |progress| async move { core.deploy(request, consumer, &progress).await });
     let lines = stream! {
         loop {
             match tokio::time::timeout(HEARTBEAT, events.recv()).await {
@@ -127,6 +130,27 @@ pub(super) async fn deploy(State(core): State<Shared>, call: Forwarded) -> Resul
         }
     };
     Ok(Response::new(Body::from_stream(lines)))
+}
+
+/// Removes a part of a peer's deployment; one that is not here is removed already.
+pub(super) async fn undeploy(
+    State(core): State<Shared>,
+    Path(name): Path<String>,
+    call: Forwarded,
+) -> Result<StatusCode, Refusal> {
+    check_part(&name, &call.envelope.from)?;
+    match core.undeploy(&name, call.envelope.consumer, &Silent).await {
+        Ok(_) | Err(NodeError::NotFound { .. }) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A peer names only what is its own.
+fn check_part(name: &str, from: &str) -> Result<(), NodeError> {
+    if name.ends_with(&part_suffix(from)) {
+        return Ok(());
+    }
+    Err(NodeError::Forbidden(format!("the deployment `{name}` is not a part of the calling node's")))
 }
 
 /// Whether an archive is here.

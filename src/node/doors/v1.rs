@@ -24,10 +24,13 @@ use crate::{
     identity::Token,
     node::{
         NodeError, Shared,
-        core::{Caller, ECHO, Progress},
+        core::{Caller, Deployed, ECHO, Progress},
         store::RunFilter,
     },
-    wire::{DeployEvent, DeployRequest, DeploymentView, NewToken, NodeInfo, RunRequest, RunView, TokenView},
+    wire::{
+        DeployEvent, DeployRequest, DeploymentStatus, NewToken, NodeInfo, RevisionStatus, RollbackRequest, RunRequest,
+        RunView, TokenView,
+    },
 };
 
 /// Longest life of a token, in seconds.
@@ -105,9 +108,19 @@ pub(super) async fn put_archive(
 pub(super) async fn deployments(
     State(core): State<Shared>,
     request: Authenticated,
-) -> Result<Json<Vec<DeploymentView>>, Refusal> {
+) -> Result<Json<Vec<DeploymentStatus>>, Refusal> {
     request.user()?;
-    Ok(Json(core.store.deployments().await.map_err(NodeError::internal("read its deployments"))?))
+    Ok(Json(core.deployments().await?))
+}
+
+/// All revisions of one deployment.
+pub(super) async fn revisions(
+    State(core): State<Shared>,
+    Path(name): Path<String>,
+    request: Authenticated,
+) -> Result<Json<Vec<RevisionStatus>>, Refusal> {
+    request.user()?;
+    Ok(Json(core.revisions(&name).await?))
 }
 
 /// Deploys, telling each step. It goes on when the client leaves; asking again gives the same deployment.
@@ -120,9 +133,33 @@ pub(super) async fn deploy(
     if let Some(name) = &wanted.name {
         check_name(name)?;
     }
-    let events = start_deploy(core, wanted, owner);
+    Ok(as_stream(start(move |progress| async move { core.deploy(wanted, owner, &progress).await })))
+}
+
+/// Deploys an earlier revision again.
+pub(super) async fn rollback(
+    State(core): State<Shared>,
+    Path(name): Path<String>,
+    request: Authenticated,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+    let owner = request.user()?;
+    let wanted: RollbackRequest = request.json()?;
+    Ok(as_stream(start(move |progress| async move { core.rollback(&name, wanted, owner, &progress).await })))
+}
+
+/// Removes a deployment.
+pub(super) async fn undeploy(
+    State(core): State<Shared>,
+    Path(name): Path<String>,
+    request: Authenticated,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+    let owner = request.user()?;
+    Ok(as_stream(start(move |progress| async move { core.undeploy(&name, owner, &progress).await })))
+}
+
+fn as_stream(events: mpsc::UnboundedReceiver<DeployEvent>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let events = UnboundedReceiverStream::new(events).map(|event| Ok(as_event(None, &event)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+    Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 
 /// What a user may call a deployment. Parts of a peer's deployment have longer names, with `/` and `@`.
@@ -134,13 +171,15 @@ fn check_name(name: &str) -> Result<(), NodeError> {
     Err(NodeError::Invalid("a deployment's name has letters, digits, `_`, `-` and `.`, at most 64".to_owned()))
 }
 
-/// Deploys in a task of its own, which ends with `ready` or `failed` whoever listens.
-pub(super) fn start_deploy(core: Shared, wanted: DeployRequest, owner: String) -> mpsc::UnboundedReceiver<DeployEvent> {
+/// Does it in a task of its own, which ends with `ready` or `failed` whoever listens.
+pub(super) fn start<W: Future<Output = Result<Deployed, NodeError>> + Send + 'static>(
+    work: impl FnOnce(Progress) -> W,
+) -> mpsc::UnboundedReceiver<DeployEvent> {
     let (sender, events) = mpsc::unbounded_channel();
+    let work = work(Progress(sender.clone()));
     tokio::spawn(async move {
-        let progress = Progress(sender.clone());
-        let last = match core.deploy(wanted, owner, &progress).await {
-            Ok(deployment) => DeployEvent::Ready { deployment: Box::new(deployment) },
+        let last = match work.await {
+            Ok(Deployed { view, unchanged }) => DeployEvent::Ready { deployment: Box::new(view), unchanged },
             Err(error) => DeployEvent::Failed { problem: error.problem() },
         };
         // The client may have left.

@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::{crash, report::Reporter};
+use crate::{crash, module::python_requirements, report::Reporter};
 
 /// The installer's version when the machine has none of its own.
 const UV: &str = "uv==0.13.9";
@@ -67,13 +67,15 @@ impl Environments {
         Environments { folder, variables, path, tools: tokio::sync::Mutex::default(), building: Mutex::default() }
     }
 
-    /// The interpreter of an environment with what the project in `root` depends on; built when it is new.
+    /// The interpreter of an environment with what the project in `root` depends on; built when it is new. `sdk` is the
+    /// SDK's version where the project takes it from git.
     pub(in crate::node) async fn prepare(
         &self,
         root: &Path,
+        sdk: Option<&str>,
         reporter: &dyn Reporter,
     ) -> Result<PathBuf, EnvironmentError> {
-        let requirements = requirements(root)?;
+        let requirements = requirements(root, sdk)?;
         let tools = {
             let mut found = self.tools.lock().await;
             match &*found {
@@ -231,32 +233,12 @@ fn summary(requirements: &[String]) -> String {
 }
 
 /// What the project's `pyproject.toml` asks for, sorted.
-fn requirements(root: &Path) -> Result<Vec<String>, EnvironmentError> {
+fn requirements(root: &Path, sdk: Option<&str>) -> Result<Vec<String>, EnvironmentError> {
     let path = root.join("pyproject.toml");
     if !path.is_file() {
         return Ok(Vec::new());
     }
     let text = fs_err::read_to_string(&path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| EnvironmentError::Pyproject(error.to_string()))?;
-    let poetry = table.get("tool").and_then(|tools| tools.get("poetry")).and_then(|poetry| poetry.get("dependencies"));
-    if table.get("project").is_none()
-        && let Some(dependencies) = poetry.and_then(|dependencies| dependencies.as_table())
-        && dependencies.keys().any(|name| name != "python")
-    {
-        return Err(EnvironmentError::Pyproject(
-            "its dependencies are in `[tool.poetry.dependencies]`, which this version does not install; list them in \
-             `[project]` as `dependencies`"
-                .to_owned(),
-        ));
-    }
-    let listed = table.get("project").and_then(|project| project.get("dependencies")).and_then(|list| list.as_array());
-    let mut requirements: Vec<String> =
-        listed.into_iter().flatten().filter_map(|entry| entry.as_str()).map(str::to_owned).collect();
-    // A requirement is a value, never an option of the installer.
-    if let Some(bad) = requirements.iter().find(|text| text.trim_start().starts_with('-')) {
-        return Err(EnvironmentError::Pyproject(format!("`{bad}` is not a requirement")));
-    }
-    requirements.sort();
-    requirements.dedup();
-    Ok(requirements)
+    python_requirements(&table, sdk).map_err(|error| EnvironmentError::Pyproject(error.to_string()))
 }

@@ -7,14 +7,14 @@ use std::{
 
 use tree_sitter::{Node, Parser};
 
-/// The modules that the package's files import at their top level and that are installed in the environment of the
+/// The modules that the files of the package in `folder` import at their top level and that are installed in the environment of the
 /// interpreter `python`, sorted. What Python brings along is not among them: a child imports that for itself, at once.
-pub(in crate::node) fn imports_of(root: &Path, package: &str, python: &Path) -> std::io::Result<Vec<String>> {
+pub(in crate::node) fn imports_of(folder: &Path, package: &str, python: &Path) -> std::io::Result<Vec<String>> {
     let installed = installed_names(python)?;
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_python::LANGUAGE.into()).expect("the grammar fits the parser it is built with");
     let mut found = BTreeSet::new();
-    let mut folders = vec![root.join(package)];
+    let mut folders = vec![folder.join(package)];
     while let Some(folder) = folders.pop() {
         for entry in fs_err::read_dir(folder)? {
             let path = entry?.path();
@@ -30,7 +30,7 @@ pub(in crate::node) fn imports_of(root: &Path, package: &str, python: &Path) -> 
         }
     }
     // What the archive has itself goes first when a child imports.
-    let is_own = |top: &str| root.join(top).exists() || root.join(format!("{top}.py")).exists();
+    let is_own = |top: &str| folder.join(top).exists() || folder.join(format!("{top}.py")).exists();
     found.retain(|name| {
         let top = name.split('.').next().unwrap_or(name);
         installed.contains(top) && !is_own(top)

@@ -49,6 +49,8 @@ pub(in crate::node) struct PythonModule {
     pub python: PathBuf,
     /// The unpacked archive.
     pub root: PathBuf,
+    /// The folder that its package is in: the root, or `src` in it.
+    pub folder: PathBuf,
     /// The package's name.
     pub package: String,
     /// The entrypoint without suffix: module and function.
@@ -61,6 +63,8 @@ pub(in crate::node) struct PythonModule {
 #[derive(Debug, Serialize)]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
+    /// What modules are imported from.
+    pub folder: PathBuf,
     pub module: String,
     pub function: String,
     pub schemas: String,

@@ -447,7 +447,7 @@ def enter(run):
         for fd in (1, 2)
     )
     os.chdir(run["root"])
-    sys.path.insert(0, run["root"])
+    sys.path.insert(0, run["folder"])
     shim_dotenv()
     sys.argv = [run["module"]]
 

@@ -6,6 +6,8 @@ mod schema;
 mod sqlite;
 mod writer;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
@@ -57,12 +59,17 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
     /// Whose token it is, if it is still good.
     async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
 
-    /// Makes this the deployment's live revision and numbers it. A live one that is the same stays, and is given back.
+    /// Makes this the deployment's latest revision and numbers it. A latest one that is the same stays, and is given
+    /// back.
     async fn put_revision(&self, deployment: DeploymentView) -> Result<DeploymentView, StoreError>;
     /// One revision, live or not.
     async fn revision(&self, name: &str, number: u64) -> Result<Option<DeploymentView>, StoreError>;
+    /// All revisions of a deployment, newest first. The first is the live one, unless it is a removal.
+    async fn revisions(&self, name: &str) -> Result<Vec<DeploymentView>, StoreError>;
     /// The live revisions of all deployments, newest first.
     async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError>;
+    /// How many runs of each revision have not ended, not counting those that another run here has called for.
+    async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError>;
 
     /// Accepts a run.
     async fn create_run(&self, run: StoredRun) -> Result<(), StoreError>;
@@ -92,17 +99,13 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError>;
 }
 
-/// The newest live deployment whose root is `id`, else the newest that holds it; given a digest, of that archive.
+/// The newest live deployment whose root is `id`, else the newest that holds it.
 pub(in crate::node) async fn deployment_of(
     store: &dyn Store,
     id: &ModuleId,
-    sha256: Option<&str>,
 ) -> Result<Option<DeploymentView>, StoreError> {
     let mut all = store.deployments().await?;
-    all.retain(|deployment| {
-        let mut pins = deployment.modules.iter();
-        pins.any(|pin| pin.id == *id && sha256.is_none_or(|sha256| pin.sha256 == sha256))
-    });
+    all.retain(|deployment| deployment.modules.iter().any(|pin| pin.id == *id));
     let root = all.iter().find(|deployment| deployment.module == *id);
     let member = || all.first();
     Ok(root.or_else(member).cloned())

@@ -1,6 +1,6 @@
 //! The store on SQLite: write-ahead log, one writer with group commit, readers beside it.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -195,11 +195,39 @@ impl Store for SqliteStore {
         row.map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).transpose()
     }
 
+    async fn revisions(&self, name: &str) -> Result<Vec<DeploymentView>, StoreError> {
+        let rows = sqlx::query("SELECT view FROM revisions WHERE name = $1 ORDER BY revision DESC")
+            .bind(name)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).collect()
+    }
+
     async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError> {
         let rows = sqlx::query("SELECT view, max(revision) FROM revisions GROUP BY name ORDER BY max(created) DESC")
             .fetch_all(&self.readers)
             .await?;
-        rows.iter().map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).collect()
+        let mut latest: Vec<DeploymentView> = rows
+            .iter()
+            .map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?))
+            .collect::<Result<_, StoreError>>()?;
+        latest.retain(|deployment| !deployment.removed);
+        Ok(latest)
+    }
+
+    async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT revision_of, revision, count(*) FROM runs WHERE finished IS NULL \
+             AND (parent IS NULL OR parent NOT IN (SELECT id FROM runs)) GROUP BY revision_of, revision",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let (number, count): (i64, i64) = (row.get(1), row.get(2));
+                Ok(((row.get(0), u64::try_from(number)?), u64::try_from(count)?))
+            })
+            .collect()
     }
 
     async fn create_run(&self, run: StoredRun) -> Result<(), StoreError> {

@@ -10,12 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use napt_registry_client::{INDEX_FORMAT, IndexConfig};
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
 use super::{Path, Shared, module_id, version};
-use crate::registry::refusal::Refusal;
+use crate::registry::{refusal::Refusal, rendered::Index};
 
 pub(super) async fn config() -> Json<IndexConfig> {
     Json(IndexConfig { format: INDEX_FORMAT, api: "api/v1".to_owned() })
@@ -27,13 +26,7 @@ pub(super) async fn module(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let id = module_id(&module_type, &name)?;
-    let entries = registry.store.index(&id).await?.ok_or(Refusal::NoModule(id))?;
-    let mut lines = Vec::new();
-    for entry in &entries {
-        serde_json::to_writer(&mut lines, entry).map_err(|error| Refusal::Internal(error.into()))?;
-        lines.push(b'\n');
-    }
-    let etag = format!("\"{}\"", hex::encode(Sha256::digest(&lines)));
+    let Index { lines, etag } = registry.index(&id).await?.ok_or(Refusal::NoModule(id))?;
     // Revalidated each time: a publish must be seen by the next reader.
     let cache = "no-cache";
     if is_known(&headers, &etag) {

@@ -1,5 +1,7 @@
 //! Finding modules, and yanking their versions.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
@@ -71,8 +73,10 @@ async fn set_yanked(
 ) -> Result<Json<Value>, Refusal> {
     let (id, version) = (module_id(&module_type, &name)?, version(&given)?);
     caller.may_for(Verb::Yank, &id)?;
-    let reason = reason.as_deref();
-    match registry.store.set_yanked(&id, &version, yanked, reason, &caller.user, registry.now()).await? {
+    let (store, now) = (Arc::clone(&registry.store), registry.now());
+    let (of, which) = (id.clone(), version.clone());
+    let change = async move { store.set_yanked(&of, &which, yanked, reason.as_deref(), &caller.user, now).await };
+    match registry.change(&id, change).await? {
         Yanked::Done => Ok(Json(json!({ "yanked": yanked }))),
         Yanked::Missing => Err(Refusal::NoVersion(id, version)),
         Yanked::NotOwner => Err(Refusal::NotOwner(id)),

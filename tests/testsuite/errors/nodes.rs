@@ -60,6 +60,11 @@ room! { node:
             reason: std::io::Error::new(std::io::ErrorKind::AddrInUse, "Address already in use (os error 98)"),
         },
         NodeError::InUse(_) => NodeError::InUse(path("/srv/node")),
+        NodeError::Stopping => NodeError::Stopping,
+        NodeError::Several(_) => NodeError::Several(vec![
+            NodeError::Invalid("`limit` is not a number".to_owned()),
+            NodeError::Config(ConfigError::Cycle("orchestrator:o".to_owned())),
+        ]),
         NodeError::Upstream(_) => NodeError::Upstream("the model provider answered 500".to_owned()),
         NodeError::Full { .. } => {
             NodeError::Full { what: "store a run", source: std::io::Error::other("No space left on device").into() }

@@ -37,7 +37,7 @@ fn workspace(sandbox: &Sandbox) {
 fn a_module_on_its_own_is_packaged() {
     let sandbox = Sandbox::new();
     write(&sandbox.work(), &[("napt.toml", MODULE), ("chat/run.py", "def run(): ...\n"), ("README.md", "# Chat\n")]);
-    let ran = sandbox.napt(&["package"]).expect(0);
+    let ran = sandbox.napt(&["package", "--no-verify"]).expect(0);
     let archive = sandbox.work().join("target/package/chat-0.1.0.napt");
     let (sha256, _) = napt::package::sha256_file(&archive).expect("the archive");
     assert!(ran.stdout.starts_with("target/package/chat-0.1.0.napt  "), "{}", ran.stdout);
@@ -47,6 +47,7 @@ fn a_module_on_its_own_is_packaged() {
         str![[r#"
    Packaging agent:chat@0.1.0 ([..])
     Packaged 4 files, [..] ([..] compressed)
+     Largest .napt/manifest.json ([..] B), napt.toml ([..] B), chat/run.py (15 B)
 
 "#]]
     );
@@ -55,7 +56,7 @@ fn a_module_on_its_own_is_packaged() {
     assert_eq!(contents.manifest.id.to_string(), "agent:chat");
 
     // Again, beside its own archive: nothing changes.
-    assert_eq!(sandbox.napt(&["package"]).expect(0).stdout, ran.stdout);
+    assert_eq!(sandbox.napt(&["package", "--no-verify"]).expect(0).stdout, ran.stdout);
     let folder: Vec<_> = tree(&sandbox.work().join("target")).into_keys().collect();
     assert_eq!(folder, ["package/", "package/chat-0.1.0.napt"]);
 }
@@ -64,7 +65,7 @@ fn a_module_on_its_own_is_packaged() {
 fn a_workspace_packages_every_member_or_the_one_that_is_named() {
     let sandbox = Sandbox::new();
     workspace(&sandbox);
-    let data = sandbox.napt(&["package", "--message-format", "json"]).expect(0).json();
+    let data = sandbox.napt(&["package", "--no-verify", "--message-format", "json"]).expect(0).json();
     let modules: Vec<_> =
         data["data"]["archives"].as_array().expect("archives").iter().map(|one| one["module"].clone()).collect();
     assert_eq!(modules, ["orchestrator:debate", "agent:chat"]);
@@ -72,14 +73,14 @@ fn a_workspace_packages_every_member_or_the_one_that_is_named() {
     assert_eq!(tree(&packages).into_keys().collect::<Vec<_>>(), ["chat-0.1.0.napt", "debate-1.2.0.napt"]);
 
     std::fs::remove_dir_all(&packages).expect("the archives");
-    sandbox.napt(&["package", "-p", "debate"]).expect(0);
+    sandbox.napt(&["package", "--no-verify", "-p", "debate"]).expect(0);
     assert_eq!(tree(&packages).into_keys().collect::<Vec<_>>(), ["debate-1.2.0.napt"]);
 
     std::fs::remove_dir_all(&packages).expect("the archives");
-    sandbox.napt(&["-C", "modules/chat", "package"]).expect(0);
+    sandbox.napt(&["-C", "modules/chat", "package", "--no-verify"]).expect(0);
     assert_eq!(tree(&packages).into_keys().collect::<Vec<_>>(), ["chat-0.1.0.napt"]);
 
-    let ran = sandbox.napt(&["package", "--module", "chatt"]).expect(2);
+    let ran = sandbox.napt(&["package", "--no-verify", "--module", "chatt"]).expect(2);
     assert!(ran.stderr.contains("`chatt` is not a module of this workspace"), "{}", ran.stderr);
 }
 
@@ -88,7 +89,7 @@ fn two_members_of_one_name_do_not_overwrite_each_other() {
     let sandbox = Sandbox::new();
     workspace(&sandbox);
     write(&sandbox.work(), &[("modules/store/napt.toml", &MODULE.replace("agent", "kb"))]);
-    sandbox.napt(&["package"]).expect(0);
+    sandbox.napt(&["package", "--no-verify"]).expect(0);
     let archives: Vec<_> = tree(&sandbox.work().join("target/package")).into_keys().collect();
     assert_eq!(archives, ["agent/", "agent/chat-0.1.0.napt", "debate-1.2.0.napt", "kb/", "kb/chat-0.1.0.napt"]);
 }
@@ -98,7 +99,7 @@ fn list_prints_paths_and_writes_nothing() {
     let sandbox = Sandbox::new();
     workspace(&sandbox);
     assert_data_eq!(
-        sandbox.napt(&["package", "--list", "-p", "agent:chat"]).expect(0).stdout,
+        sandbox.napt(&["package", "--no-verify", "--list", "-p", "agent:chat"]).expect(0).stdout,
         str![[r#"
 .napt/manifest.json
 chat/run.py
@@ -106,9 +107,9 @@ napt.toml
 
 "#]]
     );
-    let all = sandbox.napt(&["package", "--list"]).expect(0).stdout;
+    let all = sandbox.napt(&["package", "--no-verify", "--list"]).expect(0).stdout;
     assert!(all.starts_with("orchestrator:debate:\n.napt/manifest.json\ndebate/run.py\nnapt.toml\n\nagent:chat:\n"));
-    let data = sandbox.napt(&["package", "--list", "--message-format", "json"]).expect(0).json();
+    let data = sandbox.napt(&["package", "--no-verify", "--list", "--message-format", "json"]).expect(0).json();
     assert_eq!(data["data"]["modules"][1]["files"][1]["path"], "chat/run.py");
     assert!(!sandbox.work().join("target").exists());
 }
@@ -230,7 +231,7 @@ fn the_same_tree_gives_the_same_bytes_anywhere_and_any_time() {
     let two = make("two/deeper", "077", true);
     let run = |root: &Path, umask: &str, zone: &str| {
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", "umask $1; exec \"$2\" package", "sh", umask, env!("CARGO_BIN_EXE_napt")]);
+        command.args(["-c", "umask $1; exec \"$2\" package --no-verify", "sh", umask, env!("CARGO_BIN_EXE_napt")]);
         let output = command
             .current_dir(root)
             .env("HOME", sandbox.home())
@@ -292,7 +293,7 @@ fn the_commit_is_recorded() {
     git(&root, &["init", "-q"]);
     let vcs = || {
         let archive = root.join("target/package/chat-0.1.0.napt");
-        sandbox.napt(&["package", "-p", "chat"]).expect(0);
+        sandbox.napt(&["package", "--no-verify", "--allow-dirty", "-p", "chat"]).expect(0);
         let target = sandbox.work().parent().expect("the sandbox").join("unpacked");
         let _ = std::fs::remove_dir_all(&target);
         let (sha256, _) = napt::package::sha256_file(&archive).expect("an archive");
@@ -337,17 +338,17 @@ fn a_dependency_on_a_folder_becomes_one_on_its_version() {
     workspace(&sandbox);
     let depending = |entry: &str| format!("{DEBATE}[dependencies]\n\"agent:chat\" = {entry}\n");
     sandbox.write("modules/debate/napt.toml", depending("{ path = \"../chat\" }"));
-    sandbox.napt(&["package", "-p", "debate"]).expect(0);
+    sandbox.napt(&["package", "--no-verify", "-p", "debate"]).expect(0);
     let archive = sandbox.work().join("target/package/debate-1.2.0.napt");
     let contents = inspect(&archive, &Limits::default()).expect("a good archive");
     let dependency = contents.manifest.dependencies.values().next().expect("a dependency");
     assert_eq!((dependency.req.to_string(), &dependency.path), ("^0.1.0".to_owned(), &None));
 
     sandbox.write("modules/debate/napt.toml", depending("{ path = \"../nowhere\" }"));
-    let ran = sandbox.napt(&["package", "-p", "debate"]).expect(3);
+    let ran = sandbox.napt(&["package", "--no-verify", "-p", "debate"]).expect(3);
     assert!(ran.stderr.contains("the dependency `agent:chat` has no version, and the one in `../nowhere`"));
     sandbox.write("modules/debate/napt.toml", depending("{ path = \"../nowhere\", version = \"0.3\" }"));
-    sandbox.napt(&["package", "-p", "debate"]).expect(0);
+    sandbox.napt(&["package", "--no-verify", "-p", "debate"]).expect(0);
 }
 
 #[test]
@@ -369,7 +370,7 @@ fn secrets_are_refused_with_their_places_and_never_shown() {
             ("user.pem", &"5f".repeat(32)),
         ],
     );
-    let ran = sandbox.napt(&["package"]).expect(3);
+    let ran = sandbox.napt(&["package", "--no-verify"]).expect(3);
     assert_data_eq!(
         &ran.stderr,
         str![[r#"
@@ -382,11 +383,11 @@ error: cannot package `agent:chat`
     `chat/run.py:3`: an OpenAI API key
     `user.pem:1`: a private key
 
-hint: take them out, or leave the files out by `.gitignore` or `exclude` in `napt.toml`; read keys from the environment when the module runs
+hint: take them out, or leave the files out by `.gitignore` or `exclude` in `napt.toml`; read keys from the environment when the module runs. What opens nothing may stay with `napt: allow-secret REASON` on its line, or its file in `allow-secrets` of `[module]`
 
 "#]]
     );
-    let json = sandbox.napt(&["package", "--message-format", "json"]).expect(3);
+    let json = sandbox.napt(&["package", "--no-verify", "--message-format", "json"]).expect(3);
     for secret in [&key, &token, &"5f".repeat(32)] {
         assert!(!ran.stderr.contains(secret) && !json.stdout.contains(secret.as_str()));
     }
@@ -395,7 +396,77 @@ hint: take them out, or leave the files out by `.gitignore` or `exclude` in `nap
 
     sandbox.write(".gitignore", ".env\n*.pem\nchat/configs/\n");
     sandbox.write("chat/run.py", "import os\n");
-    sandbox.napt(&["package"]).expect(0);
+    sandbox.napt(&["package", "--no-verify"]).expect(0);
+}
+
+#[test]
+fn a_secret_is_allowed_by_its_line_or_its_file_and_always_told() {
+    let sandbox = Sandbox::new();
+    let key = format!("sk-proj-{}", "a1B2c3D4e5".repeat(4));
+    let manifest = format!("{MODULE}allow-secrets = [\"tests/key.pem\", \"tests/gone.pem\"]\n");
+    let code = |comment: &str| format!("KEY = \"{key}\"  # {comment}\n");
+    write(
+        &sandbox.work(),
+        &[
+            ("napt.toml", &manifest),
+            ("chat/run.py", &code("napt: allow-secret: revoked, for a test")),
+            ("tests/key.pem", &"5f".repeat(32)),
+        ],
+    );
+    let ran = sandbox.napt(&["package", "--no-verify", "--message-format", "json"]).expect(0);
+    for line in [
+        "warning: a secret is packaged: `chat/run.py:1`: an OpenAI API key (allowed: revoked, for a test)",
+        "warning: a secret is packaged: `tests/key.pem:1`: a private key (allowed: `allow-secrets` in `napt.toml`)",
+        "warning: `allow-secrets` names `tests/gone.pem`, but no secret of that file is packaged",
+    ] {
+        assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    }
+    let allowed = &ran.json()["data"]["archives"][0]["allowed_secrets"];
+    assert_eq!((&allowed[0]["line"], &allowed[0]["because"]), (&1.into(), &"revoked, for a test".into()));
+    assert!(!ran.stdout.contains(&key) && !ran.stderr.contains(&key));
+    // Without a reason it is not allowed, and another file's entry is no good.
+    for (path, text) in [("chat/run.py", code("napt: allow-secret")), ("tests/other.pem", "5f".repeat(32))] {
+        sandbox.write(path, text);
+        let ran = sandbox.napt(&["package", "--no-verify"]).expect(3);
+        assert!(ran.stderr.contains("1 secret would be published"), "{}", ran.stderr);
+        sandbox.write("chat/run.py", "");
+    }
+}
+
+#[test]
+fn what_is_checked_and_unpacked_first_is_packaged() {
+    let sandbox = Sandbox::new();
+    crate::support::modules::write(&sandbox, ".", "persona:ada", "0.1.0", "readme = \"README.md\"\n");
+    let ran = sandbox.napt(&["package"]).expect(3);
+    assert!(ran.stderr.contains("`README.md` is not in it"), "{}", ran.stderr);
+    sandbox.napt(&["package", "--no-verify"]).expect(0);
+    sandbox.write("README.md", "# Ada\n");
+    let ran = sandbox.napt(&["package"]).expect(0);
+    assert!(ran.stderr.contains("   Verifying persona:ada@0.1.0"), "{}", ran.stderr);
+    sandbox.write("configs/deployment.json", "[{");
+    let ran = sandbox.napt(&["package"]).expect(3);
+    assert!(
+        ran.stderr.contains("invalid-json") && ran.stderr.contains("`--no-verify` would package"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn the_size_is_told_and_what_it_is_made_of() {
+    let sandbox = Sandbox::new();
+    crate::support::modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
+    for number in 0..4 {
+        sandbox.write(format!("{number}.txt"), "x".repeat(10_000 * (number + 1)));
+    }
+    let ran = sandbox.napt(&["package"]).expect(0);
+    let largest = "     Largest 3.txt (39.1 KiB), 2.txt (29.3 KiB), 1.txt (19.5 KiB)\n";
+    assert!(ran.stderr.contains(largest), "{}", ran.stderr);
+    let json = sandbox.napt(&["package", "--message-format", "json"]).expect(0).json();
+    let archive = &json["data"]["archives"][0];
+    assert_eq!(archive["largest"][0], serde_json::json!({ "path": "3.txt", "size": 40_000 }));
+    assert!(archive["unpacked"].as_u64() > Some(100_000) && archive["size"].as_u64() < Some(10_000), "{archive}");
+    assert_eq!(json["data"]["limits"]["files"], 20_000);
 }
 
 #[cfg(unix)]
@@ -405,10 +476,10 @@ fn links_are_named_and_refused() {
     write(&sandbox.work(), &[("napt.toml", MODULE), ("chat/run.py", "")]);
     std::os::unix::fs::symlink("/etc/passwd", sandbox.work().join("chat/passwd")).expect("a link");
     std::os::unix::fs::symlink("..", sandbox.work().join("chat/up")).expect("a link");
-    let ran = sandbox.napt(&["package"]).expect(3);
+    let ran = sandbox.napt(&["package", "--no-verify"]).expect(3);
     assert!(ran.stderr.contains("links or devices: `chat/passwd`, `chat/up`"), "{}", ran.stderr);
     sandbox.write(".gitignore", "passwd\nup\n");
-    sandbox.napt(&["package"]).expect(0);
+    sandbox.napt(&["package", "--no-verify"]).expect(0);
 }
 
 /// Does something to the project between the listing and the reading of its files.
@@ -487,9 +558,9 @@ fn an_interrupted_package_leaves_nothing() {
 fn names_that_another_system_cannot_hold_are_refused_before_anything_is_written() {
     let sandbox = Sandbox::new();
     write(&sandbox.work(), &[("napt.toml", MODULE), ("chat/aux.py", "")]);
-    let ran = sandbox.napt(&["package"]).expect(3);
+    let ran = sandbox.napt(&["package", "--no-verify"]).expect(3);
     assert!(ran.stderr.contains("the part `aux.py`, which is a device on Windows"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: rename it"), "{}", ran.stderr);
     assert!(!sandbox.work().join("target").exists());
-    sandbox.napt(&["package", "--list"]).expect(0);
+    sandbox.napt(&["package", "--no-verify", "--list"]).expect(0);
 }

@@ -1,0 +1,463 @@
+//! What a Python project needs, as PEP 508 requirements: from `[project]`, or translated from Poetry's table. The
+//! translation is the one of `docs/adopt.md`.
+
+use std::fmt::Write;
+
+use toml::{Table, Value};
+
+/// The SDK's name on the package index.
+const SDK: &str = "naptha-sdk";
+
+/// The SDK that modules get which take it from git without saying which: the one that Naptha's modules of 2025 fit.
+pub const SDK_VERSION: &str = "1.0.5";
+
+/// Why a dependency cannot be installed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the dependency `{name}` {reason}")]
+pub struct RequirementError {
+    /// The dependency.
+    pub name: String,
+    /// What is wrong with it, and what to write instead.
+    pub reason: String,
+}
+
+/// The requirements of a `pyproject.toml`, sorted. `sdk` is `[module] sdk`: the version for an SDK that is taken from git.
+pub fn python_requirements(pyproject: &Table, sdk: Option<&str>) -> Result<Vec<String>, RequirementError> {
+    let project = pyproject.get("project").and_then(Value::as_table);
+    let poetry = pyproject.get("tool").and_then(|tools| tools.get("poetry")).and_then(Value::as_table);
+    let listed = project.and_then(|project| project.get("dependencies")).and_then(Value::as_array);
+    let mut requirements = match (listed, poetry.and_then(|poetry| poetry.get("dependencies"))) {
+        (None, Some(Value::Table(dependencies))) => of_poetry(dependencies, sdk)?,
+        (listed, _) => {
+            let texts = listed.into_iter().flatten().filter_map(Value::as_str);
+            texts.map(|text| of_project(text, sdk)).collect::<Result<_, _>>()?
+        }
+    };
+    requirements.sort();
+    requirements.dedup();
+    Ok(requirements)
+}
+
+fn error(name: &str, reason: impl Into<String>) -> RequirementError {
+    RequirementError { name: name.to_owned(), reason: reason.into() }
+}
+
+/// One line of `[project] dependencies`, which is a requirement already.
+fn of_project(text: &str, sdk: Option<&str>) -> Result<String, RequirementError> {
+    // A requirement is a value, never an option of the installer.
+    if text.trim_start().starts_with('-') || text.contains(char::is_control) {
+        return Err(error(text.trim(), "is not a requirement"));
+    }
+    match text.split_once('@') {
+        Some((name, url)) if is_sdk(name) && url.trim_start().starts_with("git+") => {
+            let reference = url.trim().rsplit_once('/').and_then(|(_, end)| end.split_once('@')).map(|(_, tag)| tag);
+            Ok(sdk_requirement(sdk, reference))
+        }
+        _ => Ok(text.trim().to_owned()),
+    }
+}
+
+fn is_sdk(name: &str) -> bool {
+    name.trim().to_lowercase().replace('_', "-") == SDK
+}
+
+/// The SDK of the index that stands for one of git: what the manifest says, else the tag, else the one that fits most.
+fn sdk_requirement(sdk: Option<&str>, tag: Option<&str>) -> String {
+    let is_version = |text: &&str| text.contains('.') && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    match sdk {
+        Some(text) if text.starts_with(|c: char| "<>=!~".contains(c)) => format!("{SDK}{text}"),
+        Some(version) => format!("{SDK}=={version}"),
+        None => {
+            let tag = tag.map(|tag| tag.trim_start_matches('v')).filter(is_version);
+            format!("{SDK}=={}", tag.unwrap_or(SDK_VERSION))
+        }
+    }
+}
+
+fn of_poetry(dependencies: &Table, sdk: Option<&str>) -> Result<Vec<String>, RequirementError> {
+    let mut requirements = Vec::new();
+    // `python` is the interpreter, which the node chooses.
+    for (name, value) in dependencies.iter().filter(|(name, _)| *name != "python") {
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.ends_with(|c: char| c.is_ascii_alphanumeric());
+        if !is_name {
+            return Err(error(name, "is not the name of a Python package"));
+        }
+        match value {
+            Value::Array(several) => {
+                for value in several {
+                    requirements.extend(requirement(name, value, sdk)?);
+                }
+            }
+            value => requirements.extend(requirement(name, value, sdk)?),
+        }
+    }
+    Ok(requirements)
+}
+
+/// A dependency as Poetry writes it; nothing for an optional one.
+fn requirement(name: &str, value: &Value, sdk: Option<&str>) -> Result<Option<String>, RequirementError> {
+    let table = match value {
+        Value::String(constraint) => return Ok(Some(format!("{name}{}", specifier(name, constraint)?))),
+        Value::Table(table) => table,
+        _ => return Err(error(name, "must be a version or a table")),
+    };
+    let text = |key: &str| match table.get(key) {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.contains(char::is_control) => Ok(Some(text.as_str())),
+        Some(_) => Err(error(name, format!("has a `{key}` that is not one line of text"))),
+    };
+    if table.get("optional").and_then(Value::as_bool) == Some(true) {
+        return Ok(None);
+    }
+    let mut result = name.to_owned();
+    if let Some(extras) = table.get("extras") {
+        let extras: Option<Vec<&str>> =
+            extras.as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).filter(|list: &Vec<&str>| {
+                list.iter().all(|extra| extra.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)))
+            });
+        let extras = extras.ok_or_else(|| error(name, "has `extras` that are not a list of names"))?;
+        if !extras.is_empty() {
+            let _ = write!(result, "[{}]", extras.join(","));
+        }
+    }
+    if text("git")?.is_some() {
+        if !is_sdk(name) {
+            return Err(error(
+                name,
+                "is taken from git, which a node does not install from; give a version of the package index",
+            ));
+        }
+        result = sdk_requirement(sdk, text("tag")?);
+    } else if let Some(url) = text("url")? {
+        if !url.starts_with("https://") {
+            return Err(error(name, "has a `url` that is not `https://`"));
+        }
+        let _ = write!(result, " @ {url} ");
+    } else if let Some(key) = ["path", "file", "source"].into_iter().find(|key| table.contains_key(*key)) {
+        return Err(error(
+            name,
+            format!("has a `{key}`, which only your machine knows; give a version of the package index"),
+        ));
+    } else {
+        let constraint = text("version")?.ok_or_else(|| error(name, "does not say its `version`"))?;
+        result.push_str(&specifier(name, constraint)?);
+    }
+    let mut markers = Vec::new();
+    if let Some(range) = text("python")? {
+        markers.extend(python_marker(name, range)?);
+    }
+    if let Some(platform) = text("platform")? {
+        if platform.contains(['"', '\\']) {
+            return Err(error(name, "has a `platform` that is not a name"));
+        }
+        markers.push(format!("sys_platform == \"{platform}\""));
+    }
+    if let Some(marker) = text("markers")? {
+        markers.push(if marker.contains(" or ") && !markers.is_empty() {
+            format!("({marker})")
+        } else {
+            marker.to_owned()
+        });
+    }
+    if !markers.is_empty() {
+        let _ = write!(result, "; {}", markers.join(" and "));
+    }
+    Ok(Some(result))
+}
+
+/// `python = ">=3.10,<3.12"` of a dependency, as conditions of a marker.
+fn python_marker(name: &str, range: &str) -> Result<Vec<String>, RequirementError> {
+    let clauses = specifier(name, range)?;
+    let marker = |clause: &str| {
+        let at = clause.find(|c: char| !"<>=!~".contains(c)).unwrap_or(clause.len());
+        let (operator, version) = clause.split_at(at);
+        let variable = if version.matches('.').count() > 1 && !version.ends_with(".*") {
+            "python_full_version"
+        } else {
+            "python_version"
+        };
+        format!("{variable} {operator} \"{version}\"")
+    };
+    Ok(clauses.split(',').filter(|clause| !clause.is_empty()).map(marker).collect())
+}
+
+/// A constraint of Poetry as a PEP 440 specifier; nothing when any version will do.
+fn specifier(name: &str, constraint: &str) -> Result<String, RequirementError> {
+    if constraint.contains('|') {
+        return Err(error(
+            name,
+            format!("accepts `{constraint}`; a choice of ranges cannot be installed, so give the newer one"),
+        ));
+    }
+    let wrong = || error(name, format!("has the constraint `{constraint}`, which is not a version or a range"));
+    // An operator may stand apart from its version.
+    let mut clauses: Vec<String> = Vec::new();
+    for part in constraint.split([',', ' ']).filter(|part| !part.is_empty()) {
+        match clauses.last_mut().filter(|last| last.ends_with(|c: char| "<>=!~^".contains(c))) {
+            Some(operator) => operator.push_str(part),
+            None => clauses.push(part.to_owned()),
+        }
+    }
+    if clauses.is_empty() {
+        return Err(wrong());
+    }
+    let translated: Option<Vec<String>> = clauses.iter().map(|part| clause(part)).collect();
+    let mut translated = translated.ok_or_else(wrong)?;
+    translated.retain(|clause| !clause.is_empty());
+    Ok(translated.join(","))
+}
+
+fn clause(text: &str) -> Option<String> {
+    let at = text.find(|c: char| !"<>=!~^".contains(c)).unwrap_or(text.len());
+    let (operator, version) = text.split_at(at);
+    if version == "*" {
+        return matches!(operator, "" | "=" | "==" | ">=").then(String::new);
+    }
+    let (numbers, is_wild) = match version.strip_suffix(".*") {
+        Some(numbers) => (numbers, true),
+        None => (version, false),
+    };
+    let release = release(numbers)?;
+    match (operator, is_wild) {
+        ("^", false) => Some(format!(">={version},<{}", raised(&release, caret(&release)))),
+        ("~", false) => Some(format!(">={version},<{}", raised(&release, usize::from(release.len() > 1)))),
+        ("" | "=" | "==", false) => Some(format!("=={version}")),
+        ("" | "=" | "==", true) if is_plain(numbers) => Some(format!("=={version}")),
+        ("!=", true) if is_plain(numbers) => Some(text.to_owned()),
+        (">=" | "<=" | ">" | "<" | "!=" | "===", false) => Some(text.to_owned()),
+        ("~=", false) if release.len() > 1 => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+/// The numbers at the beginning of a version, which must look like one.
+fn release(version: &str) -> Option<Vec<u64>> {
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+        && version.chars().all(|c| c.is_ascii_alphanumeric() || ".+-_!".contains(c));
+    if !is_version {
+        return None;
+    }
+    let mut numbers = Vec::new();
+    for part in version.split('.') {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        if digits == 0 {
+            break;
+        }
+        numbers.push(part[..digits].parse().ok()?);
+        // `0rc1`: what follows is not part of the release.
+        if digits < part.len() {
+            break;
+        }
+    }
+    (!numbers.is_empty()).then_some(numbers)
+}
+
+fn is_plain(version: &str) -> bool {
+    version.split('.').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Which number a caret lets nothing change: the first that is not zero, else the last one given.
+fn caret(release: &[u64]) -> usize {
+    release.iter().position(|number| *number != 0).unwrap_or(release.len() - 1)
+}
+
+/// The first version whose number at `index` is higher, with as many numbers as were given.
+fn raised(release: &[u64], index: usize) -> String {
+    let numbers = release.iter().enumerate().map(|(at, number)| match at.cmp(&index) {
+        std::cmp::Ordering::Less => *number,
+        std::cmp::Ordering::Equal => number.saturating_add(1),
+        std::cmp::Ordering::Greater => 0,
+    });
+    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(text: &str) -> Result<Vec<String>, String> {
+        python_requirements(&text.parse().expect("TOML"), None).map_err(|error| error.to_string())
+    }
+
+    fn poetry(dependency: &str) -> Result<Vec<String>, String> {
+        of(&format!("[tool.poetry.dependencies]\npython = \"^3.10\"\n{dependency}\n"))
+    }
+
+    /// The table of `docs/adopt.md`.
+    #[test]
+    fn the_books_table_is_what_is_done() {
+        let page = include_str!("../../docs/adopt.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.strip_suffix("` |"))
+            .map(|row| row.split("` | `").collect())
+            .filter(|row: &Vec<&str>| row.len() == 2 && row[0].contains(" = "))
+            .collect();
+        assert!(rows.len() > 15, "{rows:?}");
+        for row in rows {
+            assert_eq!(poetry(row[0]), Ok(vec![row[1].to_owned()]), "{}", row[0]);
+        }
+    }
+
+    #[test]
+    fn ranges_are_translated() {
+        for (constraint, expected) in [
+            ("^1.2.3", "x>=1.2.3,<2.0.0"),
+            ("^1.2", "x>=1.2,<2.0"),
+            ("^1", "x>=1,<2"),
+            ("^0.2.3", "x>=0.2.3,<0.3.0"),
+            ("^0.0.3", "x>=0.0.3,<0.0.4"),
+            ("^0.0", "x>=0.0,<0.1"),
+            ("^0", "x>=0,<1"),
+            ("^1.0.0rc1", "x>=1.0.0rc1,<2.0.0"),
+            ("~1.2.3", "x>=1.2.3,<1.3.0"),
+            ("~1.2", "x>=1.2,<1.3"),
+            ("~1", "x>=1,<2"),
+            ("~=1.4", "x~=1.4"),
+            ("*", "x"),
+            ("1.*", "x==1.*"),
+            ("1.2.*", "x==1.2.*"),
+            ("!=1.2.*", "x!=1.2.*"),
+            ("1.2.3", "x==1.2.3"),
+            ("==1.2.3", "x==1.2.3"),
+            ("=1.2.3", "x==1.2.3"),
+            (">=1.2,<2.0", "x>=1.2,<2.0"),
+            (">= 1.2, < 2.0", "x>=1.2,<2.0"),
+            (">=1.2 <2.0 !=1.5", "x>=1.2,<2.0,!=1.5"),
+            ("^2.0,!=2.3.1", "x>=2.0,<3.0,!=2.3.1"),
+        ] {
+            assert_eq!(poetry(&format!("x = \"{constraint}\"")), Ok(vec![expected.to_owned()]), "{constraint}");
+        }
+    }
+
+    #[test]
+    fn tables_lists_and_groups_are_translated() {
+        for (dependency, expected) in [
+            (r#"x = {version = "^1.0", optional = true}"#, &[][..]),
+            (r#"x = {version = "*", extras = ["a", "b"]}"#, &["x[a,b]"]),
+            (
+                r#"x = {version = "^1.0", python = ">=3.11", platform = "linux"}"#,
+                &["x>=1.0,<2.0; python_version >= \"3.11\" and sys_platform == \"linux\""],
+            ),
+            (
+                r#"x = {version = "1.0", python = "~3.10.2", markers = "os_name == 'nt' or extra == 'a'"}"#,
+                &["x==1.0; python_full_version >= \"3.10.2\" and python_full_version < \"3.11.0\" and \
+                   (os_name == 'nt' or extra == 'a')"],
+            ),
+            (
+                r#"x = [{version = "<2", python = "<3.11"}, {version = "^2.1", python = "^3.11"}]"#,
+                &[
+                    "x<2; python_version < \"3.11\"",
+                    "x>=2.1,<3.0; python_version >= \"3.11\" and python_version < \"4.0\"",
+                ],
+            ),
+            (r#"x = {url = "https://example.org/x-1.0.tar.gz"}"#, &["x @ https://example.org/x-1.0.tar.gz "]),
+            (r#"naptha-sdk = {git = "https://github.com/NapthaAI/naptha-sdk.git"}"#, &["naptha-sdk==1.0.5"]),
+            (r#"naptha_sdk = {git = "x", tag = "v1.0.4"}"#, &["naptha-sdk==1.0.4"]),
+            (r#"naptha-sdk = {git = "x", branch = "main", rev = "abc"}"#, &["naptha-sdk==1.0.5"]),
+        ] {
+            let expected: Vec<String> = expected.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(poetry(dependency), Ok(expected), "{dependency}");
+        }
+        let grouped =
+            "[tool.poetry.dependencies]\nx = \"1.0\"\n[tool.poetry.group.dev.dependencies]\npytest = \"^8\"\n";
+        assert_eq!(of(grouped), Ok(vec!["x==1.0".to_owned()]));
+    }
+
+    #[test]
+    fn what_cannot_be_installed_says_why() {
+        for (dependency, reason) in [
+            (r#"x = {git = "https://github.com/a/x"}"#, "`x` is taken from git"),
+            (r#"x = {path = "../x"}"#, "has a `path`"),
+            (r#"x = {version = "1.0", source = "private"}"#, "has a `source`"),
+            (r#"x = {url = "file:///etc/passwd"}"#, "not `https://`"),
+            (r#"x = "^1.0 || ^2.0""#, "a choice of ranges"),
+            (r#"x = "one""#, "constraint `one`"),
+            (r#"x = "^*""#, "constraint `^*`"),
+            (r#"x = "~=1""#, "constraint `~=1`"),
+            (r#"x = "1.0; import os""#, "constraint `1.0; import os`"),
+            (r#"x = """#, "constraint ``"),
+            ("x = {}", "does not say its `version`"),
+            ("x = 1", "must be a version or a table"),
+            (r#"x = {version = "1", extras = "a"}"#, "`extras`"),
+            (r#"x = {version = "1", markers = "a\nb"}"#, "one line"),
+            (r#""--index-url" = "1""#, "not the name of a Python package"),
+        ] {
+            let message = poetry(dependency).expect_err(dependency);
+            assert!(message.contains(reason), "{dependency}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_project_table_goes_first() {
+        let text = "[project]\ndependencies = [\"b>=1\", \"a\"]\n[tool.poetry.dependencies]\nc = \"1\"\n";
+        assert_eq!(of(text), Ok(vec!["a".to_owned(), "b>=1".to_owned()]));
+        let dynamic = "[project]\ndynamic = [\"dependencies\"]\n[tool.poetry.dependencies]\nc = \"1\"\n";
+        assert_eq!(of(dynamic), Ok(vec!["c==1".to_owned()]));
+        let git = "[project]\ndependencies = [\"naptha_sdk @ git+https://github.com/NapthaAI/naptha-sdk@v1.0.4\"]\n";
+        assert_eq!(of(git), Ok(vec!["naptha-sdk==1.0.4".to_owned()]));
+        assert!(of("[project]\ndependencies = [\"--index-url=x\"]\n").is_err());
+        assert_eq!(of("[build-system]\n"), Ok(vec![]));
+        let table: Table = git.parse().expect("TOML");
+        assert_eq!(python_requirements(&table, Some("~=1.0.2")), Ok(vec!["naptha-sdk~=1.0.2".to_owned()]));
+        assert_eq!(python_requirements(&table, Some("1.0.3")), Ok(vec!["naptha-sdk==1.0.3".to_owned()]));
+    }
+
+    /// Whether a specifier accepts a version, both of numbers alone.
+    fn accepts(specifier: &str, version: &[u64]) -> bool {
+        let padded = |text: &str| {
+            let mut numbers: Vec<u64> = text.split('.').map(|part| part.parse().expect("a number")).collect();
+            numbers.resize(3, 0);
+            numbers
+        };
+        specifier.split(',').all(|clause| match clause.strip_prefix(">=") {
+            Some(floor) => version >= padded(floor).as_slice(),
+            None => version < padded(clause.strip_prefix('<').expect("a ceiling")).as_slice(),
+        })
+    }
+
+    proptest! {
+        /// As Poetry defines it: nothing left of the first number that is not zero may change.
+        #[test]
+        fn a_caret_keeps_what_is_left_of_the_first_change(
+            given in prop::collection::vec(0u64..4, 1..=3),
+            version in prop::collection::vec(0u64..6, 3),
+        ) {
+            let text: Vec<String> = given.iter().map(u64::to_string).collect();
+            let fixed = caret(&given);
+            let mut floor = given.clone();
+            floor.resize(3, 0);
+            let expected = version >= floor && version[..=fixed] == floor[..=fixed];
+            let specifier = specifier("x", &format!("^{}", text.join("."))).expect("a range");
+            prop_assert_eq!(accepts(&specifier, &version), expected, "{}", specifier);
+        }
+
+        #[test]
+        fn a_tilde_keeps_the_first_two_numbers(
+            given in prop::collection::vec(0u64..4, 1..=3),
+            version in prop::collection::vec(0u64..6, 3),
+        ) {
+            let text: Vec<String> = given.iter().map(u64::to_string).collect();
+            let kept = given.len().min(2);
+            let mut floor = given.clone();
+            floor.resize(3, 0);
+            let expected = version >= floor && version[..kept] == floor[..kept];
+            let specifier = specifier("x", &format!("~{}", text.join("."))).expect("a range");
+            prop_assert_eq!(accepts(&specifier, &version), expected, "{}", specifier);
+        }
+
+        #[test]
+        fn whatever_is_written_one_requirement_comes_out_or_a_reason(constraint in "[\\^~<>=!|, *.a-z0-9;\"-]{0,20}") {
+            let table = Table::from_iter([("x".to_owned(), Value::String(constraint))]);
+            if let Ok(requirements) = of_poetry(&table, None) {
+                prop_assert_eq!(requirements.len(), 1);
+                prop_assert!(requirements[0].starts_with('x'));
+                prop_assert!(!requirements[0].contains([';', '"', '^', ' ', '|']), "{}", requirements[0]);
+            }
+        }
+    }
+}
