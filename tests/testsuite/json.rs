@@ -132,6 +132,7 @@ fn every_command_has_the_envelope() {
     // Servers have an error here, and their success below.
     call(&["registry", "--listen", registry.url.authority()], 4);
     call(&["node", "--registry", "nonsense"], 2);
+    call(&["registry", "fsck", "--data", "nowhere"], 2);
     call(&["dev", "nowhere"], 2);
     for (server, flags) in [
         ("registry", &["--listen", "127.0.0.1:0"][..]),
@@ -142,6 +143,7 @@ fn every_command_has_the_envelope() {
         serve(server, flags);
     }
     node.kill();
+    envelope(&node.sandbox, &["node", "fsck"], 0);
     envelope(&node.sandbox, &["status"], 4);
     node.restart();
     envelope(&node.sandbox, &["status"], 0);

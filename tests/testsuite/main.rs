@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
 mod check;
 mod ci;
 mod cli;

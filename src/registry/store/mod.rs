@@ -99,7 +99,7 @@ pub enum Inserted {
     /// The version is visible now.
     Created,
     /// It was visible before: with these facts, of the same bytes or of others.
-    Exists(IndexEntry),
+    Exists(Box<IndexEntry>),
     /// The module belongs to others.
     NotOwner,
 }

@@ -25,6 +25,7 @@ room! { client:
             ClientError::Failed { url: url(), status: 503, retry_after: Some(Duration::from_secs(7)) }
         },
         ClientError::Timeout { .. } => ClientError::Timeout { url: url() },
+        ClientError::Broken { .. } => ClientError::Broken { url: url() },
         ClientError::Garbage { .. } => ClientError::Garbage { url: url(), what: "it sends HTML".to_owned() },
         ClientError::Package(_) => ClientError::Package(PackageError::SelfCheck),
         ClientError::Config(_) => ClientError::Config(ConfigError::Cycle("orchestrator:o".to_owned())),
@@ -62,8 +63,8 @@ room! { node:
         NodeError::InUse(_) => NodeError::InUse(path("/srv/node")),
         NodeError::Stopping => NodeError::Stopping,
         NodeError::Several(_) => NodeError::Several(vec![
-            NodeError::Invalid("`limit` is not a number".to_owned()),
-            NodeError::Config(ConfigError::Cycle("orchestrator:o".to_owned())),
+            NodeError::Invalid("the model `gpt` is not configured".to_owned()),
+            NodeError::NotFound { what: "there is no peer `node2`".to_owned(), hint: None },
         ]),
         NodeError::Upstream(_) => NodeError::Upstream("the model provider answered 500".to_owned()),
         NodeError::Full { .. } => {
