@@ -149,6 +149,11 @@ fn every_command_has_the_envelope() {
     envelope(&node.sandbox, &["status"], 0);
     assert!(!node.log().contains("panicked"), "{}", node.log());
 
+    // All that can be wrong with it is on its line.
+    let ran = node.sandbox.napt(&["completions", "none", "--message-format", "json"]).expect(2).json();
+    check(&ran, "napt", false);
+    seen.insert(("completions".to_owned(), false));
+
     for command in napt::cli::command().get_subcommands() {
         for ok in [true, false] {
             assert!(seen.contains(&(command.get_name().to_owned(), ok)), "{} with {ok}", command.get_name());
