@@ -40,7 +40,7 @@ impl Scene {
         assert_eq!(send("POST", &url, &[("Authorization", &authorization)], &form).status, 200);
         let user = node.user();
         let live = user.runtime.block_on(user.client.deployments()).expect("deployments");
-        let sha256 = live[0].modules[0].sha256.clone();
+        let sha256 = live[0].deployment.modules[0].sha256.clone();
         node.kill();
         let data = node.data();
         Scene { node, sha256, data }
