@@ -14,7 +14,8 @@ pub(super) fn told(context: &Context, data: &std::path::Path, found: Inspection)
     for note in &found.notes {
         context.shell.note(&format!("note: {}: {}: {}", note.kind, note.what, note.message));
     }
-    let checked: Vec<String> = found.checked.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    let checked: Vec<String> =
+        found.checked.iter().map(|(what, count)| plural(*count, what.trim_end_matches('s'))).collect();
     let checked = if checked.is_empty() { String::new() } else { format!(" ({})", checked.join(", ")) };
     let json = json!({
         "data": data,

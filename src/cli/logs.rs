@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     client::NodeClient,
     context::Context,
-    report::{Failure, plural},
+    report::{Failure, Kind, plural},
     shell::{MessageFormat, Output},
     wire::{EventPayload, RunEvent},
 };
@@ -52,9 +52,11 @@ impl Args {
         let is_final = node.run_view(&self.run).await?.status.is_final();
         let mut hidden = 0;
         let mut kept = Vec::new();
+        let mut ended = false;
         let mut events = Box::pin(node.events(&self.run, 0, self.follow || is_final).await?);
         while let Some(event) = events.next().await {
             let event = event?;
+            ended |= matches!(&event.payload, EventPayload::Status { status, .. } if status.is_final());
             if json {
                 kept.push(event);
                 continue;
@@ -73,6 +75,10 @@ impl Args {
         }
         if hidden > 0 {
             context.shell.note(&format!("{} left out; `--all` shows them", plural(hidden, "log record")));
+        }
+        if (self.follow || is_final) && !ended {
+            let what = format!("the node at {} broke off before the run's last line", node.url());
+            return Err(Failure::new(Kind::Network, what).hinted("run the same command again"));
         }
         Ok(kept)
     }

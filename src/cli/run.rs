@@ -113,8 +113,8 @@ async fn tell_yanked(context: &Context, node: &NodeClient, run: &RunView) {
     let asked = async {
         let deployments = node.deployments().await.unwrap_or_default();
         let is_run = |pin: &&ModulePin| pin.id == run.module && run.version.as_ref() == Some(&pin.version);
-        let running = deployments.into_iter().find(|status| status.deployment.modules.iter().any(|pin| is_run(&pin)));
-        let pins = running.map(|status| status.deployment.modules).unwrap_or_default();
+        let mut deployed = deployments.into_iter().map(|status| status.deployment.modules);
+        let pins = deployed.find(|modules| modules.iter().any(|pin| is_run(&pin))).unwrap_or_default();
         let asked = pins.iter().map(|pin| async {
             let entry = registries.yanked(&pin.id, &pin.sha256).await?;
             let (id, version) = (pin.id.clone(), pin.version.clone());

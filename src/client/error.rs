@@ -23,6 +23,12 @@ pub enum ClientError {
         #[source]
         error: reqwest::Error,
     },
+    /// Its answer has no end.
+    #[error("the node at {url} broke off in the middle of its answer")]
+    Broken {
+        /// The node.
+        url: Url,
+    },
     /// It said no.
     #[error("{}", problem.detail)]
     Refused {
@@ -76,7 +82,7 @@ impl ClientError {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             ClientError::Unreachable { error, .. } => !error.is_builder(),
-            ClientError::Timeout { .. } => true,
+            ClientError::Timeout { .. } | ClientError::Broken { .. } => true,
             // A node's own 500 and 502 are about what it was asked to do, and stay.
             ClientError::Refused { problem, .. } => matches!(problem.status, 408 | 425 | 429 | 503 | 504),
             ClientError::Failed { status, .. } => Self::is_of_gateway(*status),
@@ -95,7 +101,7 @@ impl ClientError {
             ClientError::Unreachable { error, .. } => error.is_connect(),
             ClientError::Refused { problem, .. } => matches!(problem.status, 429 | 503),
             ClientError::Failed { status, .. } => matches!(status, 429 | 503),
-            ClientError::Timeout { .. } => false,
+            ClientError::Timeout { .. } | ClientError::Broken { .. } => false,
             _ => true,
         }
     }
@@ -122,9 +128,10 @@ fn of_status(status: u16) -> Kind {
 impl Fault for ClientError {
     fn kind(&self) -> Kind {
         match self {
-            ClientError::Unreachable { .. } | ClientError::Garbage { .. } | ClientError::Timeout { .. } => {
-                Kind::Network
-            }
+            ClientError::Unreachable { .. }
+            | ClientError::Garbage { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::Broken { .. } => Kind::Network,
             ClientError::Refused { problem, .. } => of_status(problem.status),
             ClientError::Failed { status, .. } => of_status(*status),
             ClientError::Package(error) => error.kind(),
@@ -144,7 +151,9 @@ impl Fault for ClientError {
                 Some(format!("try again in {} seconds", wait.as_secs()))
             }
             ClientError::Refused { problem, .. } => problem.hint.clone(),
-            ClientError::Timeout { .. } | ClientError::Failed { .. } => Some("try again later".to_owned()),
+            ClientError::Timeout { .. } | ClientError::Broken { .. } | ClientError::Failed { .. } => {
+                Some("try again later".to_owned())
+            }
             ClientError::Garbage { .. } => Some("name a node with `--node URL`".to_owned()),
             ClientError::Package(error) => error.hint(),
             ClientError::Config(error) => error.hint(),

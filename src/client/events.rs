@@ -29,7 +29,11 @@ pub(super) fn parse<T: DeserializeOwned + Send + 'static>(
                     yield Err(node.unreachable(error));
                     return;
                 }
-                Ok(None) => return,
+                Ok(None) if buffer.is_empty() => return,
+                Ok(None) => {
+                    yield Err(ClientError::Broken { url: node.url().clone() });
+                    return;
+                }
                 Err(_) => {
                     yield Err(node.timeout());
                     return;

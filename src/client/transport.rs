@@ -149,7 +149,7 @@ impl NodeClient {
             return Ok(response);
         }
         let retry_after = retry_after(response.headers());
-        let bytes = self.read(&mut response, MAX_PROBLEM).await.unwrap_or_default();
+        let bytes = self.read(&mut response, MAX_PROBLEM).await?;
         let problem: Option<Problem> = serde_json::from_slice(&bytes).ok();
         match problem {
             Some(problem) => {

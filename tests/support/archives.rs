@@ -493,6 +493,13 @@ pub fn good() -> Vec<(&'static str, Vec<u8>)> {
                 .gzip()
         }),
         ("no-napt-toml", Tar::default().file(".napt/manifest.json", &manifest_json(MANIFEST)).gzip()),
+        ("one-byte-names", Tar::complete().file("a/b/c", b"\0\xff").gzip()),
+        ("deepest-allowed", Tar::complete().file(&format!("{}x", "d/".repeat(31)), b"x").gzip()),
+        (
+            "longest-name",
+            Tar::complete().pax(b'x', &record("path", &format!("{TOP}/{}", "n".repeat(120)))).file("x", b"x").gzip(),
+        ),
+        ("block-sized-file", Tar::complete().file("block", &[7; BLOCK]).gzip()),
         ("zeros-below-the-ratio", Tar::complete().file("zeros", &vec![0; 1024 * 1024]).gzip()),
     ]
 }

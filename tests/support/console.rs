@@ -61,7 +61,7 @@ pub fn steps(page: &str) -> Vec<Step> {
 /// Whether it starts a server, which whoever follows the page has running already.
 fn is_server(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
-    matches!(words.as_slice(), ["napt", "registry" | "node" | "dev", ..])
+    matches!(words.as_slice(), ["napt", "registry" | "node" | "dev", rest @ ..] if rest.first() != Some(&"fsck"))
 }
 
 /// Types all of a page. Variables and the folder stay from one command to the next.

@@ -1,6 +1,7 @@
 //! What the tests stand on: a sandboxed home for each, and real servers on free ports.
 
 pub mod archives;
+pub mod canary;
 pub mod console;
 pub mod dev;
 pub mod faults;
@@ -64,11 +65,6 @@ impl Sandbox {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// What a variable is set to.
-    pub fn variable(&self, name: &str) -> Option<String> {
-        self.env.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.clone())
-    }
-
     /// The folder that commands are called in.
     pub fn work(&self) -> PathBuf {
         self.root.path().join("work")
@@ -96,6 +92,7 @@ impl Sandbox {
             }
         }
         command.env("HOME", self.home()).env("NAPT_HOME", self.home().join("napt"));
+        command.env(canary::VARIABLE.0, canary::VARIABLE.1);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -107,7 +104,15 @@ impl Sandbox {
 
     /// Runs a command of this sandbox to its end.
     pub fn run(&self, command: &mut Command) -> Ran {
-        Ran::of(command.output().expect("it starts"))
+        let ran = Ran::of(command.output().expect("it starts"));
+        // Only `napt token` is there to show one.
+        if command.get_args().next().is_none_or(|verb| verb != "token") {
+            for printed in [&ran.stdout, &ran.stderr] {
+                let leak = canary::leak(printed.as_bytes(), &canary::secrets(&self.home(), &self.env));
+                assert_eq!(leak, None, "{command:?} printed a secret");
+            }
+        }
+        ran
     }
 
     /// Runs `napt` with nobody to read its stdout.
@@ -124,6 +129,22 @@ impl Sandbox {
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
         std::fs::write(&path, text).expect("a file");
         path
+    }
+}
+
+impl Drop for Sandbox {
+    /// No secret is in what was logged, packed or stored here.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let secrets = canary::secrets(&self.home(), &self.env);
+        let mut files = canary::files(&self.work(), &[".napt"]);
+        let home = self.home();
+        files.extend(["node.log", "registry.log"].map(|name| home.join(name)));
+        files.extend(["node.sqlite", "node.sqlite-wal"].map(|name| home.join("napt/data/node").join(name)));
+        files.extend(canary::files(&home.join("napt/data/node/archives"), &[".napt"]));
+        files.iter().for_each(|path| canary::check_file(path, &secrets));
     }
 }
 

@@ -172,6 +172,14 @@ impl TestNode {
         self.process.wait().expect("it ends");
     }
 
+    /// Looks through its data, which must be sound; gives what is harmless.
+    #[track_caller]
+    pub fn fsck(&self) -> Vec<String> {
+        let json = self.napt(&["node", "fsck", "--message-format", "json"]).expect(0).json();
+        let notes = json["data"]["notes"].as_array().expect("notes").iter();
+        notes.map(|note| note["kind"].as_str().expect("a kind").to_owned()).collect()
+    }
+
     /// Sends it a signal by name.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
@@ -181,14 +189,6 @@ impl TestNode {
     /// Waits for its own end, and gives its exit code.
     pub fn ended(&mut self) -> Option<i32> {
         self.process.wait().expect("it ends").code()
-    }
-
-    /// Looks through its data, which must be sound; gives what is harmless.
-    #[track_caller]
-    pub fn fsck(&self) -> Vec<String> {
-        let json = self.napt(&["node", "fsck", "--message-format", "json"]).expect(0).json();
-        let notes = json["data"]["notes"].as_array().expect("notes").iter();
-        notes.map(|note| note["kind"].as_str().expect("a kind").to_owned()).collect()
     }
 
     /// Starts it again, on the same port and data.

@@ -76,8 +76,11 @@ struct Plan {
     /// Where it redirects to.
     elsewhere: String,
     fault: Option<Fault>,
-    /// How many more requests meet the fault.
+    /// How many more requests meet the fault, and what their first line has in it.
     left: usize,
+    aim: &'static str,
+    /// The first lines of all requests.
+    seen: Vec<String>,
 }
 
 /// The proxy; it ends with the test process.
@@ -93,7 +96,8 @@ impl FaultProxy {
     pub fn start(elsewhere: &Url) -> Self {
         let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let plan = Plan { target: None, elsewhere: elsewhere.to_string(), fault: None, left: 0 };
+        let plan =
+            Plan { target: None, elsewhere: elsewhere.to_string(), fault: None, left: 0, aim: "", seen: Vec::new() };
         let proxy = FaultProxy {
             url: format!("http://{address}").parse().expect("a URL"),
             address,
@@ -109,11 +113,11 @@ impl FaultProxy {
         self.plan.lock().expect("no panic").target = Some(target.socket_addrs(|| None).expect("an address")[0]);
     }
 
-    /// The next `times` requests meet a fault.
-    pub fn spoil(&self, fault: Fault, times: usize) {
+    /// The next `times` requests with `aim` in their first line meet a fault; when nobody listens, all do.
+    pub fn spoil(&self, fault: Fault, times: usize, aim: &'static str) {
         {
             let mut plan = self.plan.lock().expect("no panic");
-            (plan.fault, plan.left) = (Some(fault), times);
+            (plan.fault, plan.left, plan.aim) = (Some(fault), times, aim);
         }
         if fault == Fault::Refused {
             let listening = self.listening.lock().expect("no panic").take().expect("it listens");
@@ -121,6 +125,16 @@ impl FaultProxy {
             // The socket is closed once the task has gone.
             let _ = runtime().block_on(listening);
         }
+    }
+
+    /// How many more requests would meet the fault.
+    pub fn left(&self) -> usize {
+        self.plan.lock().expect("no panic").left
+    }
+
+    /// How many requests had this in their first line.
+    pub fn requests(&self, text: &str) -> usize {
+        self.plan.lock().expect("no panic").seen.iter().filter(|line| line.contains(text)).count()
     }
 
     /// All is well again.
@@ -150,8 +164,10 @@ async fn serve(mut client: TcpStream, plan: &Mutex<Plan>) -> std::io::Result<()>
     let Some(head) = read_head(&mut client).await? else { return Ok(()) };
     let (target, elsewhere, fault) = {
         let mut plan = plan.lock().expect("no panic");
-        let fault = plan.fault.filter(|_| plan.left > 0);
-        plan.left = plan.left.saturating_sub(1);
+        plan.seen.extend(head.lines().next().map(str::to_owned));
+        let is_meant = plan.left > 0 && head.lines().next().is_some_and(|line| line.contains(plan.aim));
+        let fault = plan.fault.filter(|_| is_meant);
+        plan.left -= usize::from(fault.is_some());
         (plan.target.expect("a server behind it"), plan.elsewhere.clone(), fault)
     };
     let answer = match fault {

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use url::Url;
 
-use super::Sandbox;
+use super::{Sandbox, canary};
 
 /// A registry in this process. Its clock is the test's.
 pub struct TestRegistry {
@@ -127,6 +127,15 @@ impl TestRegistry {
 impl Drop for TestRegistry {
     fn drop(&mut self) {
         self.stop();
+        if !std::thread::panicking() {
+            // Tokens are kept as hashes, and nobody publishes one.
+            let data = self.folder.path();
+            let records = ["registry.db", "registry.db-wal"].map(|name| data.join(name));
+            canary::files(&data.join("blobs"), &[""])
+                .iter()
+                .chain(&records)
+                .for_each(|path| canary::check_file(path, &[]));
+        }
     }
 }
 

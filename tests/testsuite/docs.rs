@@ -144,6 +144,29 @@ fn the_settings_are_as_the_configuration_page_shows_them() {
 }
 
 #[test]
+fn the_page_on_checking_can_be_followed() {
+    console::follow(&Sandbox::new(), &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.md"));
+}
+
+#[test]
+fn backups_are_looked_through_as_the_operations_page_says() {
+    let mut registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    modules::write(&sandbox, "d", "kb:d", "1.0.0", "");
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.napt(&["publish", "-C", "d"]).expect(0);
+    let mut node = TestNode::start_in(sandbox, &[]);
+    node.napt(&["deploy", "kb:d"]).expect(0);
+    node.kill();
+    registry.stop();
+    for (from, to) in [(registry.data(), "backup"), (&node.data(), "node-backup")] {
+        super::registry_fsck::copy(from, &node.sandbox.work().join(to));
+    }
+    console::follow(&node.sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md"));
+}
+
+#[test]
 fn an_existing_project_can_be_adopted_as_the_book_says() {
     follow("docs/adopt.md");
 }

@@ -62,6 +62,12 @@ fn every_command_has_the_envelope() {
     call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
+    call(&["explain"], 0);
+    call(&["explain", "unknown-key"], 0);
+    call(&["explain", "nothing"], 2);
+    call(&["schema", "manifest"], 0);
+    call(&["schema", "--out", "schemas"], 0);
+    call(&["schema", "--out", "debate/napt.toml"], 1);
     call(&["package"], 1);
     call(&["package", "--list", "-C", "debate"], 0);
     call(&["package", "-C", "debate"], 0);
@@ -126,6 +132,7 @@ fn every_command_has_the_envelope() {
     // Servers have an error here, and their success below.
     call(&["registry", "--listen", registry.url.authority()], 4);
     call(&["node", "--registry", "nonsense"], 2);
+    call(&["registry", "fsck", "--data", "nowhere"], 2);
     call(&["dev", "nowhere"], 2);
     for (server, flags) in [
         ("registry", &["--listen", "127.0.0.1:0"][..]),
@@ -136,6 +143,7 @@ fn every_command_has_the_envelope() {
         serve(server, flags);
     }
     node.kill();
+    envelope(&node.sandbox, &["node", "fsck"], 0);
     envelope(&node.sandbox, &["status"], 4);
     node.restart();
     envelope(&node.sandbox, &["status"], 0);

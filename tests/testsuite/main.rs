@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod canary;
 mod check;
 mod ci;
 mod cli;
@@ -17,6 +18,7 @@ mod deploy;
 mod deployments;
 mod dev;
 mod docs;
+mod errors;
 mod faults;
 mod init;
 mod json;

@@ -13,6 +13,7 @@ use crate::support::{
 /// For each command a line that can be typed again and again, and its exit code. The registry and the node that it
 /// reaches know nothing.
 const LINES: &[(&str, &[&str], i32)] = &[
+    ("add", &["agent:none"], 1),
     ("cancel", &["none"], 1),
     ("check", &[], 0),
     ("completions", &["bash"], 0),
@@ -22,23 +23,31 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("deploy", &["nowhere"], 2),
     ("dev", &["nowhere"], 2),
     ("explain", &["max-rounds"], 0),
+    ("fetch", &[], 0),
+    ("info", &["agent:none"], 1),
     ("login", &[], 1),
     ("logout", &[], 0),
     ("logs", &["none"], 1),
     ("man", &[], 0),
     ("new", &["agnt", "x"], 2),
     ("node", &["--listen", "nowhere"], 2),
+    ("node fsck", &["--data", "nowhere"], 2),
     ("package", &[], 0),
     ("publish", &[], 1),
     ("quickstart", &["napt.toml"], 1),
     ("registry", &["--listen", "nowhere"], 2),
     ("registry fsck", &["--data", "nowhere"], 2),
+    ("remove", &["agent:none"], 2),
     ("run", &["agent:none"], 1),
     ("runs", &[], 1),
     ("schema", &["manifest"], 0),
+    ("search", &["none"], 1),
     ("status", &[], 1),
     ("token", &[], 2),
     ("token new", &[], 1),
+    ("tree", &[], 0),
+    ("update", &[], 0),
+    ("yank", &["agent:none@0.1.0", "--reason", "none"], 1),
 ];
 
 const ESCAPE: char = '\x1b';

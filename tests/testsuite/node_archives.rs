@@ -19,7 +19,8 @@ use crate::support::{
     archives,
     faults::{Faults, Reply, response},
     modules::Python,
-    node::{TestNode, User, cache},
+    node::{TestNode, User, cache, own_cache},
+    proxy::FaultProxy,
     registry::TestRegistry,
 };
 
@@ -226,6 +227,29 @@ fn a_published_module_is_installed_and_an_unknown_one_is_not() {
     let down = node.napt(&["deploy", "agent:fine@^0.1", "--no-verify"]).expect(4);
     assert!(down.stderr.contains("cannot reach the registry"), "{}", down.stderr);
     assert_eq!(user.run("agent:fine", json!({})).result.as_deref(), Some("fine"));
+}
+
+#[test]
+fn of_16_installs_of_one_module_at_once_one_downloads_and_builds() {
+    let (registry, elsewhere) = (published().0, Faults::start(|_, _| Reply::Hang));
+    let proxy = FaultProxy::start(&elsewhere.url);
+    proxy.stands_before(&registry.url);
+    let mut sandbox = registry.sandbox();
+    own_cache(&mut sandbox);
+    sandbox.set("NAPT_REGISTRY", proxy.url.as_str());
+    let node = TestNode::start_in(sandbox, &[]);
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let node = &node;
+            scope.spawn(move || node.napt(&["deploy", "agent:fine", "--name", &format!("d{number}")]).expect(0));
+        }
+    });
+    assert_eq!(proxy.requests("/download"), 1);
+    let built = std::fs::read_dir(node.sandbox.home().join("cache/environments")).expect("a folder");
+    let built = built.map(|entry| entry.expect("an entry")).filter(|entry| entry.path().join("complete").exists());
+    assert_eq!(built.filter(|entry| entry.file_name() != "installer").count(), 1);
+    assert_eq!(deployments(&node.user()).len(), 16);
+    assert_eq!(node.user().run("agent:fine", json!({})).result.as_deref(), Some("fine"));
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn a_clean_node_is_clean() {
     let scene = Scene::new();
     let ran = scene.node.napt(&["node", "fsck"]).expect(0);
     let data = scene.node.data();
-    let expected = format!("No problem in `{}` (2 modules, 1 revisions, 3 runs, 1 storages)\n", data.display());
+    let expected = format!("No problem in `{}` (2 modules, 1 revision, 3 runs, 1 storage)\n", data.display());
     assert_eq!((ran.stdout, ran.stderr), (expected, String::new()));
 }
 

@@ -449,18 +449,60 @@ fn no_smaller_limit_than_the_archives_own_is_in_the_way() {
 }
 
 #[test]
-fn sixteen_publishers_of_one_version_make_one() {
+fn of_32_publishers_of_one_version_one_wins() {
     let scene = Scene::new();
     let (path, sha256) = modules::archive(scene.folder.path(), "agent:a", "1.0.0", "1");
     let client = scene.registry.client(Some(&scene.token));
     let results = scene.registry.block_on(async {
-        let calls = (0..16).map(|_| client.publish("agent", "a", &V1, &path, &sha256));
+        let calls = (0..32).map(|_| client.publish("agent", "a", &V1, &path, &sha256));
         futures_util::future::join_all(calls).await
     });
     let statuses: Vec<_> = results.into_iter().map(|result| result.expect("published").status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == PublishStatus::Created).count(), 1);
     assert_eq!(scene.registry.index("agent:a").expect("a module").lines().count(), 1);
     assert_eq!(scene.registry.blobs().len(), 1);
+}
+
+#[test]
+fn of_32_publishers_of_two_contents_one_wins_and_nothing_is_half_visible() {
+    let scene = Scene::new();
+    let archives = ["1", "2"].map(|content| modules::archive(scene.folder.path(), "agent:a", "1.0.0", content));
+    let client = scene.registry.client(Some(&scene.token));
+    let (results, seen) = scene.registry.block_on(async {
+        let calls = (0..32).map(|number| {
+            let (path, sha256) = &archives[number % 2];
+            client.publish("agent", "a", &V1, path, sha256)
+        });
+        // Whoever reads meanwhile sees nothing, or the one version with its archive.
+        let read = async {
+            let mut seen = Vec::new();
+            for number in 0..20 {
+                for entry in client.index("agent", "a").await.expect("an answer").unwrap_or_default() {
+                    let into = scene.folder.path().join(format!("read-{number}"));
+                    client.download("agent", "a", &V1, &entry.sha256, &into).await.expect("its archive");
+                    seen.push(entry.sha256);
+                }
+            }
+            seen
+        };
+        tokio::join!(futures_util::future::join_all(calls), read)
+    });
+    let index = scene.registry.index("agent:a").expect("a module");
+    let winner = archives.iter().position(|(_, sha256)| index.contains(sha256)).expect("one of them");
+    assert_eq!(index.lines().count(), 1);
+    assert!(seen.iter().all(|sha256| *sha256 == archives[winner].1));
+    let mut created = 0;
+    for (number, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(published) => {
+                assert_eq!(number % 2, winner);
+                created += usize::from(published.status == PublishStatus::Created);
+            }
+            Err(ClientError::Status { status: 409, .. }) => assert_ne!(number % 2, winner),
+            Err(error) => panic!("{number}: {error:?}"),
+        }
+    }
+    assert_eq!(created, 1);
 }
 
 #[test]

@@ -205,6 +205,7 @@ impl Core {
         latest: Option<DeploymentView>,
         reporter: &dyn Reporter,
     ) -> Result<Deployed, NodeError> {
+        reached("deploy.asked")?;
         let dry_run = plan.dry_run;
         let (mut view, parents) = self.make_revision(plan, reporter).await?;
         let number = latest.as_ref().map_or(0, |latest| latest.revision);
@@ -218,7 +219,7 @@ impl Core {
         // The last step: one transaction.
         let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
         self.parents.keep(&view.name, view.revision, parents);
-        crash::point("deploy.stored").map_err(NodeError::internal("tell of a deployment"))?;
+        reached("deploy.stored")?;
         let unchanged = view.revision == number;
         if let Some(latest) = latest.filter(|_| !unchanged) {
             self.undeploy_parts(&latest, &view, reporter).await;
@@ -232,11 +233,9 @@ impl Core {
         plan: Plan,
         reporter: &dyn Reporter,
     ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
-        let step = |name: &str| crash::point(name).map_err(NodeError::internal("prepare a deployment"));
-        step("deploy.asked")?;
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
+        reached("deploy.installed")?;
         let all_installed = problems.is_empty();
-        step("deploy.installed")?;
         let deployment = match plan.content {
             Content::Merged(deployment) => Some(deployment),
             // What is not installed would be found to be missing again.
@@ -252,7 +251,7 @@ impl Core {
                 }
             },
         };
-        step("deploy.resolved")?;
+        reached("deploy.resolved")?;
         let mut parts = Vec::new();
         if let Some(deployment) = &deployment {
             self.warn_of_models(deployment, reporter);
@@ -270,7 +269,7 @@ impl Core {
             .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
             .collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
-        step("deploy.imported")?;
+        reached("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.
         if problems.is_empty() || (plan.dry_run && all_installed) {
             for placed in placed {
@@ -431,6 +430,11 @@ impl Core {
 fn version_of(id: &ModuleId, modules: &[ModulePin]) -> Result<semver::Version, NodeError> {
     let pin = modules.iter().find(|pin| pin.id == *id);
     pin.map(|pin| pin.version.clone()).ok_or_else(|| NodeError::missing(format!("`{id}` is not among its modules")))
+}
+
+/// A place where tests break a deployment.
+fn reached(name: &str) -> Result<(), NodeError> {
+    crash::point(name).map_err(NodeError::internal("deploy"))
 }
 
 impl Modules {

@@ -1,6 +1,7 @@
 //! `napt package`, and the reader that every archive goes through.
 
 mod command;
+mod environments;
 mod properties;
 mod reader;
 
