@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
+    config::PersonaError,
     module::{ModuleType, NameError, NativeError, ProjectError},
     report::{Fault, Kind},
 };
@@ -55,6 +56,19 @@ pub enum AdoptError {
         /// What speaks for what.
         clues: Option<String>,
     },
+    /// The only file that could be a persona is none.
+    #[error(transparent)]
+    Persona(#[from] PersonaError),
+    /// The type that was given is not one of such a project.
+    #[error("`{name}` cannot be a {given}: it has {found}")]
+    Unfit {
+        /// The module.
+        name: String,
+        /// What was given.
+        given: ModuleType,
+        /// What there is.
+        found: String,
+    },
     /// A file cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -66,7 +80,8 @@ impl Fault for AdoptError {
             AdoptError::Exists(_) => Kind::Conflict,
             AdoptError::Folder(error) => error.kind(),
             AdoptError::Native(error) => error.kind(),
-            AdoptError::Unsure { .. } => Kind::Usage,
+            AdoptError::Persona(error) => error.kind(),
+            AdoptError::Unsure { .. } | AdoptError::Unfit { .. } => Kind::Usage,
             AdoptError::NoModule(_)
             | AdoptError::Elsewhere { .. }
             | AdoptError::Several { .. }
@@ -92,6 +107,8 @@ impl Fault for AdoptError {
                 let types = ModuleType::ALL.map(ModuleType::as_str).join(", ");
                 Some(format!("say it with `--type`: {types}"))
             }
+            AdoptError::Persona(error) => error.hint(),
+            AdoptError::Unfit { .. } => Some("a persona is a module without code, and the only such one".to_owned()),
             AdoptError::Io(_) => None,
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn find(root: &Path, native: &NativeManifest) -> Result<Found, AdoptE
     for base in ["", "src"] {
         folders.extend(modules_in(&root.join(base), base)?);
     }
-    if let [] = folders.as_slice() {
+    if folders.is_empty() {
         if let Some((package, folder)) = listed.iter().find(|(_, folder)| !matches!(folder.as_str(), "" | "." | "src"))
         {
             return Err(AdoptError::Elsewhere { package: package.clone(), folder: folder.clone() });
@@ -64,7 +64,7 @@ pub(super) fn find(root: &Path, native: &NativeManifest) -> Result<Found, AdoptE
             };
             one.ok_or_else(|| AdoptError::Several {
                 root: root.to_owned(),
-                folders: several.iter().map(|folder| shown(folder)).collect(),
+                folders: several.iter().map(shown).collect(),
             })?
         }
     };
@@ -99,7 +99,8 @@ fn modules_in(folder: &Path, base: &str) -> Result<Vec<(String, String)>, AdoptE
         let is_module = path.join("run.py").is_file() || path.join("configs").join(DEPLOYMENT_FILE).is_file();
         if let (true, Ok(name)) = (is_module && path.is_dir(), entry.file_name().into_string()) {
             // A project whose files stand in `src` itself has no package.
-            if !(base.is_empty() && name == "src") && !name.starts_with('.') {
+            let is_hidden = name.starts_with('.');
+            if !is_hidden && (!base.is_empty() || name != "src") {
                 found.push((base.to_owned(), name));
             }
         }
@@ -170,7 +171,7 @@ fn persona(root: &Path, native: &NativeManifest) -> Result<Found, AdoptError> {
         [only] => only,
         several => several.iter().find(is_named).ok_or_else(|| AdoptError::NoModule(root.to_owned()))?,
     };
-    let persona = read_persona(root, file).map_err(|_| AdoptError::NoModule(root.to_owned()))?;
+    let persona = read_persona(root, file)?;
     Ok(Found {
         name: text.parse().map_err(|error| AdoptError::Name { folder: folder.to_owned(), error })?,
         name_from: name_from.to_owned(),

@@ -74,7 +74,7 @@ fn of_code(found: &Found, clues: &mut Vec<Clue>) {
         let Some(name) = sdk_name(module_type) else { continue };
         let schema = format!("{name}RunInput");
         if text.contains(&format!("{schema}(**")) {
-            let reason = format!("`{file}` reads an `{schema}`");
+            let reason = format!("`{file}` reads `{schema}`");
             clues.push(Clue { module_type, weight: 10, reason });
         } else if text.contains(&schema) || text.contains(&format!("{name}Deployment")) {
             named.push((module_type, schema));

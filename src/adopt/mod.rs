@@ -68,6 +68,11 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     let native = NativeManifest::read(&root)?;
     let found = find::find(&root, &native)?;
     let (module_type, reason) = match options.module_type {
+        Some(given) if (given == ModuleType::Persona) != (found.runtime == Runtime::Data) => {
+            let there =
+                if given == ModuleType::Persona { format!("code in `{}`", found.shown) } else { "no code".to_owned() };
+            return Err(AdoptError::Unfit { name: found.name.to_string(), given, found: there });
+        }
         Some(given) => (given, "given by `--type`".to_owned()),
         None => kind::module_type(&found)?,
     };

@@ -51,7 +51,9 @@ impl Rule {
 
     /// All that is to be known about it, without a heading.
     pub fn page(&self) -> String {
-        let mut page = format!("Finds that {}.\n\n{}\n", self.summary, self.docs);
+        let mut characters = self.summary.chars();
+        let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+        let mut page = format!("{first}{}.\n\n{}\n", characters.as_str(), self.docs);
         for (title, parts) in [("What it finds", self.example.bad), ("As it should be", self.example.good)] {
             // Writing to a string cannot fail.
             let _ = write!(page, "\n{title}:\n");

@@ -26,7 +26,7 @@ pub use diagnostic::{Diagnostic, Edit, Label, Level, Place};
 pub use explain::{UnknownRule, explain};
 pub use fix::{Fixed, Mended, fix};
 pub use rules::{Example, Part, RULES, Rule};
-pub use schema::{SCHEMA_FOLDER, Schema};
+pub use schema::{SCHEMA_FOLDER, Schema, editor_files};
 pub use source::{Position, SourceFile};
 pub use write::replace as write_file;
 

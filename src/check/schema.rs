@@ -83,8 +83,7 @@ impl Schema {
             Schema::Lock => of::<Lock>(),
         };
         tighten(&mut schema, "");
-        let names = self.describes().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        schema["title"] = names.into();
+        schema["title"] = self.describes().join(", ").into();
         schema["$comment"] = concat!("napt ", env!("CARGO_PKG_VERSION")).into();
         if self == Schema::Manifest {
             schema["anyOf"] = json!([{ "required": ["module"] }, { "required": ["workspace"] }]);
@@ -141,4 +140,16 @@ fn name_rules(schema: &mut Value) {
         .map(|rule| (rule.name.to_owned(), json!({ "description": rule.summary, "allOf": [level.clone()] })))
         .collect();
     schema["properties"]["lints"]["properties"] = rules.into();
+}
+
+/// What a project keeps for editors, by path: the schemas, and which file each is of where a file cannot say so itself.
+/// Naptha's JSON files are lists, which have no place for `$schema`.
+pub fn editor_files() -> Vec<(String, String)> {
+    let schemas = Schema::ALL.map(|schema| (format!("{SCHEMA_FOLDER}/{}", schema.file()), schema.text()));
+    let matches = [Schema::Deployments, Schema::LlmConfigs].map(|schema| {
+        let files: Vec<String> = schema.describes().iter().map(|file| format!("**/configs/{file}")).collect();
+        json!({ "fileMatch": files, "url": format!("./{SCHEMA_FOLDER}/{}", schema.file()) })
+    });
+    let settings = format!("{:#}\n", json!({ "json.schemas": matches }));
+    schemas.into_iter().chain([(".vscode/settings.json".to_owned(), settings)]).collect()
 }

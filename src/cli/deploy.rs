@@ -94,8 +94,14 @@ impl Args {
             spec = given.parse()?;
             What::Published(&spec)
         };
-        let options =
-            DeployOptions { what, name: self.name.clone(), deployment, registries: &registries, dry_run: self.dry_run };
+        let options = DeployOptions {
+            what,
+            name: self.name.clone(),
+            deployment,
+            registries: &registries,
+            archives: None,
+            dry_run: self.dry_run,
+        };
         let deployed = context.interruptible(deploy(&node, options, &context.shell));
         if self.dry_run {
             return self.would(context, node.url(), found(unchecked, deployed)?);

@@ -1,4 +1,4 @@
-use std::{future::Future, path::PathBuf};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::{
-    check::render,
+    check::{self, render},
     context::{Context, Source, dotenv},
     dev::{self, Audience, Event, develop},
     identity::Secret,
@@ -67,7 +67,11 @@ impl Args {
         let named = context.registry(self.registry.as_deref())?;
         let registry = match named.source {
             Source::Default => None,
-            _ => Some((context.registry_client(self.registry.as_deref())?, named.value.clone())),
+            _ => Some(named.value.clone()),
+        };
+        let registries = |own: Option<&Url>| match own {
+            Some(url) => context.registries(Some(url.as_str())),
+            None => context.registries(self.registry.as_deref()),
         };
         let mut node = super::node_options(context)?;
         node.registry = named.value;
@@ -80,10 +84,12 @@ impl Args {
         let options = dev::Options {
             workspace: workspace.clone(),
             registry,
+            registries: &registries,
             registry_port: self.registry_port,
             node,
             node_port: self.node_port,
             key: context.credentials().key_or_create()?,
+            checks: check::Options { variables: context.env.variables.clone(), ..check::Options::default() },
             fresh: self.fresh,
             poll: self.poll,
         };
@@ -91,10 +97,10 @@ impl Args {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let developed = runtime.block_on(async {
             let stop = stop()?;
-            develop(options, &Screen(&context.shell), stop).await.map_err(Failure::from)
+            develop(options, &Screen(&context.shell), stop).await
         });
         // What still waits for a lock of another process is left behind.
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(Duration::from_millis(500));
         developed?;
         Ok(Output::new("", json!({ "workspace": workspace })))
     }
@@ -161,7 +167,7 @@ impl Screen<'_> {
                 ("reloaded", json!({ "modules": modules, "milliseconds": took.as_millis() as u64 }))
             }
             Event::Removed { module } => {
-                shell.step("Removed", &format!("{module}; what was deployed of it still answers, until `--fresh`"));
+                shell.step("Removed", &module.to_string());
                 ("removed", json!({ "module": module }))
             }
             Event::Unchecked(report) => {
@@ -183,6 +189,10 @@ impl Screen<'_> {
             Event::Mended => {
                 shell.step("Mended", "what was wrong");
                 ("mended", json!({}))
+            }
+            Event::Stopping => {
+                shell.step("Stopping", "the servers");
+                ("stopping", json!({}))
             }
         }
     }

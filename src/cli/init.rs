@@ -58,7 +58,8 @@ impl Args {
             for finding in findings {
                 shell.note(&format!("{:13}{} = {}: {}", "", finding.key, finding.value, finding.reason));
             }
-            shell.note("\nnext:\n  napt check");
+            let given = self.path.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default();
+            shell.note(&format!("\nnext:\n  napt check{given}"));
             String::new()
         };
         let data =

@@ -7,11 +7,11 @@ use reqwest::Method;
 use serde_json::json;
 use url::Url;
 
-use super::{ClientError, NodeClient, Repeat};
+use super::{Archives, ClientError, NodeClient, Repeat};
 use crate::{
     config::Deployment,
-    module::{ModuleId, ModuleSpec, Project, Workspace},
-    package::{Packed, pack},
+    module::{ModuleId, ModuleSpec, Workspace},
+    package::Packed,
     registries::{Registries, address},
     report::{Failure, Kind, Reporter, plural},
     resolve::{Lock, Request, resolve, yanked},
@@ -45,6 +45,8 @@ pub struct DeployOptions<'a> {
     pub deployment: Option<Deployment>,
     /// Where published modules are looked up.
     pub registries: &'a Registries,
+    /// Members' archives of earlier deployments.
+    pub archives: Option<&'a Archives>,
     /// Find all that is wrong, and change nothing.
     pub dry_run: bool,
 }
@@ -79,7 +81,7 @@ pub async fn deploy(
             }
             let used = lock.closure([root]).unwrap_or_default();
             give_fetched(node, &used, index, reporter).await?;
-            let packed = give_members(node, workspace, root, &lock, reporter).await?;
+            let packed = give_members(node, workspace, root, &lock, options.archives, reporter).await?;
             (root.clone(), pins(&lock, root, &packed))
         }
     };
@@ -239,17 +241,28 @@ async fn give_members(
     workspace: &Workspace,
     root: &ModuleId,
     lock: &Lock,
+    archives: Option<&Archives>,
     reporter: &dyn Reporter,
 ) -> Result<BTreeMap<ModuleId, Packed>, Failure> {
-    let folder = tempfile::tempdir()?;
+    let fresh;
+    let archives = match archives {
+        Some(archives) => archives,
+        None => {
+            fresh = Archives::new()?;
+            &fresh
+        }
+    };
+    let projects = workspace.projects()?;
     let mut all = BTreeMap::new();
     for id in closure(lock, root) {
         let is_member = lock.get(&id).is_some_and(|module| module.sha256.is_none());
         if !is_member {
             continue;
         }
-        let project = project_of(workspace, &id)?;
-        let packed = pack(&project, folder.path(), reporter).map_err(ClientError::from)?;
+        let Some(project) = projects.get(&id) else {
+            return Err(Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")));
+        };
+        let packed = archives.of(project, reporter).map_err(ClientError::from)?;
         if !node.has_archive(&packed.sha256).await? {
             reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
             node.give_archive(&packed.sha256, fs_err::read(&packed.path)?).await?;
@@ -257,24 +270,4 @@ async fn give_members(
         all.insert(id, packed);
     }
     Ok(all)
-}
-
-/// A member, or a module that one names by path, or that such a one names by path, and so on.
-fn project_of(workspace: &Workspace, id: &ModuleId) -> Result<Project, Failure> {
-    let mut known = workspace.members.clone();
-    let mut next = 0;
-    while let Some(project) = known.get(next).cloned() {
-        if project.id() == id {
-            return Ok(project);
-        }
-        for dependency in project.manifest.dependencies.keys() {
-            if let Some(path) = project.dependency_path(dependency)
-                && !known.iter().any(|project| project.id() == dependency)
-            {
-                known.push(Project::load(&path)?);
-            }
-        }
-        next += 1;
-    }
-    Err(Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")))
 }

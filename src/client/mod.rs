@@ -1,11 +1,13 @@
 //! A client of a node: deploy, run, follow, cancel. Every request is signed with the user's key, or carries the token
 //! in the node's URL.
 
+mod archives;
 mod deploy;
 mod error;
 mod events;
 mod transport;
 
+pub use archives::Archives;
 pub use deploy::{DeployOptions, Deployed, What, deploy, rollback, undeploy};
 pub use error::ClientError;
 use futures_util::Stream;

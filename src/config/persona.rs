@@ -53,7 +53,10 @@ pub enum PersonaError {
 
 impl Fault for PersonaError {
     fn kind(&self) -> Kind {
-        Kind::Check
+        match self {
+            PersonaError::Io { .. } => Kind::Failed,
+            _ => Kind::Check,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -61,7 +64,10 @@ impl Fault for PersonaError {
             PersonaError::Outside(_) | PersonaError::Missing(_) | PersonaError::Format(_) => {
                 Some("set `entrypoint` in `[module]` to its `.json` or `.yaml` file".to_owned())
             }
-            PersonaError::TooLarge { .. } | PersonaError::Syntax { .. } | PersonaError::Io { .. } => None,
+            PersonaError::TooLarge { .. } => {
+                Some("keep what a model is told short, and data in another file".to_owned())
+            }
+            PersonaError::Syntax { .. } | PersonaError::Io { .. } => None,
         }
     }
 }

@@ -210,7 +210,7 @@ pub enum SettingsError {
         path: PathBuf,
     },
     /// A registry is named, and none has the name.
-    #[error("no registry is called `{name}`, as {from} has it")]
+    #[error("no registry is called `{name}`, which is from {from}")]
     UnknownRegistry {
         /// The name.
         name: String,
@@ -225,6 +225,7 @@ impl Fault for SettingsError {
     fn kind(&self) -> Kind {
         match self {
             SettingsError::Private(error) => error.kind(),
+            SettingsError::Io(_) => Kind::Failed,
             _ => Kind::Usage,
         }
     }
@@ -249,7 +250,7 @@ impl Fault for SettingsError {
                 Some(format!("take it out, and keep it in your own file: `napt config set {key} --user`"))
             }
             SettingsError::UnknownRegistry { name, known, .. } => Some(format!(
-                "{}; a registry's URL begins with `http://` or `https://`",
+                "{} (a URL begins with `http://` or `https://`)",
                 crate::registries::unknown_name(name, known)
             )),
             SettingsError::Private(error) => error.hint(),

@@ -141,7 +141,8 @@ impl Fault for DependencyError {
                 Some(format!("the versions are {}", versions.join(", ")))
             }
             DependencyError::OtherModule { found, .. } => Some(format!("name `{found}`, or another folder")),
-            DependencyError::OtherVersion { .. } | DependencyError::Itself(_) => None,
+            DependencyError::OtherVersion { .. } => Some("change the requirement, or the module's version".to_owned()),
+            DependencyError::Itself(_) => Some("name another module, or go to the one that needs it".to_owned()),
             DependencyError::Unnamed(url) => Some(format!(
                 "add `[registries.NAME]` with `url = \"{url}\"` to `.napt/config.toml`, and use that name"
             )),
@@ -155,7 +156,7 @@ impl Fault for DependencyError {
                 }
             }
             DependencyError::Ambiguous { .. } => Some("write it as `type:name`".to_owned()),
-            DependencyError::Member(_) => None,
+            DependencyError::Member(_) => Some("change `version` there".to_owned()),
         }
     }
 }

@@ -7,9 +7,6 @@ use std::{
     time::Instant,
 };
 
-use napt_registry_client::RegistryClient;
-use url::Url;
-
 use super::{
     Audience, Event,
     plan::{Part, parts},
@@ -17,11 +14,9 @@ use super::{
 };
 use crate::{
     check::{self, Level, Report},
-    client::{DeployOptions, NodeClient, What, deploy},
-    identity::SecretKey,
+    client::{Archives, DeployOptions, NodeClient, What, deploy, undeploy},
     module::{ModuleId, Project, Workspace},
-    node,
-    registries::{Registries, Registry},
+    registries::Registries,
     report::{Failure, Fault, Reporter},
     wire::DeploymentView,
 };
@@ -35,6 +30,8 @@ struct Live {
     revision: u64,
     /// What it was made of.
     modules: BTreeMap<ModuleId, Fingerprint>,
+    /// Unless files were written while they were packed.
+    is_sure: bool,
 }
 
 /// What a turn needs, and what the last one has left.
@@ -42,8 +39,9 @@ struct Live {
 pub(super) struct Cycle {
     pub(super) root: PathBuf,
     node: NodeClient,
-    registry: RegistryClient,
-    registry_url: Url,
+    registries: Registries,
+    archives: Archives,
+    checks: check::Options,
     /// By the deployment's name.
     live: BTreeMap<String, Live>,
     /// What is wrong, as it was told.
@@ -57,26 +55,25 @@ pub(super) struct Cycle {
 impl Cycle {
     pub(super) fn new(
         root: PathBuf,
-        node: &node::Running,
-        http: reqwest::Client,
-        key: SecretKey,
-        registry: RegistryClient,
-        registry_url: Url,
-    ) -> Self {
-        let url = node.url().parse().expect("a socket address makes a URL");
-        Cycle {
+        node: NodeClient,
+        registries: Registries,
+        checks: check::Options,
+    ) -> std::io::Result<Self> {
+        Ok(Cycle {
             root,
-            node: NodeClient::new(url, http, key),
-            registry,
-            registry_url,
+            node,
+            registries,
+            archives: Archives::new()?,
+            checks,
             live: BTreeMap::new(),
             problems: BTreeSet::new(),
             warned: Mutex::default(),
             modules: BTreeSet::new(),
-        }
+        })
     }
 
-    /// Brings the deployments up to `now`. False when that was given up, since `is_stale` tells of something newer.
+    /// Brings the deployments up to `now`. False when it has to be done again, since `is_stale` tells that files
+    /// were written meanwhile.
     pub(super) async fn turn(
         &mut self,
         now: &Snapshot,
@@ -84,11 +81,12 @@ impl Cycle {
         audience: &dyn Audience,
         is_stale: &(dyn Fn() -> bool + Sync),
     ) -> bool {
+        self.archives.made_of(now.modules.clone());
         let mut problems = Vec::new();
         let mut kept = Vec::new();
         let mut reloaded = BTreeSet::new();
         let steps = Steps { audience, start, warned: &self.warned };
-        let report = match check::check(&self.root, &check::Options::default()) {
+        let report = match check::check(&self.root, &self.checks) {
             Ok(mut report) => {
                 report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
                 Some(report)
@@ -98,8 +96,8 @@ impl Cycle {
                 None
             }
         };
-        steps.detail("Checked");
-        match (&now.workspace, &report) {
+        steps.lap("Checked");
+        match (&now.layout.workspace, &report) {
             (_, None) => {}
             // The check says it better.
             (Err(_), Some(report)) if report.errors() > 0 => {}
@@ -108,16 +106,20 @@ impl Cycle {
                 problems.push(Problem::Undeployed(error.hint().into_iter().fold(failure, Failure::hinted)));
             }
             (Ok((workspace, projects)), Some(report)) => {
+                self.registries.refresh();
                 for module in self.modules.iter().filter(|id| !projects.contains_key(id)) {
                     audience.event(&Event::Removed { module });
                 }
                 self.modules = projects.keys().cloned().collect();
                 let broken = broken(projects, report);
-                for part in parts(projects) {
+                let parts = parts(projects);
+                let gone: Vec<String> =
+                    self.live.keys().filter(|name| !parts.iter().any(|part| part.name == **name)).cloned().collect();
+                for part in parts {
                     let made_of: BTreeMap<ModuleId, Fingerprint> =
                         part.modules.iter().filter_map(|id| Some((id.clone(), now.modules.get(id)?.clone()))).collect();
                     let live = self.live.get(&part.name);
-                    if live.is_some_and(|live| live.modules == made_of) {
+                    if live.is_some_and(|live| live.is_sure && live.modules == made_of) {
                         continue;
                     }
                     kept.extend(live.map(|live| (part.name.clone(), live.revision)));
@@ -127,7 +129,10 @@ impl Cycle {
                     let view = match self.deploy(workspace, &part, &steps).await {
                         Ok(view) => view,
                         // What was deployed is half of an older state and half of a newer one.
-                        Err(_) if is_stale() => return false,
+                        Err(_) if is_stale() => {
+                            self.archives.forget();
+                            return false;
+                        }
                         Err(failure) => {
                             problems.push(Problem::Undeployed(failure));
                             continue;
@@ -146,7 +151,16 @@ impl Cycle {
                             kept.pop();
                         }
                     }
-                    self.live.insert(part.name, Live { revision: view.revision, modules: made_of });
+                    self.live.insert(part.name, Live { revision: view.revision, modules: made_of, is_sure: true });
+                }
+                // What such a one held may be in another by now, or else is still wanted.
+                if problems.is_empty() && broken.is_empty() {
+                    for name in gone {
+                        match undeploy(&self.node, &name, &steps).await {
+                            Ok(_) => drop(self.live.remove(&name)),
+                            Err(failure) => problems.push(Problem::Undeployed(failure)),
+                        }
+                    }
                 }
             }
         }
@@ -156,17 +170,24 @@ impl Cycle {
             let modules: Vec<ModuleId> = reloaded.into_iter().collect();
             audience.event(&Event::Reloaded { modules: &modules, took: start.elapsed() });
         }
+        // What is packed may not be what was looked at.
+        if is_stale() {
+            self.archives.forget();
+            for live in self.live.values_mut() {
+                live.is_sure = false;
+            }
+            return false;
+        }
         true
     }
 
     async fn deploy(&self, workspace: &Workspace, part: &Part, steps: &Steps<'_>) -> Result<DeploymentView, Failure> {
-        // Anew each time: within one, an index does not change.
-        let registry = Registry::new(self.registry.clone(), &self.registry_url);
         let options = DeployOptions {
             what: What::Project { workspace, root: &part.root, locked: false },
             name: Some(part.name.clone()),
             deployment: None,
-            registries: &Registries::new(registry, BTreeMap::new()),
+            registries: &self.registries,
+            archives: Some(&self.archives),
             dry_run: false,
         };
         deploy(&self.node, options, steps).await.map(|deployed| deployed.view)
@@ -231,9 +252,15 @@ struct Steps<'a> {
     warned: &'a Mutex<BTreeSet<String>>,
 }
 
+impl Steps<'_> {
+    fn lap(&self, what: &str) {
+        self.audience.detail(&format!("{:>5} ms  {what}", self.start.elapsed().as_millis()));
+    }
+}
+
 impl Reporter for Steps<'_> {
     fn step(&self, verb: &str, what: &str) {
-        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.detail(&format!("{verb} {what}")) }
+        if SLOW.contains(&verb) { self.audience.step(verb, what) } else { self.lap(&format!("{verb} {what}")) }
     }
 
     fn warn(&self, message: &str) {
@@ -242,9 +269,7 @@ impl Reporter for Steps<'_> {
         }
     }
 
-    fn detail(&self, message: &str) {
-        self.audience.detail(&format!("{:>5} ms  {message}", self.start.elapsed().as_millis()));
-    }
+    fn detail(&self, _message: &str) {}
 
     fn is_interrupted(&self) -> bool {
         self.audience.is_interrupted()

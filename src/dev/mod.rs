@@ -19,18 +19,24 @@ mod watch;
 
 use std::{future::Future, path::PathBuf, time::Duration};
 
-use napt_registry_client::RegistryClient;
 pub use servers::{ServerOptions, Servers, serve};
 pub use session::Session;
 use url::Url;
 
-use self::{cycle::Cycle, session::Claim, snapshot::Camera, watch::Watch};
+use self::{
+    cycle::Cycle,
+    session::Claim,
+    snapshot::{Camera, Layout, Snapshot},
+    watch::Watch,
+};
 use crate::{
     check,
+    client::NodeClient,
     identity::SecretKey,
     module::ModuleId,
     node::{self, NodeError},
-    registry::RegistryError,
+    registries::{Registries, address},
+    registry::{self, RegistryError},
     report::{Failure, Fault, Kind, Reporter},
 };
 
@@ -38,12 +44,13 @@ use crate::{
 const STOP: Duration = Duration::from_millis(1500);
 
 /// How to develop.
-#[derive(Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// The workspace's root.
     pub workspace: PathBuf,
-    /// Where modules that are not of the workspace come from; without it, from a registry of this process.
-    pub registry: Option<(RegistryClient, Url)>,
+    /// The registry of modules that are not of the workspace; without it, there is one in this process.
+    pub registry: Option<Url>,
+    /// Opens the registries, of which the one in this process is the default, if there is one.
+    pub registries: &'a (dyn Fn(Option<&Url>) -> Result<Registries, Failure> + Sync),
     /// The port of that registry: by default the usual one, or a free one when that is taken.
     pub registry_port: Option<u16>,
     /// The node; its address, folder and registry are chosen here.
@@ -52,6 +59,8 @@ pub struct Options {
     pub node_port: Option<u16>,
     /// Whose deployments they are.
     pub key: SecretKey,
+    /// How modules are checked before they are deployed.
+    pub checks: check::Options,
     /// Forget what was kept from the last time.
     pub fresh: bool,
     /// Look for changes instead of being told of them.
@@ -102,6 +111,8 @@ pub enum Event<'a> {
     },
     /// What was wrong is not any more.
     Mended,
+    /// Everything ends.
+    Stopping,
 }
 
 /// Who is told.
@@ -159,7 +170,7 @@ impl Fault for DevError {
 }
 
 /// Serves and watches until `stop`. No process is left then.
-pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Future) -> Result<(), DevError> {
+pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl Future) -> Result<(), Failure> {
     let claim = Claim::take(&options.workspace, options.fresh).await?;
     let servers = serve(ServerOptions {
         registry: options.registry.is_none().then(|| claim.registry()),
@@ -168,20 +179,23 @@ pub async fn develop(options: Options, audience: &dyn Audience, stop: impl Futur
         node_port: options.node_port,
     });
     let servers = servers.await?;
-    let (registry, registry_url) = match (options.registry, &servers.registry) {
-        (Some(named), _) => named,
-        (None, Some(own)) => (RegistryClient::new(own.url(), options.node.http.clone(), None), own.url()),
-        (None, None) => unreachable!("without a named registry there is one of its own"),
+    let own = servers.registry.as_ref().map(registry::Running::url);
+    let session = Session {
+        pid: std::process::id(),
+        node: servers.node.url(),
+        registry: own.as_ref().or(options.registry.as_ref()).map(address).unwrap_or_default(),
     };
-    let shown = |url: &str| crate::secrets::redact(url.trim_end_matches('/'));
-    let session = Session { pid: std::process::id(), node: servers.node.url(), registry: shown(registry_url.as_str()) };
     claim.announce(&session)?;
     audience.event(&Event::Listening(&session));
-    let cycle = Cycle::new(options.workspace, &servers.node, options.node.http, options.key, registry, registry_url);
+    let url = session.node.parse().expect("a socket address makes a URL");
+    let node = NodeClient::new(url, options.node.http, options.key);
+    let registries = (options.registries)(own.as_ref())?;
+    let cycle = Cycle::new(options.workspace, node, registries, options.checks)?;
     tokio::select! {
         () = watch(cycle, options.poll, audience) => {}
         _ = stop => {}
     }
+    audience.event(&Event::Stopping);
     claim.withdraw()?;
     // Whoever still waits for an answer by then gets none.
     let _ = tokio::time::timeout(STOP, servers.stop()).await;
@@ -193,16 +207,15 @@ async fn watch(mut cycle: Cycle, poll: bool, audience: &dyn Audience) {
     let mut watch = Watch::new(poll, audience);
     let mut camera = Camera::default();
     let mut start = std::time::Instant::now();
-    let mut before = None;
+    let mut before: Option<Snapshot> = None;
     let mut is_first = true;
     loop {
-        let mut now = camera.take(&cycle.root);
-        watch.follow(&now.folders, audience);
-        // A file may have come before its folder was watched.
-        while let Some(again) = Some(camera.take(&cycle.root)).filter(|again| again.folders != now.folders) {
-            watch.follow(&again.folders, audience);
-            now = again;
+        // Watched first, and read then: what changes in between is told.
+        let mut layout = Layout::of(&cycle.root);
+        while watch.follow(&layout.folders, audience) {
+            layout = Layout::of(&cycle.root);
         }
+        let now = camera.take(&cycle.root, layout);
         let is_done = before.as_ref().is_some_and(|before| now.is_as(before))
             || cycle.turn(&now, start, audience, &|| watch.has_news()).await;
         if std::mem::take(&mut is_first) {

@@ -23,24 +23,49 @@ const RACY: Duration = Duration::from_millis(100);
 /// A digest in hex.
 pub(super) type Fingerprint = String;
 
+/// What there is, without what is in it.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// The workspace with what its members name by path, or why it cannot be read.
+    pub(super) workspace: Result<(Workspace, BTreeMap<ModuleId, Project>), ProjectError>,
+    /// The folders where a change may matter.
+    pub(super) folders: BTreeSet<PathBuf>,
+}
+
 /// A workspace at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    /// The workspace with what its members name by path, or why it cannot be read.
-    pub(super) workspace: Result<(Workspace, BTreeMap<ModuleId, Project>), ProjectError>,
+    pub(super) layout: Layout,
     /// Of the modules' files.
     pub(super) modules: BTreeMap<ModuleId, Fingerprint>,
     /// Of the workspace's own manifest.
     manifest: Option<Fingerprint>,
-    /// The folders where a change may matter.
-    pub(super) folders: BTreeSet<PathBuf>,
+}
+
+impl Layout {
+    /// Of the workspace whose root is `root`.
+    pub(super) fn of(root: &Path) -> Self {
+        let workspace = Workspace::discover(root).and_then(|workspace| {
+            let projects = workspace.projects()?;
+            Ok((workspace, projects))
+        });
+        let mut folders: BTreeSet<PathBuf> = [root.to_owned()].into();
+        // A folder that cannot be read now is gone, or will be told of when it is packaged.
+        folders.extend(source_folders(root).unwrap_or_default());
+        for project in workspace.iter().flat_map(|(_, projects)| projects.values()) {
+            if !folders.contains(&project.root) {
+                folders.extend(source_folders(&project.root).unwrap_or_default());
+            }
+        }
+        Layout { workspace, folders }
+    }
 }
 
 impl Snapshot {
     /// Whether nothing differs. Of a workspace that cannot be read, nobody knows.
     pub(super) fn is_as(&self, other: &Self) -> bool {
-        self.workspace.is_ok()
-            && other.workspace.is_ok()
+        self.layout.workspace.is_ok()
+            && other.layout.workspace.is_ok()
             && self.manifest == other.manifest
             && self.modules == other.modules
     }
@@ -61,26 +86,14 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// The workspace whose root is `root`, as it is now.
-    pub(super) fn take(&mut self, root: &Path) -> Snapshot {
-        let workspace = Workspace::discover(root).and_then(|workspace| {
-            let projects = workspace.projects()?;
-            Ok((workspace, projects))
-        });
-        let mut modules = BTreeMap::new();
-        let mut folders: BTreeSet<PathBuf> = [root.to_owned()].into();
-        // A folder that cannot be read now is gone, or will be told of when it is packaged.
-        folders.extend(source_folders(root).unwrap_or_default());
+    /// What is in the workspace whose root is `root`.
+    pub(super) fn take(&mut self, root: &Path, layout: Layout) -> Snapshot {
         let mut large = HashMap::new();
-        for (id, project) in workspace.iter().flat_map(|(_, projects)| projects) {
-            modules.insert(id.clone(), self.of_project(project, &mut large));
-            if !folders.contains(&project.root) {
-                folders.extend(source_folders(&project.root).unwrap_or_default());
-            }
-        }
+        let projects = layout.workspace.iter().flat_map(|(_, projects)| projects);
+        let modules = projects.map(|(id, project)| (id.clone(), self.of_project(project, &mut large))).collect();
         let manifest = self.of_file(&root.join(MANIFEST_FILE), &mut large);
         self.large = large;
-        Snapshot { workspace, modules, manifest, folders }
+        Snapshot { layout, modules, manifest }
     }
 
     fn of_project(&self, project: &Project, large: &mut HashMap<PathBuf, Known>) -> Fingerprint {
@@ -135,10 +148,10 @@ mod tests {
         write(&root, "modules/a/a/run.py", "1");
         write(&root, "modules/a/.gitignore", "*.log\nout/\n");
         let mut camera = Camera::default();
-        let mut before = camera.take(&root);
+        let mut before = camera.take(&root, Layout::of(&root));
         let mut check = |path: &str, text: &str, counts: bool| {
             write(&root, path, text);
-            let now = camera.take(&root);
+            let now = camera.take(&root, Layout::of(&root));
             assert_eq!(!now.is_as(&before), counts, "{path}: {now:?}");
             before = now;
         };
@@ -178,14 +191,14 @@ mod tests {
         };
         set_time(1_000_000_000);
         let mut camera = Camera::default();
-        let first = camera.take(&root);
+        let first = camera.take(&root, Layout::of(&root));
         assert_eq!(camera.large.len(), 1);
         write(&root, "large.txt", &large.replace('x', "y"));
         // Just written: its time may not tell it from the next one.
-        assert!(!camera.take(&root).is_as(&first));
+        assert!(!camera.take(&root, Layout::of(&root)).is_as(&first));
         assert_eq!(camera.large.len(), 0);
         set_time(1_000_000_001);
-        assert!(!camera.take(&root).is_as(&first));
+        assert!(!camera.take(&root, Layout::of(&root)).is_as(&first));
         assert_eq!(camera.large.len(), 1);
     }
 
@@ -205,10 +218,10 @@ mod tests {
         write(&root, "w/target/x/y", "");
         write(&root, "b/napt.toml", &MODULE.replace("\"a\"", "\"b\""));
         write(&root, "b/b/run.py", "1");
-        let snapshot = Camera::default().take(&root.join("w"));
+        let layout = Layout::of(&root.join("w"));
         let shown: Vec<&str> =
-            snapshot.folders.iter().filter_map(|path| path.strip_prefix(&root).ok()?.to_str()).collect();
+            layout.folders.iter().filter_map(|path| path.strip_prefix(&root).ok()?.to_str()).collect();
         assert_eq!(shown, ["b", "b/b", "w", "w/modules", "w/modules/a", "w/modules/a/a"]);
-        assert_eq!(snapshot.modules.len(), 2);
+        assert_eq!(layout.workspace.expect("readable").1.len(), 2);
     }
 }

@@ -1,6 +1,7 @@
 //! Notices that something below some folders may have changed. What has changed is for others to find out.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -47,6 +48,7 @@ pub(super) struct Watch {
     news: Arc<News>,
     /// `None`: one has to look.
     system: Option<RecommendedWatcher>,
+    followed: BTreeSet<PathBuf>,
 }
 
 impl Watch {
@@ -62,7 +64,7 @@ impl Watch {
                 }
             })
         });
-        let mut watch = Watch { news, system: None };
+        let mut watch = Watch { news, system: None, followed: BTreeSet::new() };
         match system.transpose() {
             Ok(system) => watch.system = system,
             Err(error) => watch.give_up(&error, reporter),
@@ -70,16 +72,27 @@ impl Watch {
         watch
     }
 
-    /// Watches these folders too. One that is watched already may be named again, and has to be when it was replaced.
-    pub(super) fn follow<'a>(&mut self, folders: impl IntoIterator<Item = &'a PathBuf>, reporter: &dyn Reporter) {
-        let Some(system) = &mut self.system else { return };
+    /// Watches these folders; true when there is one among them that it did not watch. All are named to the system
+    /// again each time, since one that was replaced has to be.
+    pub(super) fn follow(&mut self, folders: &BTreeSet<PathBuf>, reporter: &dyn Reporter) -> bool {
+        let Some(system) = &mut self.system else { return false };
         for folder in folders {
             match system.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {}
                 Err(error) if is_gone(&error) => {}
-                Err(error) => return self.give_up(&error, reporter),
+                Err(error) => {
+                    self.give_up(&error, reporter);
+                    return false;
+                }
             }
         }
+        for folder in self.followed.difference(folders) {
+            // It is gone, or holds no source any more; nobody minds whether it was still watched.
+            let _ = system.unwatch(folder);
+        }
+        let is_more = !folders.is_subset(&self.followed);
+        self.followed.clone_from(folders);
+        is_more
     }
 
     fn give_up(&mut self, error: &notify::Error, reporter: &dyn Reporter) {

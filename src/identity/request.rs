@@ -49,6 +49,13 @@ impl Fault for RequestSignatureError {
     fn kind(&self) -> Kind {
         Kind::Auth
     }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RequestSignatureError::Time(_) => Some("set the clocks of both machines".to_owned()),
+            RequestSignatureError::Malformed | RequestSignatureError::Mismatch(_) => None,
+        }
+    }
 }
 
 /// The lower-case hex SHA-256 of a request's body.

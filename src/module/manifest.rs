@@ -377,6 +377,7 @@ impl Fault for ManifestError {
     fn kind(&self) -> Kind {
         match self {
             ManifestError::Io(_) => Kind::Failed,
+            ManifestError::Native(error) => error.kind(),
             _ => Kind::Check,
         }
     }

@@ -64,7 +64,10 @@ pub enum NativeError {
 
 impl Fault for NativeError {
     fn kind(&self) -> Kind {
-        Kind::Check
+        match self {
+            NativeError::Io(_) => Kind::Failed,
+            NativeError::Syntax { .. } => Kind::Check,
+        }
     }
 }
 

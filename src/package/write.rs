@@ -318,7 +318,9 @@ pub fn verify(packed: &Packed, reporter: &dyn Reporter) -> Result<(), PackageErr
     if (&found.id, &found.version, found.runtime) != (id, version, *runtime) {
         return Err(unusable(format!("unpacked it is `{}@{}`", found.id, found.version)));
     }
-    let code = (*runtime == Runtime::Python).then(|| format!("{}/{entrypoint}", id.name));
+    let package = project.package_dir();
+    let package = package.strip_prefix(&root).unwrap_or(&package).display();
+    let code = (*runtime == Runtime::Python).then(|| format!("{package}/{entrypoint}"));
     match readme.iter().chain(&code).find(|path| !root.join(path).is_file()) {
         Some(path) => Err(unusable(format!("`{path}` is not in it"))),
         None => Ok(()),

@@ -168,7 +168,7 @@ impl Problem {
     fn hint(&self) -> String {
         match self {
             Problem::NotSignedIn(_) => "run `napt login`, or set `NAPT_TOKEN`".to_owned(),
-            Problem::Scope(_) => "use a token with more rights".to_owned(),
+            Problem::Scope(_) => "`napt token new --publish` makes one that does, and so does `napt login`".to_owned(),
             Problem::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Problem::Dirty { .. } => "commit them, or publish what is on disk with `--allow-dirty`".to_owned(),
             Problem::Forbidden(_) | Problem::OtherRegistry { .. } => "change `publish` in `napt.toml`".to_owned(),

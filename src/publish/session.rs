@@ -36,7 +36,7 @@ impl Fault for SessionError {
         match self {
             SessionError::Client(error) => error.hint(),
             SessionError::Store(error) => error.hint(),
-            SessionError::NotAToken(_) => None,
+            SessionError::NotAToken(_) => Some("check that the address is that of a napt registry".to_owned()),
         }
     }
 }

@@ -45,6 +45,11 @@ impl Cache {
 
     /// Where an archive with this digest is, or is to be.
     pub(super) fn archive(&self, sha256: &str) -> std::io::Result<PathBuf> {
+        // It may come from a lock file, which anybody may have written, and becomes a file's name.
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            let what = format!("`{}` is not the SHA-256 of an archive", sha256.escape_debug());
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, what));
+        }
         let folder = self.folder.join("archives");
         fs_err::create_dir_all(&folder)?;
         Ok(folder.join(format!("{sha256}.napt")))
@@ -126,6 +131,16 @@ fn write(path: &Path, registry: &str, kept: &Kept) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_digest_becomes_a_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let cache = Cache::new(folder.path());
+        assert!(cache.archive(&"0a".repeat(32)).is_ok());
+        for bad in ["../../x", "", &"0A".repeat(32), &format!("{}/..", "0a".repeat(30))] {
+            assert!(cache.archive(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn what_was_kept_comes_back_and_what_is_damaged_is_dropped() {

@@ -21,8 +21,8 @@ use semver::Version;
 use url::Url;
 
 use crate::{
+    identity::body_digest,
     module::{ModuleId, ModuleType},
-    package::sha256_file,
     report::{Reporter, did_you_mean},
 };
 
@@ -186,8 +186,8 @@ impl Registry {
 
 /// Whether a kept archive is what it should be; one that is not is removed.
 fn is_intact(path: &std::path::Path, sha256: &str) -> bool {
-    match sha256_file(path) {
-        Ok((found, _)) if found == sha256 => true,
+    match fs_err::read(path) {
+        Ok(bytes) if body_digest(&bytes) == sha256 => true,
         Ok(_) => {
             // Nothing is trusted because it is there; what cannot be removed is replaced by the download.
             let _ = fs_err::remove_file(path);
@@ -202,6 +202,13 @@ impl Registries {
     pub fn new(default: Registry, named: BTreeMap<String, Registry>) -> Self {
         let named = named.into_iter().map(|(name, registry)| (name, Arc::new(registry))).collect();
         Registries { default: Arc::new(default), named }
+    }
+
+    /// Forgets what was asked for: an index may have changed since. What is kept on disk stays.
+    pub fn refresh(&self) {
+        for registry in self.named.values().chain([&self.default]) {
+            registry.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// The one that is asked when none is named.

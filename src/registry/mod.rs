@@ -160,7 +160,8 @@ impl Fault for RegistryError {
             RegistryError::NotARegistry(_) => Some("name its folder with `--data`".to_owned()),
             RegistryError::Listen { .. } => Some("choose another address with `--listen`".to_owned()),
             RegistryError::Locked(_) => Some("stop it, or choose another folder with `--data`".to_owned()),
-            RegistryError::Io(_) | RegistryError::Store(_) => None,
+            RegistryError::Store(error) => error.hint().map(str::to_owned),
+            RegistryError::Io(_) => None,
         }
     }
 }

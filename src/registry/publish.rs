@@ -89,7 +89,7 @@ impl Registry {
                 tracing::info!(module = %id, %version, sha256, "published");
                 Ok(Published { status: PublishStatus::Created })
             }
-            Inserted::Exists(existing) => published_before(id, version, existing, sha256),
+            Inserted::Exists(existing) => published_before(id, version, *existing, sha256),
             Inserted::NotOwner => Err(Refusal::NotOwner(id.clone())),
         }
     }

@@ -159,7 +159,8 @@ impl Fault for ScaffoldError {
             }
             ScaffoldError::Defined { .. } => Some("choose another name".to_owned()),
             ScaffoldError::Project(error) => error.hint(),
-            ScaffoldError::Values(_) | ScaffoldError::Members { .. } => None,
+            ScaffoldError::Values(_) => None,
+            ScaffoldError::Members { .. } => Some("add it to `members` in `[workspace]` by hand".to_owned()),
             ScaffoldError::Name(error) => error.hint(),
             ScaffoldError::PartName { .. } => Some("choose a shorter name".to_owned()),
             ScaffoldError::UnknownVariable { given, variables, .. } => {

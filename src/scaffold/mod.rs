@@ -27,6 +27,7 @@ use self::{
     workspace::{Around, Place},
 };
 use crate::{
+    check::{SCHEMA_FOLDER, editor_files},
     module::{ModuleId, ModuleName, Workspace},
     report::Reporter,
 };
@@ -101,7 +102,15 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
         return Err(ScaffoldError::Taken(target));
     }
 
-    let maker = Maker { engine: Engine::new()?, git_author: git::author() };
+    let schemas = match &joined {
+        None => Some(String::new()),
+        Some((around, place)) => around
+            .root
+            .join(SCHEMA_FOLDER)
+            .is_dir()
+            .then(|| up(place.parent.strip_prefix(&around.root).unwrap_or(Path::new("")))),
+    };
+    let maker = Maker { engine: Engine::new()?, git_author: git::author(), schemas };
     let mut values = options.values_file.as_deref().map(values::read).transpose()?.unwrap_or_default();
     let flags = options.values.iter().map(|(key, text)| (key.clone(), Given { text: text.clone(), place: None }));
     values.extend(flags);
@@ -158,10 +167,17 @@ fn relative(path: &Path, base: &Path) -> String {
     path.strip_prefix(base).unwrap_or(path).display().to_string()
 }
 
+/// The way up out of a folder.
+fn up(folder: &Path) -> String {
+    "../".repeat(folder.components().count())
+}
+
 /// What rendering needs, whichever template it is.
 struct Maker {
     engine: Engine,
     git_author: String,
+    /// The way from the folder that the files are for to the one with the schemas, when there are any.
+    schemas: Option<String>,
 }
 
 impl Maker {
@@ -227,6 +243,9 @@ impl Maker {
             let (template, _, part_context) = self.part(part, &context)?;
             self.module(&template, &self.engine.text(&part.into, &context)?, &part_context, files)?;
         }
+        for (path, text) in editor_files() {
+            files.add(path, text.into_bytes())?;
+        }
         files.add(RECORD_FILE.to_owned(), record(template, answers)?)
     }
 
@@ -270,7 +289,12 @@ impl Maker {
 
     fn module(&self, template: &Template, into: &str, context: &Value, files: &mut Files) -> Result<(), ScaffoldError> {
         match template.folder("content") {
-            Some(content) => self.engine.folder(content, into, context, files),
+            Some(content) => {
+                let mut context = context.clone();
+                let schemas = self.schemas.as_ref().map(|way| format!("{}{way}{SCHEMA_FOLDER}", up(Path::new(into))));
+                context["schemas"] = schemas.unwrap_or_default().into();
+                self.engine.folder(content, into, &context, files)
+            }
             None => Ok(()),
         }
     }

@@ -146,7 +146,7 @@ impl Shell {
         let level = match self.verbosity {
             Verbosity::Quiet => "error",
             Verbosity::Normal => "warn,napt=info",
-            Verbosity::Verbose => "info,napt=debug,tower_http=debug",
+            Verbosity::Verbose => "info,napt=debug,tower_http=debug,pubgrub=warn",
             // Below `info`, these may log what is sent, and so tokens.
             Verbosity::Debug => "debug,napt=trace,hyper=info,h2=info,rustls=info,tungstenite=info",
         };
@@ -171,15 +171,7 @@ impl Shell {
 
     /// Tells people of a failure that ends nothing.
     pub fn complain(&self, failure: &Failure) {
-        let messages = messages(failure);
-        let mut parts = messages.iter();
-        self.talk(&format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str)));
-        for cause in parts {
-            self.talk(&format!("  caused by: {}", cause.replace('\n', "\n  ")));
-        }
-        for hint in &failure.hints {
-            self.talk(&format!("\n{HINT}hint{HINT:#}: {hint}"));
-        }
+        self.talk(&told(failure));
     }
 
     /// A problem in detail, ahead of the failure that it leads to.
@@ -209,6 +201,20 @@ pub fn error_of(failure: &Failure) -> Value {
         "causes": messages.get(1..).unwrap_or_default(),
         "hints": failure.hints,
     })
+}
+
+/// A failure as people are told of it: message, causes, hints.
+pub fn told(failure: &Failure) -> String {
+    let messages = messages(failure);
+    let mut parts = messages.iter();
+    let mut text = format!("{ERROR}error{ERROR:#}: {}", parts.next().map_or("unknown", String::as_str));
+    for cause in parts {
+        text.push_str(&format!("\n  caused by: {}", cause.replace('\n', "\n  ")));
+    }
+    for hint in &failure.hints {
+        text.push_str(&format!("\n\n{HINT}hint{HINT:#}: {hint}"));
+    }
+    text
 }
 
 fn messages(failure: &Failure) -> Vec<String> {

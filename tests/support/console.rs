@@ -61,15 +61,24 @@ pub fn steps(page: &str) -> Vec<Step> {
 /// Whether it starts a server, which whoever follows the page has running already.
 fn is_server(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
-    matches!(words.as_slice(), ["napt", "registry" | "node", rest @ ..] if rest.first() != Some(&"fsck"))
+    matches!(words.as_slice(), ["napt", "registry" | "node" | "dev", rest @ ..] if rest.first() != Some(&"fsck"))
 }
 
 /// Types all of a page. Variables and the folder stay from one command to the next.
 pub fn follow(sandbox: &Sandbox, page: &Path) {
+    follow_with(sandbox, page, |_| {});
+}
+
+/// The same, with something to do after each step, those included that start a server.
+pub fn follow_with(sandbox: &Sandbox, page: &Path, mut after: impl FnMut(&Step)) {
     let text = std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
     let steps = steps(&text);
     assert!(steps.iter().any(|step| step.command.starts_with("napt ")), "{} types nothing", page.display());
-    for step in steps.iter().filter(|step| !is_server(&step.command)) {
+    for step in &steps {
+        if is_server(&step.command) {
+            after(step);
+            continue;
+        }
         let place = format!("{}:{}: {}", page.display(), step.line, step.command);
         let ran = type_in(sandbox, &step.command);
         assert_eq!(ran.code, Some(0), "{place}\n{}", ran.stdout);
@@ -78,6 +87,7 @@ pub fn follow(sandbox: &Sandbox, page: &Path) {
             let shown = std::panic::catch_unwind(|| assert_data_eq!(&ran.stdout, expected));
             assert!(shown.is_ok(), "{place}\nwhat it really printed:\n{}", ran.stdout);
         }
+        after(step);
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod archives;
 pub mod canary;
 pub mod console;
+pub mod dev;
 pub mod faults;
 pub mod http;
 pub mod modules;

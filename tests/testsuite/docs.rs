@@ -144,6 +144,11 @@ fn the_settings_are_as_the_configuration_page_shows_them() {
 }
 
 #[test]
+fn the_page_on_checking_can_be_followed() {
+    console::follow(&Sandbox::new(), &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.md"));
+}
+
+#[test]
 fn backups_are_looked_through_as_the_operations_page_says() {
     let mut registry = TestRegistry::start();
     let mut sandbox = registry.sandbox();

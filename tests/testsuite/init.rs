@@ -153,7 +153,7 @@ fn what_was_found_is_said_in_the_manifest() {
         str![[r##"
 # Written by `napt init`: behind each line stands where it is from.
 [module]
-type = "orchestrator"              # `keynesian_beauty_contest/run.py` reads an `OrchestratorRunInput`
+type = "orchestrator"              # `keynesian_beauty_contest/run.py` reads `OrchestratorRunInput`
 name = "keynesian_beauty_contest"  # the folder `keynesian_beauty_contest`
 sdk = "1.0.5"                      # `pyproject.toml` takes naptha-sdk from git; nodes install this version of it
 
@@ -167,7 +167,7 @@ sdk = "1.0.5"                      # `pyproject.toml` takes naptha-sdk from git;
         str![[r##"
 # Written by `napt init`: behind each line stands where it is from.
 [module]
-type = "agent"            # `wikipedia_agent/run.py` reads an `AgentRunInput`
+type = "agent"            # `wikipedia_agent/run.py` reads `AgentRunInput`
 name = "wikipedia_agent"  # the folder `wikipedia_agent`
 sdk = "1.0.5"             # `pyproject.toml` takes naptha-sdk from git; nodes install this version of it
 
@@ -181,7 +181,7 @@ sdk = "1.0.5"             # `pyproject.toml` takes naptha-sdk from git; nodes in
         str![[r##"
 # Written by `napt init`: behind each line stands where it is from.
 [module]
-type = "agent"            # `src/src_agent/answer.py` reads an `AgentRunInput`
+type = "agent"            # `src/src_agent/answer.py` reads `AgentRunInput`
 name = "src_agent"        # the folder `src/src_agent`
 version = "0.3.0"         # `0.3` of `pyproject.toml` as a semantic version
 entrypoint = "answer.py"  # it defines `answer`
@@ -233,9 +233,14 @@ fn a_type_that_cannot_be_told_is_asked_for() {
         "from x import AgentRunInput, ToolRunInput\nAgentRunInput(**a)\nToolRunInput(**b)\n",
     );
     let ran = sandbox.napt(&["init", "both"]).expect(2);
-    assert!(ran.stderr.contains("agent since `both/run.py` reads an `AgentRunInput`, tool since"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("agent since `both/run.py` reads `AgentRunInput`, tool since"), "{}", ran.stderr);
     let ran = sandbox.napt(&["init", "both", "--type", "tol"]).expect(2);
     assert!(ran.stderr.contains("did you mean `tool`?"), "{}", ran.stderr);
+    let ran = sandbox.napt(&["init", "both", "--type", "persona"]).expect(2);
+    assert!(ran.stderr.contains("`both` cannot be a persona: it has code in `both/`"), "{}", ran.stderr);
+    sandbox.write("ada/persona.json", "{}");
+    let ran = sandbox.napt(&["init", "ada", "--type", "tool"]).expect(2);
+    assert!(ran.stderr.contains("`ada` cannot be a tool: it has no code"), "{}", ran.stderr);
     sandbox.napt(&["init", "both", "--type", "tool"]).expect(0);
     assert!(manifest(&sandbox.work().join("both")).contains("type = \"tool\"  # given by `--type`"));
 
@@ -290,7 +295,7 @@ fn what_is_no_module_says_what_is_missing() {
         ("lib", 1, "the package `x` is in the folder `lib`", "move it there"),
         ("two", 1, "could be the module: a, b", "`packages` of `pyproject.toml`"),
         ("caps", 1, "the folder `Agent` cannot give the module its name", "try `agent`"),
-        ("list", 1, "there is no module in", ""),
+        ("list", 3, "the persona file `persona.json` cannot be used: it must be a mapping", ""),
     ] {
         let ran = sandbox.napt(&["init", name]).expect(code);
         assert!(ran.stderr.contains(message) && ran.stderr.contains(hint), "{name}: {}", ran.stderr);

@@ -62,6 +62,12 @@ fn every_command_has_the_envelope() {
     call(&["init", "old"], 6);
     call(&["check", "debate"], 0);
     call(&["check", "nowhere"], 2);
+    call(&["explain"], 0);
+    call(&["explain", "unknown-key"], 0);
+    call(&["explain", "nothing"], 2);
+    call(&["schema", "manifest"], 0);
+    call(&["schema", "--out", "schemas"], 0);
+    call(&["schema", "--out", "debate/napt.toml"], 1);
     call(&["package"], 1);
     call(&["package", "--list", "-C", "debate"], 0);
     call(&["package", "-C", "debate"], 0);
@@ -127,9 +133,14 @@ fn every_command_has_the_envelope() {
     call(&["registry", "--listen", registry.url.authority()], 4);
     call(&["node", "--registry", "nonsense"], 2);
     call(&["registry", "fsck", "--data", "nowhere"], 2);
-    for server in ["registry", "node"] {
+    call(&["dev", "nowhere"], 2);
+    for (server, flags) in [
+        ("registry", &["--listen", "127.0.0.1:0"][..]),
+        ("node", &["--listen", "127.0.0.1:0"]),
+        ("dev", &["--node-port", "0", "--registry-port", "0"]),
+    ] {
         seen.insert((server.to_owned(), true));
-        serve(server);
+        serve(server, flags);
     }
     node.kill();
     envelope(&node.sandbox, &["node", "fsck"], 0);
@@ -137,6 +148,11 @@ fn every_command_has_the_envelope() {
     node.restart();
     envelope(&node.sandbox, &["status"], 0);
     assert!(!node.log().contains("panicked"), "{}", node.log());
+
+    // All that can be wrong with it is on its line.
+    let ran = node.sandbox.napt(&["completions", "none", "--message-format", "json"]).expect(2).json();
+    check(&ran, "napt", false);
+    seen.insert(("completions".to_owned(), false));
 
     for command in napt::cli::command().get_subcommands() {
         for ok in [true, false] {
@@ -146,9 +162,10 @@ fn every_command_has_the_envelope() {
 }
 
 /// A server's first line, its last one, and nothing else.
-fn serve(command: &str) {
+fn serve(command: &str, flags: &[&str]) {
     let sandbox = Sandbox::new();
-    let mut server = sandbox.command(&[command, "--listen", "127.0.0.1:0", "--message-format", "json", "--quiet"]);
+    sandbox.write("napt.toml", "[module]\ntype = \"tool\"\nname = \"a\"\nversion = \"0.1.0\"\nruntime = \"data\"\n");
+    let mut server = sandbox.command(&[&[command, "--message-format", "json", "--quiet"], flags].concat());
     let mut process = server.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("napt starts");
     let mut stdout = std::io::BufReader::new(process.stdout.take().expect("a pipe"));
     let mut line = String::new();
@@ -160,5 +177,11 @@ fn serve(command: &str) {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("text");
     assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
-    check(&serde_json::from_str(&rest).expect("one line"), command, true);
+    // Of `napt dev` there are more events.
+    let (events, last): (Vec<Value>, Vec<Value>) = rest
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .partition(|line: &Value| line.get("event").is_some());
+    assert_eq!((events.is_empty(), last.len()), (command != "dev", 1), "{rest}");
+    check(&last[0], command, true);
 }

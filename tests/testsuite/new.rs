@@ -68,7 +68,12 @@ next:
         listing(&sandbox.work().join("debate")),
         str![[r#"
 .gitignore
+.napt/schemas/deployments.json
+.napt/schemas/llm_configs.json
+.napt/schemas/lock.json
+.napt/schemas/manifest.json
 .napt/template.toml
+.vscode/settings.json
 README.md
 modules/debate/README.md
 modules/debate/debate/__init__.py
@@ -107,7 +112,9 @@ napt.toml
     );
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/modules/debate/napt.toml")).expect("a manifest"),
-        str![[r#"
+        str![[r##"
+#:schema ../../.napt/schemas/manifest.json
+
 [module]
 type = "orchestrator"
 name = "debate"
@@ -120,7 +127,7 @@ authors = ["Ada <ada@example.org>"]
 [limits]
 timeout = "10m"
 
-"#]]
+"##]]
     );
     assert_data_eq!(
         std::fs::read_to_string(sandbox.work().join("debate/.napt/template.toml")).expect("a record"),
@@ -147,7 +154,12 @@ fn agents_and_knowledge_bases_are_projects_of_one_module() {
         listing(&sandbox.work()),
         str![[r#"
 chat/.gitignore
+chat/.napt/schemas/deployments.json
+chat/.napt/schemas/llm_configs.json
+chat/.napt/schemas/lock.json
+chat/.napt/schemas/manifest.json
 chat/.napt/template.toml
+chat/.vscode/settings.json
 chat/README.md
 chat/chat/__init__.py
 chat/chat/configs/deployment.json
@@ -159,7 +171,12 @@ chat/pyproject.toml
 chat/tests/__init__.py
 chat/tests/test_run.py
 notes/.gitignore
+notes/.napt/schemas/deployments.json
+notes/.napt/schemas/llm_configs.json
+notes/.napt/schemas/lock.json
+notes/.napt/schemas/manifest.json
 notes/.napt/template.toml
+notes/.vscode/settings.json
 notes/README.md
 notes/napt.toml
 notes/notes/__init__.py
@@ -329,8 +346,8 @@ fn a_project_that_cannot_be_finished_leaves_nothing() {
     let sandbox = Sandbox::new();
     // So deep that the first files can be made, and the last ones' paths are longer than the system allows.
     let mut deep = sandbox.work().canonicalize().expect("a folder");
-    while deep.as_os_str().len() < 4040 {
-        deep.push("d".repeat((4040 - deep.as_os_str().len()).min(200)));
+    while deep.as_os_str().len() < 4020 {
+        deep.push("d".repeat((4020 - deep.as_os_str().len()).min(200)));
     }
     std::fs::create_dir_all(&deep).expect("folders");
     let mut command = sandbox.command(&["new", "orchestrator", "debate"]);

@@ -25,7 +25,7 @@ name = "chat"
 version = "0.1.0""#,
             ),
             Part::File(
-                "modules/copy/napt.toml",
+                "modules/talk/napt.toml",
                 r#"[module]
 type = "persona"
 name = "chat"
@@ -46,10 +46,10 @@ name = "chat"
 version = "0.1.0""#,
             ),
             Part::File(
-                "modules/copy/napt.toml",
+                "modules/talk/napt.toml",
                 r#"[module]
 type = "persona"
-name = "copy"
+name = "talk"
 version = "0.1.0""#,
             ),
         ],

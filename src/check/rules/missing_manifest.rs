@@ -21,8 +21,6 @@ type = "orchestrator""#,
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
     if module.manifest.is_none() {
-        findings
-            .report(module.place_of("name"), "this module has no `napt.toml`")
-            .help("write one with `[module]` and `type = \"…\"`");
+        findings.report(module.place_of("name"), "this module has no `napt.toml`").help("`napt init` writes one");
     }
 }

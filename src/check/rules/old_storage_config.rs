@@ -61,9 +61,8 @@ fn moved(document: &Document, config: &Node) -> Option<Vec<Edit>> {
     let line = text[..first.key_span.start].rfind('\n').map_or(0, |at| at + 1);
     let indent = &text[line..first.key_span.start];
     // A line for each key, where they have one now.
-    let on_lines = indent.trim().is_empty() && line > 0 && text[first.key_span.end..].contains('\n');
-    let on_lines =
-        on_lines && members.len() > 1 && text[members[0].key_span.start..members[1].key_span.start].contains('\n');
+    let next = old.get(1).is_some_and(|next| text[first.node.span.end..next.key_span.start].contains('\n'));
+    let on_lines = next && indent.trim().is_empty();
     let (open, between, close) = match on_lines {
         true => (format!("{{\n{indent}    "), format!(",\n{indent}    "), format!("\n{indent}}}")),
         false => ("{".to_owned(), ", ".to_owned(), "}".to_owned()),

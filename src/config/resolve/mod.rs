@@ -98,7 +98,10 @@ pub enum ConfigError {
 
 impl Fault for ConfigError {
     fn kind(&self) -> Kind {
-        Kind::Usage
+        match self {
+            ConfigError::Io(_) => Kind::Failed,
+            _ => Kind::Usage,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -115,7 +118,15 @@ impl Fault for ConfigError {
             }
             ConfigError::NoPersona(_) => Some("write `\"persona_module\": {\"name\": \"…\"}`".to_owned()),
             ConfigError::UnknownModule(_) => Some("add it to `[dependencies]` of the module that calls it".to_owned()),
-            _ => None,
+            ConfigError::NoModule { .. } => Some("add `\"module\": {\"name\": \"…\"}` to it".to_owned()),
+            ConfigError::WrongType { .. } => Some("each type has a list of its own: move it there".to_owned()),
+            ConfigError::TooDeep(_) | ConfigError::TooMany(_) => {
+                Some("look for modules whose sub-deployments have sub-deployments again".to_owned())
+            }
+            ConfigError::Cycle(_) => Some("take it out of the sub-deployments of the modules that it calls".to_owned()),
+            ConfigError::Syntax { .. } => Some("`napt check` shows every problem with its place".to_owned()),
+            ConfigError::Shape(_) => Some("`docs/configuration.md` has the keys and what they hold".to_owned()),
+            ConfigError::Io(_) | ConfigError::UnknownName { .. } => None,
         }
     }
 }

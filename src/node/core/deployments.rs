@@ -218,9 +218,7 @@ impl Core {
         }
         // The last step: one transaction.
         let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
-        for parent in &parents {
-            self.parents.keep(&view.name, view.revision, parent);
-        }
+        self.parents.keep(&view.name, view.revision, parents);
         reached("deploy.stored")?;
         let unchanged = view.revision == number;
         if let Some(latest) = latest.filter(|_| !unchanged) {

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
@@ -32,6 +32,8 @@ pub(super) struct Installed {
     pub(super) persona: Option<Map<String, Value>>,
     /// `None` for data.
     pub(super) python: Option<PythonModule>,
+    /// Whether it has been imported without an error: the same bytes in the same environment need not be again.
+    pub(super) is_ready: AtomicBool,
 }
 
 /// Where an install goes, once it is made.
@@ -220,7 +222,7 @@ impl Installs {
             }
             Runtime::Data | Runtime::Rust => None,
         };
-        Ok(Arc::new(Installed { manifest, configs, persona, python }))
+        Ok(Arc::new(Installed { manifest, configs, persona, python, is_ready: AtomicBool::new(false) }))
     }
 }
 

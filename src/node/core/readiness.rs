@@ -1,6 +1,9 @@
 //! Whether modules can run: each is imported as a run would import it, in a child of its warm parent, and not called.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use serde::Deserialize;
@@ -32,7 +35,7 @@ struct Imported {
 }
 
 impl Core {
-    /// Imports modules, several at a time; all that is wrong, in their order.
+    /// Imports modules, several at a time, and those that have been are only warmed up; all that is wrong, in their order.
     pub(super) async fn import_all(
         &self,
         modules: &[Arc<Installed>],
@@ -41,8 +44,19 @@ impl Core {
     ) -> Vec<NodeError> {
         let imports: Vec<BoxFuture<'_, _>> = modules
             .iter()
-            .filter_map(|installed| Some((&installed.manifest, installed.python.as_ref()?)))
-            .map(|(manifest, python)| Box::pin(self.import(manifest, python, owner, reporter)) as BoxFuture<'_, _>)
+            .filter_map(|installed| Some((installed, installed.python.as_ref()?)))
+            .map(|(installed, python)| {
+                let import = async move {
+                    if installed.is_ready.load(Ordering::Relaxed) {
+                        let parent = self.parents.of(python, owner);
+                        return parent.warm_up().await.map_err(NodeError::internal("start an interpreter"));
+                    }
+                    self.import(&installed.manifest, python, owner, reporter).await?;
+                    installed.is_ready.store(true, Ordering::Relaxed);
+                    Ok(())
+                };
+                Box::pin(import) as BoxFuture<'_, _>
+            })
             .collect();
         let results: Vec<Result<(), NodeError>> = stream::iter(imports).buffered(PARALLEL).collect().await;
         results.into_iter().filter_map(Result::err).collect()

@@ -415,7 +415,7 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let parent = self.parents.of(python, &run.modules.owner);
-        self.parents.keep(&run.modules.name, run.modules.revision, &parent);
+        self.parents.keep(&run.modules.name, run.modules.revision, [parent.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;

@@ -54,15 +54,25 @@ impl Parents {
         parent
     }
 
-    /// Keeps a parent as long as this revision of the deployment is the newest that was kept warm.
-    pub(in crate::node) fn keep(&self, deployment: &str, revision: u64, parent: &Arc<Parent>) {
+    /// Keeps parents as long as this revision of the deployment is the newest that was kept warm. One that is needed no
+    /// more ends when no run needs it either.
+    pub(in crate::node) fn keep(
+        &self,
+        deployment: &str,
+        revision: u64,
+        parents: impl IntoIterator<Item = Arc<Parent>>,
+    ) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = kept.entry(deployment.to_owned()).or_default();
         if revision > newest.revision {
             *newest = Kept { revision, parents: Vec::new() };
         }
-        if revision == newest.revision && !newest.parents.iter().any(|known| Arc::ptr_eq(known, parent)) {
-            newest.parents.push(parent.clone());
+        if revision == newest.revision {
+            for parent in parents {
+                if !newest.parents.iter().any(|known| Arc::ptr_eq(known, &parent)) {
+                    newest.parents.push(parent);
+                }
+            }
         }
     }
 
@@ -103,12 +113,10 @@ mod tests {
     async fn a_new_revision_lets_go_of_what_only_the_old_one_needs() {
         let parents = Parents::new(PathBuf::from("/"));
         let (old, stays) = (parents.of(&module(&["a"]), "u"), parents.of(&module(&["b"]), "u"));
-        parents.keep("d", 1, &old);
-        parents.keep("d", 1, &stays);
-        parents.keep("d", 2, &stays);
+        parents.keep("d", 1, [old.clone(), stays.clone()]);
+        parents.keep("d", 2, [stays.clone()]);
         // A run of the first revision that starts late.
-        parents.keep("d", 1, &old);
-        let (old, stays) = (Arc::downgrade(&old), Arc::downgrade(&stays));
-        assert_eq!((old.strong_count(), stays.strong_count()), (0, 1));
+        parents.keep("d", 1, [old.clone()]);
+        assert_eq!((Arc::strong_count(&old), Arc::strong_count(&stays)), (1, 2));
     }
 }

@@ -29,6 +29,18 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+impl StoreError {
+    /// What the registry's operator can do about it.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            StoreError::Database(_) => None,
+            StoreError::Full => Some("make room on the disk, and start it again"),
+            StoreError::Migration(_) => Some("a newer napt has used it: run that one"),
+            StoreError::Corrupt(_) => Some("`napt registry fsck` looks at all of it"),
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // SQLITE_FULL
@@ -87,7 +99,7 @@ pub enum Inserted {
     /// The version is visible now.
     Created,
     /// It was visible before: with these facts, of the same bytes or of others.
-    Exists(IndexEntry),
+    Exists(Box<IndexEntry>),
     /// The module belongs to others.
     NotOwner,
 }

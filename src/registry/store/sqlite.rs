@@ -179,7 +179,7 @@ impl Store for SqliteStore {
             }
         };
         if let Some(existing) = version_row(&mut transaction, &manifest.id, &manifest.version).await? {
-            return Ok(Inserted::Exists(existing));
+            return Ok(Inserted::Exists(Box::new(existing)));
         }
         let sql = "INSERT INTO versions \
                    (module_id, version, sha256, size, runtime, deps, manifest, readme, publisher, published) \

@@ -31,6 +31,8 @@ error[config-shape]: `client` must be one of `openai`, `azure_openai`, `anthropi
 
 error: 2 errors, 0 warnings in 1 module
 
+hint: `napt check --fix` can mend 1 of them
+
 "#]]
     );
 }
@@ -45,11 +47,11 @@ fn config_shape_beyond_the_schema() {
     assert_data_eq!(
         m.told(3),
         str![[r#"
-error[config-shape]: `max_tokens` cannot be used
+error[config-shape]: `max_tokens` must be at most 4294967295
  --> debate/configs/llm_configs.json:2:84
   |
 2 |     {"config_name": "gpt", "client": "openai", "model": "napt/echo", "max_tokens": 4294967296},
-  |                                                                                    ^^^^^^^^^^ invalid value: integer `4294967296`, expected u32
+  |                                                                                    ^^^^^^^^^^ more than 4294967295
 
 error: 1 error, 0 warnings in 1 module
 
@@ -118,6 +120,8 @@ error[invalid-json]: cannot read `deployment.json` as JSON
   = help: remove it
 
 error: 3 errors, 0 warnings in 1 module
+
+hint: `napt check --fix` can mend 2 of them
 
 "#]]
     );
@@ -226,6 +230,8 @@ error[module-mismatch]: this is a deployment of `agent:debate`, the module is `o
 
 error: 1 error, 0 warnings in 1 module
 
+hint: `napt check --fix` can mend 1 of them
+
 "#]]
     );
 }
@@ -306,6 +312,8 @@ error[unknown-key]: unknown key `verison`
   = help: did you mean `version`?
 
 error: 3 errors, 0 warnings in 1 module
+
+hint: `napt check --fix` can mend 2 of them
 
 "#]]
     );

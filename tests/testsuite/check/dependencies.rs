@@ -52,6 +52,8 @@ error[invalid-requirement]: `kb:Facts` is not the id of a module
 
 error: 4 errors, 0 warnings in 1 module
 
+hint: `napt check --fix` can mend 1 of them
+
 "#]]
     );
 }
@@ -284,6 +286,65 @@ warning[unused-dependency]: the dependency `tool:wiki` is not used
   = help: remove it, or list it in a file of `configs/`
 
 warning: 0 errors, 1 warning in 1 module
+
+"#]]
+    );
+}
+
+#[test]
+fn duplicate_module() {
+    let m = Module::good();
+    m.write("twins/a/napt.toml", "[module]\ntype = \"persona\"\nname = \"hero\"\nversion = \"0.1.0\"\n");
+    m.write("twins/b/napt.toml", "[module]\ntype = \"kb\"\nname = \"hero\"\nversion = \"0.1.0\"\nruntime = \"data\"\n");
+    m.write("twins/a/README.md", "");
+    m.write("twins/b/README.md", "");
+    m.passes();
+    m.append("napt.toml", "[workspace]\nmembers = [\"twins/*\"]\n[lints]\nmissing-runtime = \"allow\"\n");
+    assert_eq!(m.told(0).trim(), "Checked 3 modules, no problems");
+    m.edit("twins/b/napt.toml", "\"kb\"", "\"persona\"");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[duplicate-module]: `persona:hero` is defined twice
+ --> twins/b/napt.toml:3:8
+  |
+3 | name = "hero"
+  |        ^^^^^^
+  |
+ ::: twins/a/napt.toml:3:8
+  |
+3 | name = "hero"
+  |        ------ first defined here
+  |
+  = help: rename one of them
+
+error: 1 error, 0 warnings in 3 modules
+
+"#]]
+    );
+}
+
+#[test]
+fn workspace_members() {
+    let m = Module::good();
+    m.write("twins/a/napt.toml", "[module]\ntype = \"persona\"\nname = \"hero\"\nversion = \"0.1.0\"\n");
+    m.write("twins/a/README.md", "");
+    m.passes();
+    m.append("napt.toml", "[workspace]\nmembers = [\"twins/*\"]\n");
+    assert_eq!(m.told(0).trim(), "Checked 2 modules, no problems");
+    m.edit("napt.toml", "twins/*", "twin/*");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[workspace-members]: `twin/*` matches no folder with a `napt.toml`
+  --> napt.toml:11:12
+   |
+11 | members = ["twin/*"]
+   |            ^^^^^^^^
+   |
+   = help: `*` stands for one folder name
+
+error: 1 error, 0 warnings in 1 module
 
 "#]]
     );

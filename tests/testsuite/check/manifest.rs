@@ -105,6 +105,8 @@ error[invalid-version]: `v0.1` is not a semantic version
 
 error: 1 error, 0 warnings in 1 module
 
+hint: `napt check --fix` can mend 1 of them
+
 "#]]
     );
 }
@@ -128,6 +130,8 @@ error[invalid-version]: the version `0.1.0+linux` has build metadata
   = help: write `0.1.0`
 
 error: 1 error, 0 warnings in 1 module
+
+hint: `napt check --fix` can mend 1 of them
 
 "#]]
     );
@@ -158,6 +162,8 @@ error[manifest-shape]: `keywords` must be an array
   |            ^^^^^ this is a string
 
 error: 2 errors, 0 warnings in 1 module
+
+hint: `napt check --fix` can mend 1 of them
 
 "#]]
     );
@@ -223,7 +229,7 @@ warning[missing-manifest]: this module has no `napt.toml`
 2 | name = "debate"
   |        ^^^^^^^^
   |
-  = help: write one with `[module]` and `type = "…"`
+  = help: `napt init` writes one
 
 warning: 0 errors, 1 warning in 1 module
 
@@ -321,6 +327,32 @@ warning: 0 errors, 1 warning in 1 module
 
 #[test]
 fn invalid_entrypoint() {
+    let m = Module::good();
+    m.edit("napt.toml", r#"version ="#, r#"entrypoint = "start_it.py"\nversion ="#);
+    m.rename("debate/run.py", "debate/start_it.py");
+    m.edit("debate/start_it.py", "def run", "def start_it");
+    m.passes();
+    let m = Module::good();
+    m.edit("napt.toml", r#"version ="#, r#"entrypoint = "src/run.py"\nversion ="#);
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[invalid-entrypoint]: `src/run.py` is not the name of a Python file in the package folder
+ --> napt.toml:4:14
+  |
+4 | entrypoint = "src/run.py"
+  |              ^^^^^^^^^^^^
+  |
+  = help: call it `run.py`, and the function in it `run`
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
+fn invalid_entrypoint_of_many_forms() {
     for (given, help) in [
         ("src/run.py", "call it `run.py`, and the function in it `run`"),
         ("./run.py", "call it `run.py`, and the function in it `run`"),
