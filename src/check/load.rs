@@ -142,7 +142,9 @@ pub(super) fn load(path: &Path, variables: &BTreeSet<String>) -> Result<Checked,
         return Ok(Checked {
             root: folder.to_owned(),
             workspace: (folder == nearest && !is_module).then_some(manifest),
-            modules: folders.iter().map(|folder| Module::load(folder, &shared)).collect::<Result<_, _>>()?,
+            modules: in_parallel(&folders, |folder| Module::load(folder, &shared))
+                .into_iter()
+                .collect::<Result<_, _>>()?,
             levels,
         });
     }
@@ -152,6 +154,23 @@ pub(super) fn load(path: &Path, variables: &BTreeSet<String>) -> Result<Checked,
         workspace: None,
         modules: vec![Module::load(nearest, &Arc::new(shared))?],
         levels: Levels::new(),
+    })
+}
+
+/// Does something with each, on all processors; the results are in order.
+pub(super) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads < 2 {
+        return items.iter().map(work).collect();
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts = items.chunks(items.len().div_ceil(threads));
+        let running: Vec<_> =
+            parts.map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
+        let finished =
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        finished.flatten().collect()
     })
 }
 

@@ -90,7 +90,11 @@ impl Shape {
     }
 
     /// Everything that does not fit.
-    pub(super) fn problems(self, document: &Document) -> Vec<Problem> {
+    pub(super) fn problems(self, document: &Document) -> &[Problem] {
+        document.problems.get_or_init(|| self.find_problems(document))
+    }
+
+    fn find_problems(self, document: &Document) -> Vec<Problem> {
         let Some(root) = &document.root else { return Vec::new() };
         let checker = self.checker();
         let value = root.to_json();

@@ -1,4 +1,4 @@
-use std::{future::Future, path::PathBuf};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -97,10 +97,10 @@ impl Args {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let developed = runtime.block_on(async {
             let stop = stop()?;
-            develop(options, &Screen(&context.shell), stop).await.map_err(Failure::from)
+            develop(options, &Screen(&context.shell), stop).await
         });
         // What still waits for a lock of another process is left behind.
-        runtime.shutdown_background();
+        runtime.shutdown_timeout(Duration::from_millis(500));
         developed?;
         Ok(Output::new("", json!({ "workspace": workspace })))
     }
@@ -191,7 +191,7 @@ impl Screen<'_> {
                 ("mended", json!({}))
             }
             Event::Stopping => {
-                shell.step("Stopping", "");
+                shell.step("Stopping", "the servers");
                 ("stopping", json!({}))
             }
         }

@@ -33,6 +33,11 @@ impl Archives {
         self.digests = digests;
     }
 
+    /// Forgets the archives, where it is not certain what they were made of.
+    pub fn forget(&mut self) {
+        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The archive of a member; it stays as long as this does.
     pub(super) fn of(&self, project: &Project, reporter: &dyn Reporter) -> Result<Packed, PackageError> {
         let id = project.id();

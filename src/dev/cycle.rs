@@ -30,16 +30,16 @@ struct Live {
     revision: u64,
     /// What it was made of.
     modules: BTreeMap<ModuleId, Fingerprint>,
+    /// Unless files were written while they were packed.
+    is_sure: bool,
 }
 
-/// The registries as they are now.
-pub(super) type OpenRegistries<'a> = Box<dyn Fn() -> Result<Registries, Failure> + Send + Sync + 'a>;
-
 /// What a turn needs, and what the last one has left.
-pub(super) struct Cycle<'a> {
+#[derive(Debug)]
+pub(super) struct Cycle {
     pub(super) root: PathBuf,
     node: NodeClient,
-    registries: OpenRegistries<'a>,
+    registries: Registries,
     archives: Archives,
     checks: check::Options,
     /// By the deployment's name.
@@ -52,11 +52,11 @@ pub(super) struct Cycle<'a> {
     modules: BTreeSet<ModuleId>,
 }
 
-impl<'a> Cycle<'a> {
+impl Cycle {
     pub(super) fn new(
         root: PathBuf,
         node: NodeClient,
-        registries: OpenRegistries<'a>,
+        registries: Registries,
         checks: check::Options,
     ) -> std::io::Result<Self> {
         Ok(Cycle {
@@ -72,7 +72,8 @@ impl<'a> Cycle<'a> {
         })
     }
 
-    /// Brings the deployments up to `now`. False when that was given up, since `is_stale` tells of something newer.
+    /// Brings the deployments up to `now`. False when it has to be done again, since `is_stale` tells that files
+    /// were written meanwhile.
     pub(super) async fn turn(
         &mut self,
         now: &Snapshot,
@@ -105,6 +106,7 @@ impl<'a> Cycle<'a> {
                 problems.push(Problem::Undeployed(error.hint().into_iter().fold(failure, Failure::hinted)));
             }
             (Ok((workspace, projects)), Some(report)) => {
+                self.registries.refresh();
                 for module in self.modules.iter().filter(|id| !projects.contains_key(id)) {
                     audience.event(&Event::Removed { module });
                 }
@@ -117,7 +119,7 @@ impl<'a> Cycle<'a> {
                     let made_of: BTreeMap<ModuleId, Fingerprint> =
                         part.modules.iter().filter_map(|id| Some((id.clone(), now.modules.get(id)?.clone()))).collect();
                     let live = self.live.get(&part.name);
-                    if live.is_some_and(|live| live.modules == made_of) {
+                    if live.is_some_and(|live| live.is_sure && live.modules == made_of) {
                         continue;
                     }
                     kept.extend(live.map(|live| (part.name.clone(), live.revision)));
@@ -127,7 +129,10 @@ impl<'a> Cycle<'a> {
                     let view = match self.deploy(workspace, &part, &steps).await {
                         Ok(view) => view,
                         // What was deployed is half of an older state and half of a newer one.
-                        Err(_) if is_stale() => return false,
+                        Err(_) if is_stale() => {
+                            self.archives.forget();
+                            return false;
+                        }
                         Err(failure) => {
                             problems.push(Problem::Undeployed(failure));
                             continue;
@@ -146,7 +151,7 @@ impl<'a> Cycle<'a> {
                             kept.pop();
                         }
                     }
-                    self.live.insert(part.name, Live { revision: view.revision, modules: made_of });
+                    self.live.insert(part.name, Live { revision: view.revision, modules: made_of, is_sure: true });
                 }
                 // What such a one held may be in another by now, or else is still wanted.
                 if problems.is_empty() && broken.is_empty() {
@@ -165,17 +170,23 @@ impl<'a> Cycle<'a> {
             let modules: Vec<ModuleId> = reloaded.into_iter().collect();
             audience.event(&Event::Reloaded { modules: &modules, took: start.elapsed() });
         }
+        // What is packed may not be what was looked at.
+        if is_stale() {
+            self.archives.forget();
+            for live in self.live.values_mut() {
+                live.is_sure = false;
+            }
+            return false;
+        }
         true
     }
 
     async fn deploy(&self, workspace: &Workspace, part: &Part, steps: &Steps<'_>) -> Result<DeploymentView, Failure> {
-        // Anew each time: within one, an index does not change.
-        let registries = (self.registries)()?;
         let options = DeployOptions {
             what: What::Project { workspace, root: &part.root, locked: false },
             name: Some(part.name.clone()),
             deployment: None,
-            registries: &registries,
+            registries: &self.registries,
             archives: Some(&self.archives),
             dry_run: false,
         };

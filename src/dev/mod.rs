@@ -49,8 +49,8 @@ pub struct Options<'a> {
     pub workspace: PathBuf,
     /// The registry of modules that are not of the workspace; without it, there is one in this process.
     pub registry: Option<Url>,
-    /// Gives the registries, of which the one in this process is the default, if there is one.
-    pub registries: &'a (dyn Fn(Option<&Url>) -> Result<Registries, Failure> + Send + Sync),
+    /// Opens the registries, of which the one in this process is the default, if there is one.
+    pub registries: &'a (dyn Fn(Option<&Url>) -> Result<Registries, Failure> + Sync),
     /// The port of that registry: by default the usual one, or a free one when that is taken.
     pub registry_port: Option<u16>,
     /// The node; its address, folder and registry are chosen here.
@@ -170,7 +170,7 @@ impl Fault for DevError {
 }
 
 /// Serves and watches until `stop`. No process is left then.
-pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl Future) -> Result<(), DevError> {
+pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl Future) -> Result<(), Failure> {
     let claim = Claim::take(&options.workspace, options.fresh).await?;
     let servers = serve(ServerOptions {
         registry: options.registry.is_none().then(|| claim.registry()),
@@ -189,7 +189,7 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
     audience.event(&Event::Listening(&session));
     let url = session.node.parse().expect("a socket address makes a URL");
     let node = NodeClient::new(url, options.node.http, options.key);
-    let registries = Box::new(move || (options.registries)(own.as_ref()));
+    let registries = (options.registries)(own.as_ref())?;
     let cycle = Cycle::new(options.workspace, node, registries, options.checks)?;
     tokio::select! {
         () = watch(cycle, options.poll, audience) => {}
@@ -203,7 +203,7 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
 }
 
 /// Deploys what there is, then whatever changes.
-async fn watch(mut cycle: Cycle<'_>, poll: bool, audience: &dyn Audience) {
+async fn watch(mut cycle: Cycle, poll: bool, audience: &dyn Audience) {
     let mut watch = Watch::new(poll, audience);
     let mut camera = Camera::default();
     let mut start = std::time::Instant::now();

@@ -204,6 +204,13 @@ impl Registries {
         Registries { default: Arc::new(default), named }
     }
 
+    /// Forgets what was asked for: an index may have changed since. What is kept on disk stays.
+    pub fn refresh(&self) {
+        for registry in self.named.values().chain([&self.default]) {
+            registry.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
     /// The one that is asked when none is named.
     pub fn default_registry(&self) -> &Registry {
         &self.default

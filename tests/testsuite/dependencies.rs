@@ -398,7 +398,11 @@ fn offline_answers_come_from_the_cache_and_the_lock() {
 fn node(default: &TestRegistry, internal: &TestRegistry) -> TestNode {
     let mut sandbox = with_internal(default, internal);
     sandbox.set("NAPT_CACHE_DIR", &cache());
-    TestNode::start_in(sandbox, &["--registry", default.url.as_str()])
+    let mut node = TestNode::start_in(sandbox, &["--registry", default.url.as_str()]);
+    // The commands' own: the one that nodes share may have the archives of an earlier test.
+    let own = node.sandbox.work().join("cache");
+    node.sandbox.set("NAPT_CACHE_DIR", own.to_str().expect("UTF-8"));
+    node
 }
 
 #[test]
@@ -417,10 +421,7 @@ fn what_the_node_cannot_fetch_is_given_to_it() {
 fn a_fetched_workspace_is_deployed_offline() {
     let registry = TestRegistry::start();
     publish(&registry, "agent:voice", "1.0.0", "");
-    let mut node = node(&registry, &registry);
-    // A cache of its own: that of other tests may have the archive.
-    let own = node.sandbox.work().join("cache");
-    node.sandbox.set("NAPT_CACHE_DIR", own.to_str().expect("UTF-8"));
+    let node = node(&registry, &registry);
     module(&node.sandbox, "choir", "orchestrator:choir", "0.1.0", "[dependencies]\n\"agent:voice\" = \"1\"\n");
     let offline = ["deploy", "choir", "--no-verify", "--offline"];
     let ran = node.napt(&offline).expect(4);

@@ -85,7 +85,7 @@ fn installs_broken_by(kind: &str) {
     let author = registry.sandbox();
     author.napt(&["login"]).expect(0);
     MODULE.write(&author);
-    author.napt(&["publish", "-C", "a"]).expect(0);
+    author.napt(&["publish", "--no-verify", "-C", "a", "--no-verify"]).expect(0);
     for point in INSTALL {
         let mut sandbox = registry.sandbox();
         own_cache(&mut sandbox);
@@ -116,7 +116,7 @@ fn deploys_broken_by(kind: &str) {
         let live = node.napt(&["status", "--message-format", "json"]).expect(0).json()["data"]["deployments"].clone();
         assert_eq!(live.as_array().map(Vec::len), Some(usize::from(point == "deploy.stored")), "{point}: {live}");
         let again = node.napt(&["deploy", "a", "--no-verify"]).expect(0).stdout;
-        assert!(again.contains("as `a`, revision 1, on"), "{point}: {again}");
+        assert!(again.contains("as `a`, revision 1,"), "{point}: {again}");
         works(&mut node, point);
     }
 }

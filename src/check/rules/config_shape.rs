@@ -25,7 +25,7 @@ pub(super) static RULE: Rule = Rule {
 
 fn run(document: &Document, findings: &mut Findings<'_>) {
     let Some(shape) = Shape::of(document).filter(|shape| *shape != Shape::Manifest) else { return };
-    for problem in shape.problems(document) {
+    for problem in shape.problems(document).iter().cloned() {
         if let Problem::Value { span, message, label, help, fix } = problem {
             let finding = findings.report(document.at(&span), message);
             finding.label = label;

@@ -42,7 +42,7 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
 }
 
 fn own(document: &Document, findings: &mut Findings<'_>) {
-    for problem in Shape::Manifest.problems(document) {
+    for problem in Shape::Manifest.problems(document).iter().cloned() {
         if let Problem::Value { span, message, label, help, fix } = problem {
             let finding = findings.report(document.at(&span), message);
             finding.label = label;

@@ -44,7 +44,7 @@ mod workspace_members;
 use super::{
     Options,
     diagnostic::{Diagnostic, Level, Place, said},
-    load::{Checked, Levels, Module},
+    load::{Checked, Levels, Module, in_parallel},
     source::Document,
 };
 use crate::module::LintLevel;
@@ -169,41 +169,37 @@ impl Findings<'_> {
 
 /// Runs all rules, at the levels of the manifests unless the options have others.
 pub(super) fn run(checked: &Checked, options: &Options) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let none = Levels::new();
+    let levels = |rule: &Rule, own: &Levels| {
+        let given = options.levels.get(rule.name);
+        let level = given.or_else(|| own.get(rule.name)).or_else(|| checked.levels.get(rule.name));
+        match level.copied().unwrap_or(rule.level) {
+            LintLevel::Allow => None,
+            LintLevel::Warn if options.deny_warnings && given.is_none() => Some(Level::Error),
+            LintLevel::Warn => Some(Level::Warning),
+            LintLevel::Deny => Some(Level::Error),
+        }
+    };
+    let of_module = |module: &Module| {
+        let mut found = Vec::new();
+        for rule in RULES {
+            let Some(level) = levels(rule, &module.levels) else { continue };
+            let mut findings = Findings { rule: rule.name, level, found: &mut found };
+            match rule.run {
+                Run::Document(run) => module.documents().for_each(|document| run(document, &mut findings)),
+                Run::Module(run) => run(module, &mut findings),
+                Run::Workspace(_) => {}
+            }
+        }
+        found
+    };
+    let mut found: Vec<Diagnostic> = in_parallel(&checked.modules, of_module).into_iter().flatten().collect();
     for rule in RULES {
-        let level = |own: &Levels| {
-            let given = options.levels.get(rule.name);
-            let level = given.or_else(|| own.get(rule.name)).or_else(|| checked.levels.get(rule.name));
-            match level.copied().unwrap_or(rule.level) {
-                LintLevel::Allow => None,
-                LintLevel::Warn if options.deny_warnings && given.is_none() => Some(Level::Error),
-                LintLevel::Warn => Some(Level::Warning),
-                LintLevel::Deny => Some(Level::Error),
-            }
-        };
-        let mut with = |own: &Levels, run: &dyn Fn(&mut Findings<'_>)| {
-            if let Some(level) = level(own) {
-                run(&mut Findings { rule: rule.name, level, found: &mut found });
-            }
-        };
+        let Some(level) = levels(rule, &Levels::new()) else { continue };
+        let mut findings = Findings { rule: rule.name, level, found: &mut found };
         match rule.run {
-            Run::Document(run) => {
-                if let Some(document) = &checked.workspace {
-                    with(&none, &|findings| run(document, findings));
-                }
-                for module in &checked.modules {
-                    for document in module.documents() {
-                        with(&module.levels, &|findings| run(document, findings));
-                    }
-                }
-            }
-            Run::Module(run) => {
-                for module in &checked.modules {
-                    with(&module.levels, &|findings| run(module, findings));
-                }
-            }
-            Run::Workspace(run) => with(&none, &|findings| run(checked, findings)),
+            Run::Document(run) => checked.workspace.iter().for_each(|document| run(document, &mut findings)),
+            Run::Module(_) => {}
+            Run::Workspace(run) => run(checked, &mut findings),
         }
     }
     found

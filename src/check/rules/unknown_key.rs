@@ -29,7 +29,7 @@ objects (`persona_module`, `system_prompt`, `options`, `storage_schema`, the res
 
 fn run(document: &Document, findings: &mut Findings<'_>) {
     let Some(shape) = Shape::of(document) else { return };
-    for problem in shape.problems(document) {
+    for problem in shape.problems(document).iter().cloned() {
         if let Problem::UnknownKey { key, span, known, correction } = problem {
             // Under a broken `[header]`, keys look as if they stood at the top.
             let at_the_top = document.get(&[&key]).is_some() && shape == Shape::Manifest;

@@ -9,7 +9,7 @@ mod tree;
 use std::{
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use toml_edit::DocumentMut;
@@ -18,7 +18,10 @@ pub(super) use python::{Entry, Parameter, ParameterKind, Python};
 pub(super) use secret::is_secret_key;
 pub(super) use tree::{Member, Node, Value};
 
-use super::diagnostic::{Edit, Place};
+use super::{
+    diagnostic::{Edit, Place},
+    shape::Problem,
+};
 use crate::secrets::{self, Found};
 
 /// A file's text, with what is needed to show a part of it.
@@ -109,6 +112,8 @@ pub(super) struct Document {
     pub(super) source: Arc<SourceFile>,
     pub(super) root: Option<Node>,
     pub(super) errors: Vec<SyntaxError>,
+    /// What does not fit its shape, once a rule has asked.
+    pub(super) problems: OnceLock<Vec<Problem>>,
 }
 
 impl Document {
@@ -127,7 +132,7 @@ impl Document {
             secret::find_by_key(root, &mut source.secrets);
             source.shown = secrets::mask(&source.text, &source.secrets);
         }
-        Document { source: Arc::new(source), root, errors }
+        Document { source: Arc::new(source), root, errors, problems: OnceLock::new() }
     }
 
     /// A place in it.
@@ -145,7 +150,10 @@ impl Document {
         let old = &self.source.text;
         let mut tree: DocumentMut = old.parse().ok()?;
         change(&mut tree)?;
-        let new = tree.to_string();
+        let mut new = tree.to_string();
+        if old.contains("\r\n") {
+            new = new.replace("\r\n", "\n").replace('\n', "\r\n");
+        }
         let common = |pairs: &mut dyn Iterator<Item = (char, char)>| -> usize {
             pairs.take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
         };

@@ -74,7 +74,7 @@ fn found(rule: &Rule, parts: &[Part]) -> (Vec<&'static str>, usize) {
     }
     let report = check(&sandbox.work().join("debate"), &Options::default()).expect("a report");
     assert!(
-        !report.diagnostics.iter().any(|found| found.rule == rule.name && found.fix.len() > 0) || rule.fix.is_some()
+        !report.diagnostics.iter().any(|found| found.rule == rule.name && !found.fix.is_empty()) || rule.fix.is_some()
     );
     (report.diagnostics.iter().map(|found| found.rule).collect(), report.errors())
 }
