@@ -25,7 +25,7 @@ fn on_the_command_line_and_in_a_workspace() {
     modules::write(&sandbox, ".", "persona:chatter", "0.1.0", "");
     let cases: [(&[&str], &str); 13] = [
         (&["publsh"], "publish"),
-        (&["token", "nw"], "new"),
+        (&["registry", "fsk"], "fsck"),
         (&["publish", "--workspce"], "--workspace"),
         (&["check", "--color", "alway"], "always"),
         (&["completions", "fsh"], "fish"),
