@@ -155,7 +155,7 @@ fn backups_are_looked_through_as_the_operations_page_says() {
     sandbox.set("NAPT_CACHE_DIR", &node::cache());
     modules::write(&sandbox, "d", "kb:d", "1.0.0", "");
     sandbox.napt(&["login"]).expect(0);
-    sandbox.napt(&["publish", "-C", "d"]).expect(0);
+    sandbox.napt(&["publish", "-C", "d", "--no-verify"]).expect(0);
     let mut node = TestNode::start_in(sandbox, &[]);
     node.napt(&["deploy", "kb:d"]).expect(0);
     node.kill();
