@@ -10,7 +10,7 @@ use crate::{context::Context, report::Failure, shell::Output};
 #[command(after_help = "Examples:
   napt cancel 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f")]
 pub(super) struct Args {
-    /// The run's id
+    /// The run's id, or how it begins
     #[arg(value_name = "RUN")]
     run: String,
 
@@ -23,8 +23,9 @@ impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let node = super::node_client(context, self.node.as_deref())?;
         context.block_on(async {
-            node.cancel(&self.run).await?;
-            let run = node.run_view(&self.run).await?;
+            let id = node.find_run(&self.run).await?;
+            node.cancel(&id).await?;
+            let run = node.run_view(&id).await?;
             let human = match run.status {
                 // The node may have been faster than this question.
                 status if status.is_final() => format!("{} has ended: {}", run.id, status.as_str()),

@@ -1,8 +1,9 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::{
-    context::{Context, Key, Source},
+    context::{Context, Key, Setting, Source},
     module::Workspace,
     report::{Failure, Kind, Reporter},
     shell::Output,
@@ -64,7 +65,7 @@ struct SetArgs {
 
 /// A line of the list.
 struct Row {
-    name: &'static str,
+    name: String,
     value: Option<String>,
     source: Option<Source>,
 }
@@ -129,7 +130,7 @@ fn setting(context: &Context, key: Key) -> Result<Row, Failure> {
     let found = context.setting(key, None)?;
     let (value, source) = found.map(|found| (found.value, found.source)).unzip();
     let value = value.map(|value| if key.is_secret() { SET.to_owned() } else { value });
-    Ok(Row { name: key.name(), value, source })
+    Ok(Row { name: key.name().to_owned(), value, source })
 }
 
 /// The token for the registry that commands would talk to.
@@ -142,7 +143,11 @@ fn token(context: &Context) -> Result<Row, Failure> {
     } else {
         None
     };
-    Ok(Row { name: TOKEN, value: source.is_some().then(|| SET.to_owned()), source })
+    Ok(Row { name: TOKEN.to_owned(), value: source.is_some().then(|| SET.to_owned()), source })
+}
+
+fn of_registry((name, setting): (String, Setting<Url>)) -> Row {
+    Row { name, value: Some(setting.value.to_string()), source: Some(setting.source) }
 }
 
 fn list(context: &Context) -> Result<Output, Failure> {
@@ -152,8 +157,8 @@ fn list(context: &Context) -> Result<Output, Failure> {
     }
     settings.push(token(context)?);
     let home = || context.env.home.as_ref().map(|_| "NAPT_HOME");
-    let folder = |name, path: &std::path::Path, variable: Option<&'static str>| Row {
-        name,
+    let folder = |name: &str, path: &std::path::Path, variable: Option<&'static str>| Row {
+        name: name.to_owned(),
         value: Some(path.display().to_string()),
         source: Some(variable.map_or(Source::Default, Source::Variable)),
     };
@@ -162,9 +167,12 @@ fn list(context: &Context) -> Result<Output, Failure> {
         folder("data", &context.dirs.data, home()),
         folder("cache", &context.dirs.cache, context.env.cache.as_ref().map(|_| "NAPT_CACHE_DIR").or_else(home)),
     ];
-    let human = format!("settings:\n{}\nfolders:\n{}", table(&settings), table(&folders));
+    let registries: Vec<Row> = context.named_registries().into_iter().map(of_registry).collect();
+    let named = if registries.is_empty() { String::new() } else { format!("\nregistries:\n{}", table(&registries)) };
+    let human = format!("settings:\n{}{named}\nfolders:\n{}", table(&settings), table(&folders));
     let json = |rows: &[Row]| rows.iter().map(Row::json).collect::<Value>();
-    Ok(Output::new(human.trim_end(), json!({ "settings": json(&settings), "folders": json(&folders) })))
+    let data = json!({ "settings": json(&settings), "registries": json(&registries), "folders": json(&folders) });
+    Ok(Output::new(human.trim_end(), data))
 }
 
 impl Row {

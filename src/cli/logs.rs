@@ -19,7 +19,7 @@ use crate::{
   napt logs 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f
   napt logs 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f --follow")]
 pub(super) struct Args {
-    /// The run's id
+    /// The run's id, or how it begins
     #[arg(value_name = "RUN")]
     run: String,
 
@@ -40,20 +40,21 @@ impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let node = super::node_client(context, self.node.as_deref())?;
         context.block_on(async {
-            let events = self.read(context, &node).await?;
-            let run = node.run_view(&self.run).await?;
+            let id = node.find_run(&self.run).await?;
+            let events = self.read(context, &node, &id).await?;
+            let run = node.run_view(&id).await?;
             Ok(Output::new("", json!({ "run": run, "events": events })))
         })
     }
 
     /// Prints lines as they come; the JSON envelope gets all events at the end instead.
-    async fn read(&self, context: &Context, node: &NodeClient) -> Result<Vec<RunEvent>, Failure> {
+    async fn read(&self, context: &Context, node: &NodeClient, id: &str) -> Result<Vec<RunEvent>, Failure> {
         let json = context.shell.format == MessageFormat::Json;
-        let is_final = node.run_view(&self.run).await?.status.is_final();
+        let is_final = node.run_view(id).await?.status.is_final();
         let mut hidden = 0;
         let mut kept = Vec::new();
         let mut ended = false;
-        let mut events = Box::pin(node.events(&self.run, 0, self.follow || is_final).await?);
+        let mut events = Box::pin(node.events(id, 0, self.follow || is_final).await?);
         while let Some(event) = events.next().await {
             let event = event?;
             ended |= matches!(&event.payload, EventPayload::Status { status, .. } if status.is_final());

@@ -23,7 +23,7 @@ const DIGEST: usize = 12;
   napt status debate
   napt status 0196f0c2a1b27c3d8e4f5a6b7c8d9e0f")]
 pub(super) struct Args {
-    /// A deployment's name, or a run's id (32 hex digits)
+    /// A deployment's name, or a run's id, or how that begins
     #[arg(value_name = "WHAT")]
     what: Option<String>,
 
@@ -45,13 +45,13 @@ impl Args {
     }
 }
 
-/// Runs have ids of their own form.
+/// Runs have ids of their own form: no name begins with a digit.
 fn is_run(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 async fn run(node: &NodeClient, id: &str) -> Result<Output, Failure> {
-    let run = node.run_view(id).await?;
+    let run = node.run_view(&node.find_run(id).await?).await?;
     let tree = node.tree(&run.root).await?;
     let mut human: Vec<String> = tree
         .iter()

@@ -7,7 +7,7 @@ use url::Url;
 use crate::{
     config::ConfigError,
     package::PackageError,
-    report::{Fault, Kind},
+    report::{Fault, Kind, plural},
     wire::Problem,
 };
 
@@ -62,6 +62,14 @@ pub enum ClientError {
         url: Url,
         /// What is wrong with its answer.
         what: String,
+    },
+    /// The beginning of several runs' ids.
+    #[error("{} begin with `{given}`", plural(ids.len(), "run id"))]
+    AmbiguousRun {
+        /// What was asked for.
+        given: String,
+        /// The runs' ids, newest first.
+        ids: Vec<String>,
     },
     /// A module cannot be packaged.
     #[error(transparent)]
@@ -134,6 +142,7 @@ impl Fault for ClientError {
             | ClientError::Broken { .. } => Kind::Network,
             ClientError::Refused { problem, .. } => of_status(problem.status),
             ClientError::Failed { status, .. } => of_status(*status),
+            ClientError::AmbiguousRun { .. } => Kind::Usage,
             ClientError::Package(error) => error.kind(),
             ClientError::Config(error) => error.kind(),
             ClientError::Resolve(error) => error.kind(),
@@ -155,6 +164,10 @@ impl Fault for ClientError {
                 Some("try again later".to_owned())
             }
             ClientError::Garbage { .. } => Some("name a node with `--node URL`".to_owned()),
+            ClientError::AmbiguousRun { ids, .. } => {
+                let few: Vec<&str> = ids.iter().map(String::as_str).take(5).collect();
+                Some(format!("type more of it: {}{}", few.join(", "), if ids.len() > few.len() { ", …" } else { "" }))
+            }
             ClientError::Package(error) => error.hint(),
             ClientError::Config(error) => error.hint(),
             ClientError::Resolve(error) => error.hint(),

@@ -24,6 +24,12 @@ use crate::{
     },
 };
 
+/// Letters of a run's id.
+const RUN_ID: usize = 32;
+
+/// Among how many of the newest runs one is looked for by the beginning of its id.
+const SEARCHED_RUNS: u32 = 1000;
+
 /// How a request shows who sends it.
 #[derive(Debug, Clone)]
 enum Credential {
@@ -126,6 +132,20 @@ impl NodeClient {
     /// One run.
     pub async fn run_view(&self, id: &str) -> Result<RunView, ClientError> {
         self.json(Method::GET, &format!("/v1/runs/{}", Self::segment(id)), Vec::new()).await
+    }
+
+    /// The id of the run that `given` is, or is the beginning of. What is neither stays as it is, for the node to judge.
+    pub async fn find_run(&self, given: &str) -> Result<String, ClientError> {
+        if given.len() >= RUN_ID {
+            return Ok(given.to_owned());
+        }
+        let runs = self.runs(true, SEARCHED_RUNS).await?;
+        let mut ids: Vec<String> = runs.into_iter().map(|run| run.id).filter(|id| id.starts_with(given)).collect();
+        match ids.len() {
+            0 => Ok(given.to_owned()),
+            1 => Ok(ids.remove(0)),
+            _ => Err(ClientError::AmbiguousRun { given: given.to_owned(), ids }),
+        }
     }
 
     /// The user's runs, newest first; with `all` also those that modules called for.

@@ -120,6 +120,11 @@ impl Context {
     }
 
     /// The registries with a name.
+    pub fn named_registries(&self) -> BTreeMap<String, Setting<Url>> {
+        self.settings.registries()
+    }
+
+    /// Their URLs alone.
     pub fn registry_names(&self) -> BTreeMap<String, Url> {
         self.settings.registries().into_iter().map(|(name, setting)| (name, setting.value)).collect()
     }

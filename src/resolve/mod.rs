@@ -70,6 +70,10 @@ pub trait Index: Send + Sync {
     }
     /// All versions of a module in a registry, in any order; none when there is no such module.
     async fn versions(&self, id: &ModuleId, registry: &str) -> Result<Vec<Candidate>, ResolveError>;
+    /// A module of a registry whose name is similar, for a hint.
+    async fn near(&self, _id: &ModuleId, _registry: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A module of the workspace, or in a folder that one of them names by path. It wins over the registry.
@@ -224,7 +228,7 @@ pub async fn resolve(request: Request, index: &dyn Index) -> Result<Lock, Resolv
     let previous = request.lock.clone().unwrap_or_default();
     let kept = request.kept();
     let found = fetch::fetch(&request, &previous, &kept, index).await?;
-    known(&request, &found, index)?;
+    known(&request, &found, index).await?;
     let chosen = solve::solve(&found, &kept)?;
     let lock = lock_of(chosen, &found.universe)?;
     if request.locked {
@@ -271,7 +275,7 @@ pub async fn yanked<'a>(modules: impl IntoIterator<Item = &'a LockedModule>, ind
 }
 
 /// What is asked for directly must exist; of anything else, an older version may do without it.
-fn known(request: &Request, found: &fetch::Found, index: &dyn Index) -> Result<(), ResolveError> {
+async fn known(request: &Request, found: &fetch::Found, index: &dyn Index) -> Result<(), ResolveError> {
     if let Some((id, version)) = &request.precise
         && let Some(versions) = found.precise.as_ref().filter(|versions| !versions.contains(version))
     {
@@ -301,7 +305,12 @@ fn known(request: &Request, found: &fetch::Found, index: &dyn Index) -> Result<(
         .filter(|(_, choices)| !choices.is_empty())
         .map(|(origin, _)| origin.id.to_string())
         .collect();
-    let near = did_you_mean(&id.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
+    let mut near = did_you_mean(&id.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
+    if near.is_none()
+        && let Some(registry) = &origin.registry
+    {
+        near = index.near(&id, registry).await;
+    }
     Err(ResolveError::Unknown { id, needed_by: needed_by.cloned(), near })
 }
 

@@ -55,4 +55,8 @@ impl Index for Registries {
         let entries = source.index(id).await.map_err(failed)?;
         Ok(entries.into_iter().filter_map(|entry| candidate(entry, source.address())).collect())
     }
+
+    async fn near(&self, id: &ModuleId, registry: &str) -> Option<String> {
+        self.at(registry)?.near(id).await
+    }
 }

@@ -149,6 +149,15 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
 }
 
 #[test]
+fn registries_with_a_name_are_listed() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".napt/config.toml", "[registries.internal]\nurl = \"https://registry.example\"\n");
+    let list = sandbox.napt(&["config"]).expect(0).stdout;
+    let (_, rest) = list.split_once("registries:\n  internal      https://registry.example/  from `").expect("a line");
+    assert!(rest.lines().next().is_some_and(|line| line.contains(".napt/config.toml")), "{list}");
+}
+
+#[test]
 fn colour_may_be_a_setting() {
     let mut sandbox = Sandbox::new();
     modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");

@@ -24,6 +24,7 @@ mod init;
 mod json;
 mod login;
 mod manners;
+mod mistyped;
 mod new;
 mod new_join;
 mod node;

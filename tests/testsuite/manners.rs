@@ -53,6 +53,9 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("yank", &["agent:none@0.1.0", "--reason", "none"], 1),
 ];
 
+/// Variables, options, whether on a terminal, and whether there is colour then.
+type Colour = (&'static [(&'static str, &'static str)], &'static [&'static str], bool, bool);
+
 const ESCAPE: char = '\x1b';
 
 /// A module, and servers that know nothing.
@@ -124,7 +127,7 @@ fn quiet_leaves_results_and_errors_and_verbose_adds_talk_alone() {
 
 #[test]
 fn colour_is_as_flag_environment_and_terminal_say() {
-    let cases: [(&[(&str, &str)], &[&str], bool, bool); 7] = [
+    let cases: [Colour; 7] = [
         (&[], &[], false, false),
         (&[], &["--color", "always"], false, true),
         (&[("CLICOLOR_FORCE", "1")], &[], false, true),

@@ -27,6 +27,10 @@ room! { client:
         ClientError::Timeout { .. } => ClientError::Timeout { url: url() },
         ClientError::Broken { .. } => ClientError::Broken { url: url() },
         ClientError::Garbage { .. } => ClientError::Garbage { url: url(), what: "it sends HTML".to_owned() },
+        ClientError::AmbiguousRun { .. } => ClientError::AmbiguousRun {
+            given: "0196".to_owned(),
+            ids: (0..7).map(|number| format!("0196f0c2a1b27c3d8e4f5a6b7c8d9e0{number}")).collect(),
+        },
         ClientError::Package(_) => ClientError::Package(PackageError::SelfCheck),
         ClientError::Config(_) => ClientError::Config(ConfigError::Cycle("orchestrator:o".to_owned())),
         ClientError::Resolve(_) => ClientError::Resolve(ResolveError::NoLock),
