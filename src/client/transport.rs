@@ -69,6 +69,10 @@ impl NodeClient {
         repeat: Option<Repeat>,
     ) -> Result<(), ClientError> {
         self.retrying(method, path, body.into(), repeat, async |mut response| {
+            // What says nothing is a node's answer; a web page is somebody else's.
+            if response.headers().contains_key(header::CONTENT_TYPE) {
+                self.expect_kind(&response, "application/json")?;
+            }
             self.read(&mut response, MAX_PROBLEM).await.map(|_| ())
         })
         .await
