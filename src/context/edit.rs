@@ -22,9 +22,8 @@ pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error.into()),
     };
-    let syntax = |error| SettingsError::Syntax { path: path.to_owned(), error: Box::new(error) };
     // The same parser as when it is read, so that the error is the same too.
-    toml::from_str::<toml::Table>(&text).map_err(syntax)?;
+    toml::from_str::<toml::Table>(&text).map_err(|error| SettingsError::syntax(path, &text, &error))?;
     let mut document: DocumentMut = text.parse().expect("both parsers read the same TOML");
     match document.get_mut(key.name()).and_then(Item::as_value_mut) {
         Some(old) => {

@@ -45,9 +45,9 @@ impl Layer {
 
     pub(super) fn read(path: PathBuf, is_users: bool) -> Result<Self, SettingsError> {
         let text = fs_err::read_to_string(&path)?;
-        let syntax = |error| SettingsError::Syntax { path: path.clone(), error: Box::new(error) };
+        let syntax = |error| SettingsError::syntax(&path, &text, &error);
         let table: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(&text).map_err(syntax)?;
-        let place = |at: usize| Source::File { path: path.clone(), line: Some(text[..at].matches('\n').count() + 1) };
+        let place = |at: usize| Source::in_file(&path, &text, at);
         let mut layer = Layer { values: BTreeMap::new(), registries: BTreeMap::new() };
         for (name, value) in table {
             let source = place(name.span().start);

@@ -135,6 +135,14 @@ pub enum Source {
     Default,
 }
 
+impl Source {
+    /// The line of a file in which the byte `at` of its text is.
+    pub(super) fn in_file(path: &Path, text: &str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        Source::File { path: path.to_owned(), line: Some(before.matches('\n').count() + 1) }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,13 +173,13 @@ pub enum SettingsError {
     /// A file with secrets is open to others, or cannot be read.
     #[error(transparent)]
     Private(#[from] StoreError),
-    /// A file is not TOML; the text has line, column and excerpt.
-    #[error("cannot read `{}`\n{error}", path.display())]
+    /// A file is not TOML. Its text is not repeated, since it may hold secrets.
+    #[error("cannot read {place}: {reason}")]
     Syntax {
-        /// The file.
-        path: PathBuf,
+        /// Where.
+        place: Source,
         /// What the parser said.
-        error: Box<toml::de::Error>,
+        reason: String,
     },
     /// There is no such setting.
     #[error("there is no setting `{given}`{}", place.as_ref().map(|place| format!(", which {place} has")).unwrap_or_default())]
@@ -219,6 +227,16 @@ pub enum SettingsError {
         /// The names there are.
         known: Vec<String>,
     },
+}
+
+impl SettingsError {
+    /// That the text of the file `path` is not what a parser expected.
+    pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let place = error
+            .span()
+            .map_or(Source::File { path: path.to_owned(), line: None }, |span| Source::in_file(path, text, span.start));
+        SettingsError::Syntax { place, reason: error.message().replace('\n', ", ") }
+    }
 }
 
 impl Fault for SettingsError {

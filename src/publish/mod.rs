@@ -13,7 +13,6 @@ pub use error::{Problem, PublishError};
 use napt_registry_client::{ClientError, IndexAnswer, IndexEntry, PublishStatus, RegistryClient, Verb};
 use semver::Version;
 pub use session::{LoggedIn, SessionError, login, logout};
-use tokio::time::Instant;
 use url::Url;
 
 use crate::{
@@ -283,9 +282,8 @@ async fn upload(
     drop(client);
     crash::point("publish.answered")?;
     outcome(Outcome::Accepted);
-    let deadline = Instant::now() + options.visible_within;
-    if tokio::time::timeout_at(deadline, visible(options, packed, reporter)).await.is_err() {
-        let waited = options.visible_within;
+    let waited = options.visible_within;
+    if tokio::time::timeout(waited, visible(options, packed, reporter)).await.is_err() {
         return Err(PublishError::NotVisible { id: id.clone(), version: version.clone(), waited });
     }
     crash::point("publish.seen")?;

@@ -20,7 +20,7 @@ fn publish_shows_the_version_in_the_index_and_again_does_no_harm() {
     let sandbox = registry.sandbox();
     module(&sandbox, ".", "persona:ada", "0.1.0", "");
     sandbox.napt(&["login"]).expect(0);
-    let ran = sandbox.napt(&["publish"]).expect(0);
+    let ran = sandbox.napt(&["publish", "--timeout", &u64::MAX.to_string()]).expect(0);
     assert_eq!(ran.stdout, "persona:ada@0.1.0: published\n");
     let ran = sandbox.napt(&["publish"]).expect(0);
     assert_eq!(ran.stdout, "persona:ada@0.1.0: already published\n");

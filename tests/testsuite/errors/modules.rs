@@ -157,7 +157,10 @@ room! { settings:
         SettingsError::Private(_) => {
             SettingsError::Private(StoreError::Exposed { path: path("config/config.toml"), mode: 0o664 })
         },
-        SettingsError::Syntax { .. } => SettingsError::Syntax { path: path(".napt/config.toml"), error: toml_error() },
+        SettingsError::Syntax { .. } => SettingsError::Syntax {
+            place: Source::File { path: path(".napt/config.toml"), line: Some(3) },
+            reason: "key with no value, expected `=`".to_owned(),
+        },
         SettingsError::UnknownKey { .. } => SettingsError::UnknownKey {
             given: "regsitry".to_owned(),
             place: Some(Source::File { path: path(".napt/config.toml"), line: Some(3) }),
