@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Deployment,
     module::{ModuleId, ModuleType},
-    report::Reporter,
+    report::{Relayed, Reporter},
     wire::{
         DeployEvent, DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
         SignedEnvelope,
@@ -349,9 +349,14 @@ impl Core {
         let response = self.peers.send(peer, Method::POST, path, &envelope, body).await?;
         let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
         let mut lines = Lines::new(response, MAX_DEPLOY_LINE);
+        let mut progress = Relayed::default();
         while let Some(line) = lines.next().await.map_err(lost)? {
             match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
                 DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
+                DeployEvent::Progress { number, verb, done, total } => {
+                    progress.tell(reporter, number, &verb, done, total);
+                }
+                DeployEvent::Unknown => {}
                 DeployEvent::Ready { deployment, .. } => return Ok(*deployment),
                 DeployEvent::Failed { problem } => {
                     return Err(NodeError::Peer {

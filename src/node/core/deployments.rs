@@ -9,7 +9,6 @@ use std::{
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 
 use super::{
     super::runtime::Parent,
@@ -23,7 +22,7 @@ use crate::{
     crash,
     module::ModuleId,
     report::{Reporter, did_you_mean},
-    wire::{DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
+    wire::{DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
 };
 
 /// Installs at a time.
@@ -59,23 +58,6 @@ pub(in crate::node) struct Deployed {
     pub(in crate::node) view: DeploymentView,
     /// It was live before.
     pub(in crate::node) unchanged: bool,
-}
-
-/// Passes a deployment's steps on to whoever follows it.
-#[derive(Debug, Clone)]
-pub(in crate::node) struct Progress(pub(in crate::node) mpsc::UnboundedSender<DeployEvent>);
-
-impl Reporter for Progress {
-    fn step(&self, verb: &str, what: &str) {
-        // Nobody has to follow a deployment.
-        let _ = self.0.send(DeployEvent::Step { verb: verb.to_owned(), what: what.to_owned() });
-    }
-
-    fn warn(&self, message: &str) {
-        self.step(DeployEvent::WARNING, message);
-    }
-
-    fn detail(&self, _message: &str) {}
 }
 
 /// The modules of one deployment, as far as they are installed here.

@@ -24,7 +24,7 @@ use crate::{
     identity::Token,
     node::{
         NodeError, Shared,
-        core::{Caller, Deployed, ECHO, Progress},
+        core::{Caller, Deployed, ECHO, Follower},
         store::RunFilter,
     },
     wire::{
@@ -173,10 +173,10 @@ fn check_name(name: &str) -> Result<(), NodeError> {
 
 /// Does it in a task of its own, which ends with `ready` or `failed` whoever listens.
 pub(super) fn start<W: Future<Output = Result<Deployed, NodeError>> + Send + 'static>(
-    work: impl FnOnce(Progress) -> W,
+    work: impl FnOnce(Follower) -> W,
 ) -> mpsc::UnboundedReceiver<DeployEvent> {
     let (sender, events) = mpsc::unbounded_channel();
-    let work = work(Progress(sender.clone()));
+    let work = work(Follower::new(sender.clone()));
     tokio::spawn(async move {
         let last = match work.await {
             Ok(Deployed { view, unchanged }) => DeployEvent::Ready { deployment: Box::new(view), unchanged },
