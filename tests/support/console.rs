@@ -179,7 +179,7 @@ pub fn follow(sandbox: &Sandbox, page: &Path) {
             && let Some(printed) = printed
         {
             let expected: Data = any_port(&step.output).into_data();
-            let shown = std::panic::catch_unwind(|| assert_data_eq!(any_port(&printed), expected));
+            let shown = std::panic::catch_unwind(|| assert_data_eq!(&printed, expected));
             assert!(shown.is_ok(), "{place}\nwhat it really printed:\n{printed}");
         }
     }
@@ -188,6 +188,12 @@ pub fn follow(sandbox: &Sandbox, page: &Path) {
 /// The ports of pages are those of servers that were started without flags.
 fn any_port(text: &str) -> String {
     ["7001", "7080"].iter().fold(text.to_owned(), |text, port| text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:[..]"))
+}
+
+/// A line of `napt dev` as a terminal has it, its verb to the right.
+fn as_shown(line: &str) -> String {
+    let (verb, what) = line.split_once(' ').unwrap_or((line, ""));
+    format!("{verb:>12} {what}\n")
 }
 
 /// A shell, and the `napt dev` that runs beside it.
@@ -216,14 +222,14 @@ impl<'a> Session<'a> {
             ["^C"] => {
                 let (code, lines) = self.dev.take().unwrap_or_else(|| panic!("{place}: nothing runs")).end(Signal::INT);
                 assert_eq!(code, Some(0), "{place}");
-                Some(lines.join("\n"))
+                Some(lines.iter().map(|line| as_shown(line)).collect())
             }
             ["napt", "dev"] => {
                 let folder = self.folder();
                 let mut dev = TestDev::begin(self.sandbox, folder.to_str().expect("UTF-8"), &[]);
                 let lines = dev.until("Watching");
                 self.dev = Some(dev);
-                Some(lines.iter().map(|line| format!("{line}\n")).collect())
+                Some(lines.iter().map(|line| as_shown(line)).collect())
             }
             ["napt", server @ ("registry" | "node")] => {
                 let (_, variable) = SERVERS.iter().find(|(name, _)| name == server).expect("one of the two");
