@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::{
     check::{self, render},
-    context::{Context, Source, dotenv},
+    context::{Context, Key, Source, dotenv},
     dev::{self, Audience, Event, develop},
     identity::Secret,
     module::{ModuleId, Workspace},
@@ -47,8 +47,8 @@ pub(super) struct Args {
     #[arg(long)]
     open: bool,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY`, of the environment or
-    /// of the workspace's `.env`
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` in the
+    /// environment or in the workspace's `.env`, else the setting `provider-key`
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
@@ -77,9 +77,10 @@ impl Args {
         node.registry = named.value;
         node.open = self.open;
         if let Some(url) = &self.provider {
-            let own = context.env.provider_key.clone();
-            let key = own.or_else(|| dotenv(&workspace, "NAPT_PROVIDER_KEY").map(Secret::new));
-            node.provider = Some(Provider { url: url.clone(), key });
+            let near = context.env.provider_key.clone();
+            let near = near.or_else(|| dotenv(&workspace, "NAPT_PROVIDER_KEY").map(Secret::new));
+            let kept = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
+            node.provider = Some(Provider { url: url.clone(), key: near.or(kept) });
         }
         let options = dev::Options {
             workspace: workspace.clone(),

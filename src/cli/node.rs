@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` or `napt config`'s
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is the setting `provider-key`
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Ran, Sandbox, console,
+    Ran, Sandbox,
     dev::TestDev,
     modules, node,
     processes::{soon, working_in},
@@ -291,24 +291,4 @@ fn what_is_not_in_the_workspace_comes_from_its_registry_or_the_one_that_is_named
         dev.end(Signal::INT);
         std::fs::remove_file(sandbox.work().join("w/napt.lock")).expect("a lock file");
     }
-}
-
-#[test]
-fn the_page_can_be_followed() {
-    let sandbox = sandbox();
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/dev.md");
-    let mut dev = None;
-    console::follow_with(&sandbox, &page, |step| {
-        let word = match step.command.split_whitespace().next().expect("a word") {
-            "napt" if step.command == "napt dev" => {
-                dev = Some(TestDev::start(&sandbox, "debate", &[]));
-                return;
-            }
-            "sed" if step.command.contains("$ d") => "Mended",
-            "sed" => "Reloaded orchestrator:debate",
-            "echo" => "Keeping revision 2 of `debate`",
-            _ => return,
-        };
-        dev.as_mut().expect("it was started").until(word);
-    });
 }
