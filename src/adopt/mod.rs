@@ -8,10 +8,7 @@ mod find;
 mod kind;
 mod needs;
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 pub use error::AdoptError;
 use semver::Version;
@@ -19,6 +16,7 @@ use serde::Serialize;
 
 use self::needs::Need;
 use crate::{
+    files,
     module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, existing_folder},
     report::Reporter,
 };
@@ -100,7 +98,10 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     let manifest = manifest(&findings, &needs);
     findings.extend(needs.into_iter().map(Need::into_finding));
     if !options.dry_run {
-        write_new(&path, &manifest)?;
+        files::create(&path, manifest.as_bytes()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => AdoptError::Exists(path.clone()),
+            _ => error.into(),
+        })?;
         reporter.step("Adopted", &format!("{id} in `{}`", path.display()));
     }
     Ok(Adopted { path, id, manifest, findings })
@@ -152,17 +153,4 @@ fn commented(text: &mut String, lines: &[(String, &str)]) {
         let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         text.push_str(&format!("{line}{padding}  # {comment}\n"));
     }
-}
-
-/// Writes a file that is not there yet, as a whole.
-fn write_new(path: &Path, text: &str) -> Result<(), AdoptError> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
-        std::io::ErrorKind::AlreadyExists => AdoptError::Exists(path.to_owned()),
-        _ => error.error.into(),
-    })?;
-    Ok(())
 }

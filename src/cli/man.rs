@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Command};
 use clap_mangen::Man;
 use serde_json::json;
 
-use crate::{context::Context, report::Failure, shell::Output};
+use crate::{context::Context, files, report::Failure, shell::Output};
 
 /// Print napt's manual page, or write the pages of all commands
 #[derive(Debug, ClapArgs)]
@@ -31,7 +31,7 @@ impl Args {
         let mut files = Vec::new();
         write_all(&command, &mut |name, text| {
             files.push(name.to_owned());
-            fs_err::write(folder.join(name), text)
+            files::write(&folder.join(name), text.as_bytes())
         })?;
         files.sort();
         context.shell.note(&format!("{} pages in `{}`", files.len(), folder.display()));
