@@ -9,10 +9,7 @@ mod find;
 mod kind;
 mod needs;
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 pub use error::AdoptError;
 use semver::Version;
@@ -20,8 +17,11 @@ use serde::Serialize;
 
 use self::needs::Need;
 use crate::{
-    check::{SCHEMA_FOLDER, Schema, editor_files},
-    module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, existing_folder},
+    check::{Schema, editor_files},
+    files,
+    module::{
+        MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SCHEMA_FOLDER, SDK_VERSION, existing_folder,
+    },
     report::Reporter,
     scaffold::Schemas,
 };
@@ -105,15 +105,15 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     let schemas = Schemas::of(&root);
     let manifest = manifest(&schemas, &findings, &needs);
     findings.extend(needs.into_iter().map(Need::into_finding));
-    let mut files = Vec::new();
+    let mut written = Vec::new();
     if !options.dry_run {
         if schemas == Schemas::Own {
-            files = write_missing(&root, reporter)?;
+            written = write_missing(&root, reporter)?;
         }
-        write_new(&path, &manifest)?;
+        create(&path, &manifest)?;
         reporter.step("Adopted", &format!("{id} in `{}`", path.display()));
     }
-    Ok(Adopted { path, id, manifest, findings, files })
+    Ok(Adopted { path, id, manifest, findings, files: written })
 }
 
 fn finding(key: &str, text: &str, reason: String) -> Finding {
@@ -179,21 +179,15 @@ fn write_missing(root: &Path, reporter: &dyn Reporter) -> Result<Vec<String>, Ad
             continue;
         }
         fs_err::create_dir_all(path.parent().unwrap_or(root))?;
-        write_new(&path, &text)?;
+        create(&path, &text)?;
         written.push(file);
     }
     Ok(written)
 }
 
-/// Writes a file that is not there yet, as a whole.
-fn write_new(path: &Path, text: &str) -> Result<(), AdoptError> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+fn create(path: &Path, text: &str) -> Result<(), AdoptError> {
+    files::create(path, text.as_bytes()).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => AdoptError::Exists(path.to_owned()),
-        _ => error.error.into(),
-    })?;
-    Ok(())
+        _ => error.into(),
+    })
 }

@@ -15,7 +15,6 @@ mod shape;
 mod source;
 #[cfg(test)]
 mod tests;
-mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,9 +25,8 @@ pub use diagnostic::{Diagnostic, Edit, Label, Level, Place};
 pub use explain::{UnknownRule, explain};
 pub use fix::{Fixed, Mended, fix};
 pub use rules::{Example, Part, RULES, Rule};
-pub use schema::{SCHEMA_FOLDER, Schema, editor_files};
+pub use schema::{Schema, editor_files};
 pub use source::{Position, SourceFile};
-pub use write::replace as write_file;
 
 use crate::{
     module::{LintLevel, MANIFEST_FILE, ProjectError},

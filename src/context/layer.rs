@@ -10,7 +10,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::settings::{Key, Setting, SettingsError, Source, server};
-use crate::{dev::Session, identity::read_private};
+use crate::{identity::read_private, module::DevSession};
 
 /// The table of registries with a name.
 const REGISTRIES: &str = "registries";
@@ -37,7 +37,7 @@ struct NamedRegistry {
 
 impl Layer {
     /// Of a running `napt dev`, whose file is `path`.
-    pub(super) fn of_session(path: &Path, session: Session) -> Self {
+    pub(super) fn of_session(path: &Path, session: DevSession) -> Self {
         let setting = |value| Setting { value, source: Source::File { path: path.to_owned(), line: None } };
         let values = [(Key::Registry, setting(session.registry)), (Key::Node, setting(session.node))];
         Layer { values: BTreeMap::from(values), registries: BTreeMap::new() }

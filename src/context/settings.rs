@@ -12,8 +12,8 @@ use url::Url;
 
 use super::{Dirs, Environment, layer::Layer};
 use crate::{
-    dev::Session,
     identity::StoreError,
+    module::DevSession,
     report::{Fault, Kind, did_you_mean},
 };
 
@@ -287,7 +287,7 @@ impl Settings {
     /// Reads where a running `napt dev` of this workspace is, `.napt/config.toml` in `cwd` and above, then the user's.
     pub(super) fn read(cwd: &Path, dirs: &Dirs) -> Result<Self, SettingsError> {
         let users = dirs.config.join("config.toml");
-        let session = Session::find(cwd).map(|(path, session)| Ok(Layer::of_session(&path, session)));
+        let session = DevSession::find(cwd).map(|(path, session)| Ok(Layer::of_session(&path, session)));
         let above = cwd.ancestors().map(|folder| folder.join(".napt").join("config.toml"));
         let paths = above.filter(|path| *path != users).map(|path| (path, false)).chain([(users.clone(), true)]);
         let there = paths.filter(|(path, _)| path.is_file());

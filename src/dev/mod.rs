@@ -20,7 +20,6 @@ mod watch;
 use std::{future::Future, path::PathBuf, time::Duration};
 
 pub use servers::{ServerOptions, Servers, serve};
-pub use session::Session;
 use url::Url;
 
 use self::{
@@ -33,7 +32,7 @@ use crate::{
     check,
     client::NodeClient,
     identity::SecretKey,
-    module::ModuleId,
+    module::{DevSession, ModuleId},
     node::{self, NodeError},
     registries::{Registries, address},
     registry::{self, RegistryError},
@@ -71,7 +70,7 @@ pub struct Options<'a> {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The servers listen.
-    Listening(&'a Session),
+    Listening(&'a DevSession),
     /// The first version of a module is live, and what it needs with it.
     Deployed {
         /// The module.
@@ -128,7 +127,7 @@ pub enum DevError {
     #[error("`napt dev` is running for this workspace already{}", session.as_ref().map_or_else(String::new, |session| format!(" (process {})", session.pid)))]
     Running {
         /// The one that runs, as far as it tells.
-        session: Option<Session>,
+        session: Option<DevSession>,
     },
     /// The registry cannot be started.
     #[error(transparent)]
@@ -180,7 +179,7 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
     });
     let servers = servers.await?;
     let own = servers.registry.as_ref().map(registry::Running::url);
-    let session = Session {
+    let session = DevSession {
         pid: std::process::id(),
         node: servers.node.url(),
         registry: own.as_ref().or(options.registry.as_ref()).map(address).unwrap_or_default(),
@@ -196,10 +195,10 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
         _ = stop => {}
     }
     audience.event(&Event::Stopping);
-    claim.withdraw()?;
+    let withdrawn = claim.withdraw();
     // Whoever still waits for an answer by then gets none.
     let _ = tokio::time::timeout(STOP, servers.stop()).await;
-    Ok(())
+    Ok(withdrawn?)
 }
 
 /// Deploys what there is, then whatever changes.

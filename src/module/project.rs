@@ -13,6 +13,9 @@ use super::{
 };
 use crate::report::{Fault, Kind, did_you_mean};
 
+/// Where a project keeps the JSON Schemas of its files, relative to its root.
+pub const SCHEMA_FOLDER: &str = ".napt/schemas";
+
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "napt.toml";
 

@@ -27,8 +27,7 @@ use self::{
     workspace::{Around, Place},
 };
 use crate::{
-    check::{SCHEMA_FOLDER, editor_files},
-    module::{ModuleId, ModuleName, Workspace},
+    module::{ModuleId, ModuleName, SCHEMA_FOLDER, Workspace},
     report::Reporter,
 };
 
@@ -52,6 +51,8 @@ pub struct NewOptions {
     pub values: BTreeMap<String, String>,
     /// A file with more of them.
     pub values_file: Option<PathBuf>,
+    /// What every project has for editors, by path: schemas among them.
+    pub editor_files: Vec<(String, String)>,
 }
 
 /// What was made.
@@ -126,6 +127,9 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
         }
         None => {
             maker.project(&template, &name, &answers, &mut files)?;
+            for (path, text) in &options.editor_files {
+                files.add(path.clone(), text.clone().into_bytes())?;
+            }
             write::write(&target, &files)?;
             reporter.step("Created", &format!("{} `{name}` in `{}`", template.module_type, shown(&target)));
         }
@@ -260,9 +264,6 @@ impl Maker {
         for part in &template.parts {
             let (template, _, part_context) = self.part(part, &context)?;
             self.module(&template, &self.engine.text(&part.into, &context)?, &part_context, files)?;
-        }
-        for (path, text) in editor_files() {
-            files.add(path, text.into_bytes())?;
         }
         files.add(RECORD_FILE.to_owned(), record(template, answers)?)
     }

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::ScaffoldError;
-use crate::{
-    check::SCHEMA_FOLDER,
-    module::{MANIFEST_FILE, ManifestFile, existing_folder},
-};
+use crate::module::{MANIFEST_FILE, ManifestFile, SCHEMA_FOLDER, existing_folder};
 
 /// A workspace around a folder.
 #[derive(Debug)]

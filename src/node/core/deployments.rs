@@ -297,6 +297,8 @@ impl Core {
     async fn turn(&self, name: &str, reporter: &dyn Reporter) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // Whoever has or awaits a turn holds it: the others are of names that nobody changes now.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             turns.entry(name.to_owned()).or_default().clone()
         };
         if let Ok(turn) = turn.clone().try_lock_owned() {

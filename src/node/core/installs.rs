@@ -218,8 +218,10 @@ impl Installs {
                 })?;
                 let package = manifest.id.name.to_string();
                 let folder = package_dir.parent().unwrap_or(&root).to_owned();
-                let imports = imports_of(&folder, &package, &python)
-                    .map_err(NodeError::internal("read what a module imports"))?;
+                let code = (folder.clone(), package.clone(), python.clone());
+                let imports = tokio::task::spawn_blocking(move || imports_of(&code.0, &code.1, &code.2));
+                let imports = imports.await.map_err(NodeError::internal("read what a module imports"))?;
+                let imports = imports.map_err(NodeError::internal("read what a module imports"))?;
                 Some(PythonModule { python, root, folder, package, entry, imports })
             }
             Runtime::Data | Runtime::Rust => None,
