@@ -116,9 +116,7 @@ pub fn napt_calls(script: &str) -> Vec<Vec<String>> {
                 pieces.push(format!("{before}$"));
             }
             (None, '|' | '&' | ';' | '<' | '>' | '(' | '\n') => pieces.push(String::new()),
-            (None, '#') if !is_word => {
-                while rest.next_if(|c| *c != '\n').is_some() {}
-            }
+            (None, '#') if !is_word => while rest.next_if(|c| *c != '\n').is_some() {},
             (open, c) => {
                 if open == Some(c) {
                     quote = None;
@@ -130,7 +128,9 @@ pub fn napt_calls(script: &str) -> Vec<Vec<String>> {
         }
     }
     let mut calls = Vec::new();
-    for piece in pieces.iter().map(|piece| piece.trim()).filter(|piece| piece.contains("napt") || piece.contains("cargo")) {
+    for piece in
+        pieces.iter().map(|piece| piece.trim()).filter(|piece| piece.contains("napt") || piece.contains("cargo"))
+    {
         let words = shell_words::split(piece).unwrap_or_else(|error| panic!("{piece}: {error}"));
         let is_before = |word: &&String| {
             word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
@@ -152,7 +152,8 @@ pub fn understands(script: &str) -> usize {
     let calls = napt_calls(script);
     for call in &calls {
         let parse = |words: Vec<&String>| {
-            napt::cli::command().try_get_matches_from(std::iter::once("napt").chain(words.into_iter().map(String::as_str)))
+            napt::cli::command()
+                .try_get_matches_from(std::iter::once("napt").chain(words.into_iter().map(String::as_str)))
         };
         // What a variable stands for is not known here; it may be several words, or none.
         let parsed = parse(call.iter().collect())
@@ -187,7 +188,9 @@ pub fn follow(sandbox: &Sandbox, page: &Path) {
 
 /// The ports of pages are those of servers that were started without flags.
 fn any_port(text: &str) -> String {
-    ["7001", "7080"].iter().fold(text.to_owned(), |text, port| text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:[..]"))
+    ["7001", "7080"]
+        .iter()
+        .fold(text.to_owned(), |text, port| text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:[..]"))
 }
 
 /// A line of `napt dev` as a terminal has it, its verb to the right.

@@ -17,7 +17,8 @@ fn root() -> &'static Path {
 /// The README and all pages of the book, by path.
 fn pages() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(root().join("docs")).expect("a folder").map(|entry| entry.expect("an entry"));
-    let names = entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).filter(|name| name.ends_with(".md"));
+    let names =
+        entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).filter(|name| name.ends_with(".md"));
     let paths = names.map(|name| format!("docs/{name}")).chain(["README.md".to_owned()]);
     paths.map(|path| (path.clone(), std::fs::read_to_string(root().join(path)).expect("a page"))).collect()
 }
@@ -191,7 +192,8 @@ fn every_page_is_in_the_table_of_contents_and_no_link_is_dead() {
     let pages = pages();
     for (path, text) in &pages {
         for target in links(text) {
-            let (file, anchor) = target.split_once('#').map_or((target.as_str(), None), |(file, part)| (file, Some(part)));
+            let (file, anchor) =
+                target.split_once('#').map_or((target.as_str(), None), |(file, part)| (file, Some(part)));
             let linked = match file {
                 "" => root().join(path),
                 file => root().join(path).parent().expect("a folder").join(file),
@@ -209,6 +211,18 @@ fn every_page_is_in_the_table_of_contents_and_no_link_is_dead() {
     assert_eq!(once.len(), listed.len(), "a page is listed twice: {listed:?}");
     let all: BTreeSet<String> = pages.iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(&once | &["docs/README.md", "README.md"].map(str::to_owned).into(), all);
+}
+
+#[test]
+fn both_maps_of_the_house_have_every_room() {
+    let map = include_str!("../../src/lib.rs");
+    let (_, architecture) = include_str!("../../docs/architecture.md").split_once("## The house").expect("a section");
+    let (table, _) = architecture.split_once("## Words").expect("the next section");
+    let rooms = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<&str> = rooms
+        .filter(|room| !map.contains(&format!("| [`{room}`] |")) || !table.contains(&format!("`{room}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
 }
 
 /// Where the links of a page lead within the repository.

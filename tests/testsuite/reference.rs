@@ -105,8 +105,13 @@ const SECTIONS: [(&str, &str); 7] = [
 /// What may stand there, as the schema has it.
 fn type_of(property: &Value, schema: &Value) -> String {
     let choices = |list: &Value| {
-        let types: Vec<String> =
-            list.as_array().expect("a list").iter().map(|one| type_of(one, schema)).filter(|one| one != "null").collect();
+        let types: Vec<String> = list
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| type_of(one, schema))
+            .filter(|one| one != "null")
+            .collect();
         types.join(" or ")
     };
     if let Some(name) = property["$ref"].as_str() {
