@@ -73,7 +73,7 @@ fn a_persona(page: &Path) {
     console::follow(&sandbox, page);
 }
 
-/// Copies of the data of a registry and of a node, which do not run.
+/// The data of a registry and of a node that do not run, and copies of it.
 fn backups(page: &Path) {
     let mut registry = TestRegistry::start();
     let mut sandbox = registry.sandbox();
@@ -85,9 +85,10 @@ fn backups(page: &Path) {
     node.napt(&["deploy", "kb:d"]).expect(0);
     node.kill();
     registry.stop();
-    for (from, to) in [(registry.data(), "backup"), (&node.data(), "node-backup")] {
-        super::registry_fsck::copy(from, &node.sandbox.work().join(to));
-    }
+    let (work, of_user) = (node.sandbox.work(), node.sandbox.home().join("napt/data/registry"));
+    super::registry_fsck::copy(registry.data(), &of_user);
+    super::registry_fsck::copy(registry.data(), &work.join("backup"));
+    super::registry_fsck::copy(&node.data(), &work.join("node-backup"));
     console::follow(&node.sandbox, page);
 }
 
