@@ -73,7 +73,7 @@ fn a_persona(page: &Path) {
     console::follow(&sandbox, page);
 }
 
-/// Copies of the data of a registry and of a node, which do not run.
+/// The data of a registry and of a node that do not run, and copies of it.
 fn backups(page: &Path) {
     let mut registry = TestRegistry::start();
     let mut sandbox = registry.sandbox();
@@ -85,9 +85,10 @@ fn backups(page: &Path) {
     node.napt(&["deploy", "kb:d"]).expect(0);
     node.kill();
     registry.stop();
-    for (from, to) in [(registry.data(), "backup"), (&node.data(), "node-backup")] {
-        super::registry_fsck::copy(from, &node.sandbox.work().join(to));
-    }
+    let (work, of_user) = (node.sandbox.work(), node.sandbox.home().join("napt/data/registry"));
+    super::registry_fsck::copy(registry.data(), &of_user);
+    super::registry_fsck::copy(registry.data(), &work.join("backup"));
+    super::registry_fsck::copy(&node.data(), &work.join("node-backup"));
     console::follow(&node.sandbox, page);
 }
 
@@ -211,6 +212,18 @@ fn every_page_is_in_the_table_of_contents_and_no_link_is_dead() {
     assert_eq!(once.len(), listed.len(), "a page is listed twice: {listed:?}");
     let all: BTreeSet<String> = pages.iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(&once | &["docs/README.md", "README.md"].map(str::to_owned).into(), all);
+}
+
+#[test]
+fn both_maps_of_the_house_have_every_room() {
+    let map = include_str!("../../src/lib.rs");
+    let (_, architecture) = include_str!("../../docs/architecture.md").split_once("## The house").expect("a section");
+    let (table, _) = architecture.split_once("## Words").expect("the next section");
+    let rooms = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<&str> = rooms
+        .filter(|room| !map.contains(&format!("| [`{room}`] |")) || !table.contains(&format!("`{room}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
 }
 
 /// Where the links of a page lead within the repository.
