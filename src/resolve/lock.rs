@@ -84,6 +84,15 @@ pub enum LockError {
         /// The module.
         id: ModuleId,
     },
+    /// The folder is read-only, or the disk is full.
+    #[error("cannot write `{}`", path.display())]
+    Unwritten {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: std::io::Error,
+    },
     /// What is locked cannot be written as TOML.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -99,7 +108,9 @@ impl Fault for LockError {
     fn kind(&self) -> Kind {
         match self {
             LockError::Syntax { .. } | LockError::Duplicate { .. } => Kind::Check,
-            LockError::Io(_) | LockError::Format { .. } | LockError::Write { .. } => Kind::Failed,
+            LockError::Io(_) | LockError::Format { .. } | LockError::Unwritten { .. } | LockError::Write { .. } => {
+                Kind::Failed
+            }
         }
     }
 
@@ -109,7 +120,7 @@ impl Fault for LockError {
                 Some(format!("take the `{LOCK_FILE}` of one side of a merge, or delete it: it is written anew"))
             }
             LockError::Format { .. } => Some("install a newer napt".to_owned()),
-            LockError::Io(_) | LockError::Write { .. } => None,
+            LockError::Io(_) | LockError::Unwritten { .. } | LockError::Write { .. } => None,
         }
     }
 }
@@ -162,12 +173,15 @@ impl Lock {
             return Ok(false);
         }
         // Made by hand rather than by `tempfile`, since others must be able to read it as they read any file here.
-        let mut file = tempfile::Builder::new()
+        let written = tempfile::Builder::new()
             .prefix(".napt.lock.")
-            .make_in(root, |path| std::fs::OpenOptions::new().write(true).create_new(true).open(path))?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
+            .make_in(root, |path| std::fs::OpenOptions::new().write(true).create_new(true).open(path))
+            .and_then(|mut file| {
+                file.write_all(text.as_bytes())?;
+                file.as_file().sync_all()?;
+                file.persist(&path).map_err(|error| error.error)
+            });
+        written.map_err(|error| LockError::Unwritten { path, error })?;
         Ok(true)
     }
 

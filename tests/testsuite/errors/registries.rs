@@ -180,6 +180,7 @@ room! { resolve:
         LockError::Syntax { .. } => LockError::Syntax { path: path("napt.lock"), error: toml_error() },
         LockError::Format { .. } => LockError::Format { path: path("napt.lock"), found: 9 },
         LockError::Duplicate { .. } => LockError::Duplicate { path: path("napt.lock"), id: id("agent:a") },
+        LockError::Unwritten { .. } => LockError::Unwritten { path: path("napt.lock"), error: disk() },
         LockError::Write { .. } => LockError::Write {
             path: path("napt.lock"),
             error: toml::to_string(&()).expect_err("no table"),
