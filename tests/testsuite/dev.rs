@@ -204,6 +204,10 @@ fn modules_come_and_go() {
     dev.until("Reloaded agent:b ");
     let status = sandbox.napt(&["-C", "w", "status", "--message-format", "json"]).expect(0).json();
     assert!(status.to_string().contains("\"version\":\"0.2.0\""), "{status}");
+    // The hidden folder that it is made in comes and goes, of which nobody need hear.
+    sandbox.napt(&["-C", "w/modules", "new", "persona", "c", "--yes", "--in", "."]).expect(0);
+    let told = dev.until("Deployed persona:c").join("\n");
+    assert!(!told.contains("WARN"), "{told}");
 }
 
 #[test]

@@ -242,6 +242,21 @@ fn editors_find_the_schemas_as_in_a_new_project() {
 }
 
 #[test]
+fn before_that_commands_say_how() {
+    let sandbox = Sandbox::new();
+    let package = fixture(&sandbox, "hello_world_agent").join("hello_world_agent");
+    for command in ["package", "publish", "deploy", "dev", "tree"] {
+        for folder in [package.as_path(), package.parent().expect("a folder")] {
+            let ran = sandbox.napt(&["-C", folder.to_str().expect("text"), command]).expect(1);
+            assert!(ran.stderr.contains("hello_world_agent` has no `napt.toml`"), "{command}: {}", ran.stderr);
+            assert!(ran.stderr.contains("`napt init` in that folder writes one"), "{command}: {}", ran.stderr);
+        }
+    }
+    let ran = sandbox.napt(&["package"]).expect(1);
+    assert!(ran.stderr.contains("`napt init PATH` adopts a Naptha project"), "{}", ran.stderr);
+}
+
+#[test]
 fn a_dry_run_prints_the_manifest_and_writes_nothing() {
     let sandbox = Sandbox::new();
     let folder = fixture(&sandbox, "hello_world_agent");

@@ -365,7 +365,7 @@ fn a_folder_without_a_project_is_told() {
         str![[r#"
 error: there is no `napt.toml` and no `pyproject.toml` in `[WORK]` or any folder above it
 
-hint: `napt new orchestrator NAME` makes a project
+hint: `napt new orchestrator NAME` makes a project; one in a folder below is named by its path
 
 "#]]
     );
