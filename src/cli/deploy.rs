@@ -125,7 +125,7 @@ impl Args {
         let mut data = data(&deployed, node, true);
         if self.show_merged {
             context.shell.note(&human);
-            let merged = merged(&deployed);
+            let merged = merged(&deployed, node);
             let human = format!("{merged:#}");
             data["merged"] = merged;
             return Ok(Output::new(human, data));

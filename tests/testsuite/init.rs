@@ -224,7 +224,7 @@ fn editors_find_the_schemas_as_in_a_new_project() {
     assert!(own.join(".napt/schemas/manifest.json").is_file());
     assert_eq!(fs::read_to_string(settings).expect("settings"), "{\"own\": true}\n");
     let ran = sandbox.napt(&["-C", "random_number_agent", "package", "--list"]).expect(0);
-    assert!(!ran.stdout.contains("schema") && !ran.stdout.contains(".vscode"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains(".napt/schemas") && !ran.stdout.contains(".vscode"), "{}", ran.stdout);
 
     // A member names its workspace's, when there are some; a neighbour that is none keeps its own.
     sandbox.napt(&["new", "orchestrator", "debate", "--yes", "--quiet"]).expect(0);

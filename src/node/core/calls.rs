@@ -275,7 +275,7 @@ impl Core {
             hint: Some("place it there in the deployment's files and deploy again".to_owned()),
         })?;
         // Addresses and their credentials are this node's own business.
-        super::addresses::for_each_node(&mut input.deployment, &mut |node| *node = None);
+        input.deployment.for_each_node(&mut |node| *node = None);
         input.extra.clear();
         input.consumer_id.clone_from(&parent.consumer);
         let body = serde_json::to_vec(&input).map_err(NodeError::internal("write a call"))?;
@@ -307,7 +307,7 @@ impl Core {
                     Caller::Run { run: parent.id.clone(), consumer: parent.consumer.clone(), target: peer.target() };
                 let mut deployment: Deployment =
                     serde_json::from_value(record.deployment).map_err(|_| lost("answered what is not a deployment"))?;
-                super::addresses::for_each_node(&mut deployment, &mut |node| {
+                deployment.for_each_node(&mut |node| {
                     *node = Some(super::addresses::stored(&peer.target()));
                 });
                 let stored = serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))?;

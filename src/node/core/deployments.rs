@@ -13,9 +13,10 @@ use serde_json::{Map, Value};
 use super::{
     super::runtime::Parent,
     Core, NodeError,
-    addresses::{for_each_node, stored},
+    addresses::{for_people, stored},
     installs::Installed,
     parts,
+    peers::short,
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
@@ -308,6 +309,17 @@ impl Core {
         turn.lock_owned().await
     }
 
+    /// A revision for whoever asks: its nodes are those that people know, a peer by its URL, or its id where it has not
+    /// answered yet.
+    pub(in crate::node) fn shown(&self, mut view: DeploymentView) -> DeploymentView {
+        let ids: Vec<String> = view.parts.iter().map(|part| part.node.clone()).collect();
+        for_people(&mut view.deployment, &|target| {
+            let id = || ids.iter().find(|id| short(id) == target).cloned();
+            self.peers.url(target).map(String::from).or_else(id).unwrap_or_else(|| target.to_owned())
+        });
+        view
+    }
+
     /// All revisions of a deployment that this user may change, newest first.
     async fn history(&self, name: &str, owner: &str) -> Result<Vec<DeploymentView>, NodeError> {
         let revisions = self.store.revisions(name).await.map_err(NodeError::internal("read its deployments"))?;
@@ -345,7 +357,7 @@ impl Core {
             .map(|deployment| RevisionStatus {
                 live: deployment.revision == latest && !deployment.removed,
                 runs: counts.get(&(deployment.name.clone(), deployment.revision)).copied().unwrap_or_default(),
-                deployment,
+                deployment: self.shown(deployment),
             })
             .collect())
     }
@@ -363,7 +375,7 @@ impl Core {
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment,
+                deployment: self.shown(deployment),
             })
             .collect())
     }
@@ -384,7 +396,7 @@ impl Core {
     /// Replaces every node of a deployment by its target; gives those that are not known.
     pub(super) async fn place(&self, deployment: &mut Deployment) -> Vec<NodeError> {
         let mut entries = Vec::new();
-        for_each_node(deployment, &mut |node| entries.push(node.clone().unwrap_or_default()));
+        deployment.for_each_node(&mut |node| entries.push(node.clone().unwrap_or_default()));
         let (mut targets, mut problems) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in &entries {
             match self.peers.locate(entry, &self.id, self.addresses.port()).await {
@@ -396,7 +408,7 @@ impl Core {
             }
         }
         let mut targets = targets.iter();
-        for_each_node(deployment, &mut |node| {
+        deployment.for_each_node(&mut |node| {
             if let Some(Some(target)) = targets.next() {
                 *node = Some(stored(target));
             }

@@ -133,7 +133,10 @@ pub(super) async fn deploy(
     if let Some(name) = &wanted.name {
         check_name(name)?;
     }
-    Ok(as_stream(start(move |progress| async move { core.deploy(wanted, owner, &progress).await })))
+    Ok(as_stream(start(move |progress| async move {
+        let deployed = core.deploy(wanted, owner, &progress).await?;
+        Ok(Deployed { view: core.shown(deployed.view), ..deployed })
+    })))
 }
 
 /// Deploys an earlier revision again.
@@ -144,7 +147,10 @@ pub(super) async fn rollback(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let owner = request.user()?;
     let wanted: RollbackRequest = request.json()?;
-    Ok(as_stream(start(move |progress| async move { core.rollback(&name, wanted, owner, &progress).await })))
+    Ok(as_stream(start(move |progress| async move {
+        let deployed = core.rollback(&name, wanted, owner, &progress).await?;
+        Ok(Deployed { view: core.shown(deployed.view), ..deployed })
+    })))
 }
 
 /// Removes a deployment.
