@@ -1,4 +1,8 @@
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -7,7 +11,8 @@ use url::Url;
 
 use crate::{
     check::{self, render},
-    context::{Context, Source, dotenv},
+    config::read_env_file,
+    context::{Context, Key, Source},
     dev::{self, Audience, Event, develop},
     identity::Secret,
     module::{ModuleId, Workspace},
@@ -48,7 +53,7 @@ pub(super) struct Args {
     open: bool,
 
     /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY`, of the environment or
-    /// of the workspace's `.env`
+    /// of the workspace's `.env`, else `napt config`'s
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
@@ -73,13 +78,11 @@ impl Args {
             Some(url) => context.registries(Some(url.as_str())),
             None => context.registries(self.registry.as_deref()),
         };
-        let mut node = super::node_options(context)?;
+        let mut node = super::nodes::options(context)?;
         node.registry = named.value;
         node.open = self.open;
         if let Some(url) = &self.provider {
-            let own = context.env.provider_key.clone();
-            let key = own.or_else(|| dotenv(&workspace, "NAPT_PROVIDER_KEY").map(Secret::new));
-            node.provider = Some(Provider { url: url.clone(), key });
+            node.provider = Some(Provider { url: url.clone(), key: provider_key(context, &workspace)? });
         }
         let options = dev::Options {
             workspace: workspace.clone(),
@@ -104,6 +107,18 @@ impl Args {
         developed?;
         Ok(Output::new("", json!({ "workspace": workspace })))
     }
+}
+
+/// The key of the provider: of the environment, else of the workspace's `.env`, else of the configuration.
+fn provider_key(context: &Context, workspace: &Path) -> Result<Option<Secret>, Failure> {
+    if let Some(key) = &context.env.provider_key {
+        return Ok(Some(key.clone()));
+    }
+    let mut variables = read_env_file(workspace)?.into_iter().rev();
+    if let Some((_, key)) = variables.find(|(name, _)| name == "NAPT_PROVIDER_KEY") {
+        return Ok(Some(Secret::new(key)));
+    }
+    Ok(context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value)))
 }
 
 /// Ends when the user or the system wants an end: Ctrl-C, SIGTERM, or a terminal that was closed.
