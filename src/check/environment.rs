@@ -10,10 +10,7 @@ use super::{
     load::Module,
     source::{Document, Node, is_secret_key},
 };
-use crate::config::LLM_CONFIGS_FILE;
-
-/// A file of variables, as tools for local development read it.
-pub const ENV_FILE: &str = ".env";
+use crate::config::{ENV_FILE, LLM_CONFIGS_FILE, read_env_file};
 
 /// Which variables a `.env` sets.
 #[derive(Debug)]
@@ -35,14 +32,8 @@ impl EnvFile {
     /// The one in a folder, if there is one that can be read.
     pub(super) fn read(folder: &Path) -> Option<Self> {
         let path = folder.join(ENV_FILE);
-        let text = path.is_file().then(|| fs_err::read(&path).ok())??;
-        let text = String::from_utf8_lossy(&text);
-        let names = text.lines().filter_map(|line| {
-            let line = line.trim();
-            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
-            let is_set = !value.trim().trim_matches(['"', '\'']).is_empty();
-            (is_set && is_name(name.trim())).then(|| name.trim().to_owned())
-        });
+        let variables = path.is_file().then(|| read_env_file(folder).ok())??;
+        let names = variables.into_iter().map(|(name, _)| name).filter(|name| is_name(name));
         Some(EnvFile { names: names.collect(), path })
     }
 

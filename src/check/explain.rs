@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::rules::{Part, RULES, Rule};
 use crate::{
     module::LintLevel,
-    report::{Fault, Kind, did_you_mean},
+    report::{Fault, Kind, did_you_mean_or},
 };
 
 /// There is no such rule.
@@ -19,10 +19,8 @@ impl Fault for UnknownRule {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(match did_you_mean(&self.0, RULES.iter().map(|rule| rule.name)) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "`napt explain` lists all rules".to_owned(),
-        })
+        let names = RULES.iter().map(|rule| rule.name);
+        Some(did_you_mean_or(&self.0, names, || "`napt explain` lists all rules".to_owned()))
     }
 }
 

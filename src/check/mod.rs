@@ -22,7 +22,6 @@ use std::{
 };
 
 pub use diagnostic::{Diagnostic, Edit, Label, Level, Place};
-pub use environment::ENV_FILE;
 pub use explain::{UnknownRule, explain};
 pub use fix::{Fixed, Mended, fix};
 pub use rules::{Example, Part, RULES, Rule};

@@ -1,11 +1,17 @@
 //! Parsers of values on the command line, for what clap cannot tell well itself.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use semver::Version;
 use url::Url;
 
-use crate::{identity::PublicKey, module::ModuleId, report::Fault};
+use crate::{
+    config::{Deployment, SUB_DEPLOYMENTS},
+    context::Context,
+    identity::PublicKey,
+    module::ModuleId,
+    report::{Failure, Fault, Kind, Reporter},
+};
 
 /// A value whose error says what to do next, as clap's own tips do.
 pub(super) fn hinted<T: FromStr<Err: Fault>>(text: &str) -> Result<T, String> {
@@ -48,4 +54,34 @@ pub(super) fn user(text: &str) -> Result<String, String> {
 pub(super) fn server(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| "write it with `http://` or `https://`, for example `http://127.0.0.1:7002`".to_owned())
+}
+
+/// The JSON of a flag; what is wrong is told with its place.
+pub(super) fn json_value<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text)
+        .map_err(|error| Failure::new(Kind::Usage, format!("the value of `{flag}` is not as expected: {error}")))
+}
+
+/// The deployment of `--deployment`. Keys that napt does not know go on to the module, but may well be mistyped.
+pub(super) fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Deployment>, Failure> {
+    fn unknown(deployment: &Deployment, found: &mut BTreeSet<String>) {
+        let of_config = deployment.config.iter().flat_map(|config| config.extra.keys());
+        found.extend(deployment.extra.keys().chain(of_config).cloned());
+        for (module_type, _, _) in SUB_DEPLOYMENTS {
+            for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
+                unknown(element, found);
+            }
+        }
+    }
+    if text.is_some_and(|text| !text.trim_start().starts_with('{')) {
+        return Err(Failure::new(Kind::Usage, "the value of `--deployment` is not a JSON object")
+            .hinted(r#"write for example --deployment '{"config": {"max_rounds": 2}}'"#));
+    }
+    let deployment: Option<Deployment> = text.map(|text| json_value("--deployment", text)).transpose()?;
+    let mut keys = BTreeSet::new();
+    deployment.iter().for_each(|deployment| unknown(deployment, &mut keys));
+    for key in keys {
+        context.shell.warn(&format!("`{key}` in `--deployment` is no key of a deployment; modules get it as it is"));
+    }
+    Ok(deployment)
 }

@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         context.block_on(async {
             let id = node.find_run(&self.run).await?;
             node.cancel(&id).await?;

@@ -66,11 +66,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         let registries = context.registries(self.registry.as_deref())?;
         let given = self.what.as_deref().unwrap_or(".");
         let folder = context.cwd.join(given);
-        let deployment = super::deployment_value(context, self.deployment.as_deref())?;
+        let deployment = super::arguments::deployment_value(context, self.deployment.as_deref())?;
         // `type:name` is a module; anything else is a folder.
         let is_folder = folder.is_dir() || !given.contains([':', '@']);
         let spec: ModuleSpec;

@@ -1,4 +1,8 @@
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
@@ -7,7 +11,8 @@ use url::Url;
 
 use crate::{
     check::{self, render},
-    context::{Context, Key, Source, dotenv},
+    config::read_env_file,
+    context::{Context, Key, Source},
     dev::{self, Audience, Event, develop},
     identity::Secret,
     module::{ModuleId, Workspace},
@@ -73,14 +78,11 @@ impl Args {
             Some(url) => context.registries(Some(url.as_str())),
             None => context.registries(self.registry.as_deref()),
         };
-        let mut node = super::node_options(context)?;
+        let mut node = super::nodes::options(context)?;
         node.registry = named.value;
         node.open = self.open;
         if let Some(url) = &self.provider {
-            let near = context.env.provider_key.clone();
-            let near = near.or_else(|| dotenv(&workspace, "NAPT_PROVIDER_KEY").map(Secret::new));
-            let kept = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
-            node.provider = Some(Provider { url: url.clone(), key: near.or(kept) });
+            node.provider = Some(Provider { url: url.clone(), key: provider_key(context, &workspace)? });
         }
         let options = dev::Options {
             workspace: workspace.clone(),
@@ -105,6 +107,18 @@ impl Args {
         developed?;
         Ok(Output::new("", json!({ "workspace": workspace })))
     }
+}
+
+/// The key of the provider: of the environment, else of the workspace's `.env`, else of the configuration.
+fn provider_key(context: &Context, workspace: &Path) -> Result<Option<Secret>, Failure> {
+    if let Some(key) = &context.env.provider_key {
+        return Ok(Some(key.clone()));
+    }
+    let mut variables = read_env_file(workspace)?.into_iter().rev();
+    if let Some((_, key)) = variables.find(|(name, _)| name == "NAPT_PROVIDER_KEY") {
+        return Ok(Some(Secret::new(key)));
+    }
+    Ok(context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value)))
 }
 
 /// Ends when the user or the system wants an end: Ctrl-C, SIGTERM, or a terminal that was closed.

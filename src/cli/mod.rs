@@ -21,6 +21,7 @@ mod logs;
 mod man;
 mod new;
 mod node;
+mod nodes;
 mod package;
 mod publish;
 mod quickstart;
@@ -38,16 +39,14 @@ mod undeploy;
 mod update;
 mod yank;
 
-use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
 pub use help::command;
 
 use crate::{
-    client::NodeClient,
-    config::{Deployment, SUB_DEPLOYMENTS},
     context::{Context, Environment, Key},
-    report::{Failure, Kind, Reporter},
+    report::{Failure, Kind},
     shell::{MessageFormat, Output, Shell, Verbosity},
 };
 
@@ -96,209 +95,70 @@ struct Global {
     directory: Option<PathBuf>,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Quickstart(quickstart::Args),
-    New(new::Args),
-    Init(init::Args),
-    Check(check::Args),
-    Explain(explain::Args),
-    Schema(schema::Args),
-    Package(package::Args),
-    Registry(registry::Args),
-    Login(login::Args),
-    Logout(logout::Args),
-    Publish(publish::Args),
-    Yank(yank::Args),
-    Search(search::Args),
-    Info(info::Args),
-    Add(add::Args),
-    Remove(remove::Args),
-    Update(update::Args),
-    Fetch(fetch::Args),
-    Tree(tree::Args),
-    Node(node::Args),
-    Dev(dev::Args),
-    Deploy(deploy::Args),
-    Rollback(rollback::Args),
-    Undeploy(undeploy::Args),
-    Run(run::Args),
-    Runs(runs::Args),
-    Status(status::Args),
-    Logs(logs::Args),
-    Cancel(cancel::Args),
-    Token(token::Args),
-    Config(config::Args),
-    Completions(completions::Args),
-    Man(man::Args),
+/// The commands: each is a file of this folder, whose name is the command's.
+macro_rules! commands {
+    ($($variant:ident($file:ident)),* $(,)?) => {
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($variant($file::Args),)*
+        }
+
+        impl Command {
+            /// As it is typed, for messages and the JSON envelope.
+            fn name(&self) -> &'static str {
+                match self {
+                    $(Command::$variant(_) => stringify!($file),)*
+                }
+            }
+
+            fn exec(&self, context: &Context) -> Result<Output, Failure> {
+                match self {
+                    $(Command::$variant(args) => args.exec(context),)*
+                }
+            }
+        }
+    };
 }
 
-impl Command {
-    /// As it is typed, for messages and the JSON envelope.
-    fn name(&self) -> &'static str {
-        match self {
-            Command::Quickstart(_) => "quickstart",
-            Command::New(_) => "new",
-            Command::Init(_) => "init",
-            Command::Check(_) => "check",
-            Command::Explain(_) => "explain",
-            Command::Schema(_) => "schema",
-            Command::Package(_) => "package",
-            Command::Registry(_) => "registry",
-            Command::Login(_) => "login",
-            Command::Logout(_) => "logout",
-            Command::Publish(_) => "publish",
-            Command::Yank(_) => "yank",
-            Command::Search(_) => "search",
-            Command::Info(_) => "info",
-            Command::Add(_) => "add",
-            Command::Remove(_) => "remove",
-            Command::Update(_) => "update",
-            Command::Fetch(_) => "fetch",
-            Command::Tree(_) => "tree",
-            Command::Node(_) => "node",
-            Command::Dev(_) => "dev",
-            Command::Deploy(_) => "deploy",
-            Command::Rollback(_) => "rollback",
-            Command::Undeploy(_) => "undeploy",
-            Command::Run(_) => "run",
-            Command::Runs(_) => "runs",
-            Command::Status(_) => "status",
-            Command::Logs(_) => "logs",
-            Command::Cancel(_) => "cancel",
-            Command::Token(_) => "token",
-            Command::Config(_) => "config",
-            Command::Completions(_) => "completions",
-            Command::Man(_) => "man",
-        }
-    }
-
-    fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        match self {
-            Command::Quickstart(args) => args.exec(context),
-            Command::New(args) => args.exec(context),
-            Command::Init(args) => args.exec(context),
-            Command::Check(args) => args.exec(context),
-            Command::Explain(args) => args.exec(context),
-            Command::Schema(args) => args.exec(context),
-            Command::Package(args) => args.exec(context),
-            Command::Registry(args) => args.exec(context),
-            Command::Login(args) => args.exec(context),
-            Command::Logout(args) => args.exec(context),
-            Command::Publish(args) => args.exec(context),
-            Command::Yank(args) => args.exec(context),
-            Command::Search(args) => args.exec(context),
-            Command::Info(args) => args.exec(context),
-            Command::Add(args) => args.exec(context),
-            Command::Remove(args) => args.exec(context),
-            Command::Update(args) => args.exec(context),
-            Command::Fetch(args) => args.exec(context),
-            Command::Tree(args) => args.exec(context),
-            Command::Node(args) => args.exec(context),
-            Command::Dev(args) => args.exec(context),
-            Command::Deploy(args) => args.exec(context),
-            Command::Rollback(args) => args.exec(context),
-            Command::Undeploy(args) => args.exec(context),
-            Command::Run(args) => args.exec(context),
-            Command::Runs(args) => args.exec(context),
-            Command::Status(args) => args.exec(context),
-            Command::Logs(args) => args.exec(context),
-            Command::Cancel(args) => args.exec(context),
-            Command::Token(args) => args.exec(context),
-            Command::Config(args) => args.exec(context),
-            Command::Completions(args) => args.exec(context),
-            Command::Man(args) => args.exec(context),
-        }
-    }
+commands! {
+    Quickstart(quickstart),
+    New(new),
+    Init(init),
+    Check(check),
+    Explain(explain),
+    Schema(schema),
+    Package(package),
+    Registry(registry),
+    Login(login),
+    Logout(logout),
+    Publish(publish),
+    Yank(yank),
+    Search(search),
+    Info(info),
+    Add(add),
+    Remove(remove),
+    Update(update),
+    Fetch(fetch),
+    Tree(tree),
+    Node(node),
+    Dev(dev),
+    Deploy(deploy),
+    Rollback(rollback),
+    Undeploy(undeploy),
+    Run(run),
+    Runs(runs),
+    Status(status),
+    Logs(logs),
+    Cancel(cancel),
+    Token(token),
+    Config(config),
+    Completions(completions),
+    Man(man),
 }
 
 /// One command, from what follows `napt` on its line.
 fn parse(words: &[&str]) -> Result<Command, clap::Error> {
     Cli::try_parse_from(std::iter::once("napt").chain(words.iter().copied())).map(|cli| cli.command)
-}
-
-/// A node as the surroundings suggest it: the user is its operator.
-fn node_options(context: &Context) -> Result<crate::node::Options, Failure> {
-    let operator = context.credentials().key_or_create()?;
-    Ok(crate::node::Options {
-        listen: ([127, 0, 0, 1], 7001).into(),
-        data: context.dirs.data.join("node"),
-        environments: context.dirs.cache.join("environments"),
-        registry: context.registry(None)?.value,
-        users: vec![operator.public().user_id()],
-        open: false,
-        peers: Vec::new(),
-        provider: None,
-        max_runs: 64,
-        caps: crate::node::Caps::default(),
-        http: context.http(),
-        policy: context.policy()?,
-        installer: context.env.installer.clone(),
-        path: context.env.path.clone().unwrap_or_default(),
-    })
-}
-
-/// A client of the node, with the user's key.
-fn node_client(context: &Context, flag: Option<&str>) -> Result<NodeClient, Failure> {
-    let url = context.node(flag)?.value;
-    let has_user = !url.username().is_empty() || url.password().is_some();
-    if has_user && url.username().parse::<crate::identity::Token>().is_err() {
-        return Err(Failure::new(Kind::Usage, format!("the user in the node's URL `{url}` is not a token"))
-            .hinted("a token is `napt_` and 48 hex digits; leave it out to sign with your key"));
-    }
-    if context.offline && !is_local(&url) {
-        return Err(Failure::new(
-            Kind::Network,
-            format!("the node at `{url}` is not on this machine, and `--offline` is set"),
-        )
-        .hinted("leave `--offline` out, or name a node on this machine"));
-    }
-    if url.path() != "/" || url.query().is_some() {
-        return Err(Failure::new(Kind::Usage, format!("the node's URL `{url}` has a path"))
-            .hinted("a node is reached by host and port alone, for example `http://127.0.0.1:7001`"));
-    }
-    let client = NodeClient::new(url, context.http(), context.credentials().key_or_create()?);
-    Ok(client.with_policy(context.policy()?))
-}
-
-/// Whether a server is on this machine, and so no network is between.
-fn is_local(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// The JSON of a flag; what is wrong is told with its place.
-fn json_value<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<T, Failure> {
-    serde_json::from_str(text)
-        .map_err(|error| Failure::new(Kind::Usage, format!("the value of `{flag}` is not as expected: {error}")))
-}
-
-/// The deployment of `--deployment`. Keys that napt does not know go on to the module, but may well be mistyped.
-fn deployment_value(context: &Context, text: Option<&str>) -> Result<Option<Deployment>, Failure> {
-    fn unknown(deployment: &Deployment, found: &mut BTreeSet<String>) {
-        let of_config = deployment.config.iter().flat_map(|config| config.extra.keys());
-        found.extend(deployment.extra.keys().chain(of_config).cloned());
-        for (module_type, _, _) in SUB_DEPLOYMENTS {
-            for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
-                unknown(element, found);
-            }
-        }
-    }
-    if text.is_some_and(|text| !text.trim_start().starts_with('{')) {
-        return Err(Failure::new(Kind::Usage, "the value of `--deployment` is not a JSON object")
-            .hinted(r#"write for example --deployment '{"config": {"max_rounds": 2}}'"#));
-    }
-    let deployment: Option<Deployment> = text.map(|text| json_value("--deployment", text)).transpose()?;
-    let mut keys = BTreeSet::new();
-    deployment.iter().for_each(|deployment| unknown(deployment, &mut keys));
-    for key in keys {
-        context.shell.warn(&format!("`{key}` in `--deployment` is no key of a deployment; modules get it as it is"));
-    }
-    Ok(deployment)
 }
 
 /// Parses and runs one command line; everything that goes wrong is told and becomes an exit code.

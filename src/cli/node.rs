@@ -92,7 +92,7 @@ impl Args {
             let found = context.block_on(node::fsck(&data))?;
             return super::fsck::told(context, &data, found);
         }
-        let mut options = super::node_options(context)?;
+        let mut options = super::nodes::options(context)?;
         options.listen = self.listen;
         if let Some(folder) = &self.data {
             options.data = context.cwd.join(folder);

@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         let request = RollbackRequest { revision: self.revision, dry_run: self.dry_run };
         let deployed = context.interruptible(rollback(&node, &self.name, &request, &context.shell));
         let deployed = if self.dry_run { found(None, deployed)? } else { deployed? };

@@ -1,19 +1,17 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use futures_util::{StreamExt, future::join_all};
 use napt_registry_client::Policy;
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    client::{ClientError, NodeClient},
+    client::{ClientError, NodeClient, follow, yanked_of},
     context::Context,
-    module::ModuleId,
-    report::{Failure, Kind, Reporter, did_you_mean},
-    resolve::Yanked,
+    module::{ModuleId, near_id},
+    report::{Failure, Kind, Reporter},
     shell::Output,
-    wire::{EventPayload, ModulePin, RunRequest, RunView},
+    wire::{RunRequest, RunView},
 };
 
 /// How long a run may wait for a registry to say what is yanked.
@@ -53,12 +51,12 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         let mut inputs = Map::new();
         for text in &self.parameters {
             inputs.extend(parse_inputs(text)?);
         }
-        let deployment = super::deployment_value(context, self.deployment.as_deref())?;
+        let deployment = super::arguments::deployment_value(context, self.deployment.as_deref())?;
         let request = RunRequest { module: self.module.clone(), inputs: Value::Object(inputs), deployment };
         context.block_on(async {
             // From before the run is accepted, so that no Ctrl-C leaves one behind.
@@ -73,8 +71,9 @@ impl Args {
                 return Ok(Output::new(run.id.clone(), json!({ "run": run })));
             }
             context.shell.note(&format!("run {} of {} on {}", run.id, run.module, node.url()));
+            let show = |line: &str| context.shell.note(line);
             tokio::select! {
-                (ended, ()) = async { tokio::join!(follow(context, &node, &run.id), told) } => ended?,
+                (ended, ()) = async { tokio::join!(follow(&node, &run.id, &show), told) } => ended?,
                 _ = interrupt.recv() => {
                     node.cancel(&run.id).await?;
                     return Err(Failure::new(Kind::Interrupted, "interrupted; the node was asked to cancel the run")
@@ -96,11 +95,8 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     }
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
-    let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| &pin.id);
-    let same_name = known.clone().find(|id| id.name == wanted.name).map(ToString::to_string);
-    let names: Vec<String> = known.map(ToString::to_string).collect();
-    let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
-    match same_name.or_else(near) {
+    let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| pin.id.to_string());
+    match near_id(wanted, &known.collect::<Vec<_>>()) {
         // Not that the mistyped one should be deployed.
         Some(near) => Failure { hints: vec![format!("did you mean `{near}`?")], ..failure },
         None => failure,
@@ -111,51 +107,9 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
 async fn tell_yanked(context: &Context, node: &NodeClient, run: &RunView) {
     let policy = Policy { tries: 1, call_timeout: YANKED_WITHIN, ..Policy::default() };
     let Ok(registries) = context.registries_with(None, policy) else { return };
-    let asked = async {
-        let deployments = node.deployments().await.unwrap_or_default();
-        let is_run = |pin: &&ModulePin| pin.id == run.module && run.version.as_ref() == Some(&pin.version);
-        let mut deployed = deployments.into_iter().map(|status| status.deployment.modules);
-        let pins = deployed.find(|modules| modules.iter().any(|pin| is_run(&pin))).unwrap_or_default();
-        let asked = pins.iter().map(|pin| async {
-            let entry = registries.yanked(&pin.id, &pin.sha256).await?;
-            let (id, version) = (pin.id.clone(), pin.version.clone());
-            Some(Yanked { id, version, reason: entry.yank_reason })
-        });
-        for yanked in join_all(asked).await.into_iter().flatten() {
-            context.shell.warn(&yanked.to_string());
-        }
-    };
     // A registry that does not answer now says nothing.
-    let _ = tokio::time::timeout(YANKED_WITHIN, asked).await;
-}
-
-/// Shows what a run prints until it ends.
-async fn follow(context: &Context, node: &NodeClient, id: &str) -> Result<(), Failure> {
-    let again = |failure: Failure| failure.hinted(format!("the run goes on: `napt logs {id} --follow` shows the rest"));
-    let mut after = 0;
-    loop {
-        let mut events = Box::pin(node.events(id, after, true).await.map_err(|error| again(error.into()))?);
-        let before = after;
-        while let Some(event) = events.next().await {
-            let event = event.map_err(|error| again(error.into()))?;
-            after = event.seq;
-            match event.payload {
-                EventPayload::Line { stream, text } if stream == "stdout" => context.shell.note(&text),
-                EventPayload::Status { status, .. } if status.is_final() => return Ok(()),
-                EventPayload::Line { .. } | EventPayload::Status { .. } | EventPayload::Call { .. } => {}
-            }
-        }
-        // The node stopped, or cannot read its events just now.
-        if node.run_view(id).await.map_err(|error| again(error.into()))?.status.is_final() {
-            return Ok(());
-        }
-        if after == before {
-            return Err(again(Failure::new(
-                Kind::Network,
-                format!("the node at {} stopped telling of the run", node.url()),
-            )));
-        }
-    }
+    let yanked = tokio::time::timeout(YANKED_WITHIN, yanked_of(node, &registries, run)).await.unwrap_or_default();
+    yanked.iter().for_each(|yanked| context.shell.warn(&yanked.to_string()));
 }
 
 /// A run's result, or why there is none.
@@ -181,7 +135,7 @@ fn finished(run: RunView) -> Result<Output, Failure> {
 /// `{"a": 1}`, or `a=1 b='two words'`. A value that is JSON other than text is that; everything else is text.
 fn parse_inputs(text: &str) -> Result<Map<String, Value>, Failure> {
     if text.trim_start().starts_with('{') {
-        return super::json_value("--parameter", text);
+        return super::arguments::json_value("--parameter", text);
     }
     let usage = |what: String| {
         Failure::new(Kind::Usage, what).hinted("write for example -p \"prompt='two words' rounds=3\", or a JSON object")

@@ -24,7 +24,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         let runs = context.block_on(node.runs(self.all, self.limit))?;
         if runs.is_empty() {
             let more = if self.all { "" } else { "; `--all` also shows those that modules called for" };

@@ -34,7 +34,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         context.block_on(async {
             match self.what.as_deref() {
                 Some(id) if is_run(id) => run(&node, id).await,

@@ -81,7 +81,7 @@ impl NewArgs {
     }
 
     fn of_node(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         let wanted = NewToken { name: self.name.clone(), expires_in: self.expires };
         let made = context.block_on(node.new_token(&wanted))?;
         let mut url = node.url().clone();

@@ -22,7 +22,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
-        let node = super::node_client(context, self.node.as_deref())?;
+        let node = super::nodes::client(context, self.node.as_deref())?;
         let removed = context.interruptible(undeploy(&node, &self.name, &context.shell))?;
         let human = format!("Removed `{}` from {}; `napt rollback {0}` brings it back", self.name, node.url());
         Ok(Output::new(human, json!({ "node": node.url(), "deployment": removed.view })))

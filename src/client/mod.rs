@@ -5,6 +5,7 @@ mod archives;
 mod deploy;
 mod error;
 mod events;
+mod run;
 mod transport;
 
 pub use archives::Archives;
@@ -13,6 +14,7 @@ pub use error::ClientError;
 use futures_util::Stream;
 use napt_registry_client::Policy;
 use reqwest::{Method, Response, StatusCode};
+pub use run::{follow, yanked_of};
 use serde::Serialize;
 use transport::Repeat;
 use url::Url;

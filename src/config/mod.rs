@@ -1,11 +1,13 @@
 //! Naptha's configuration files as types: deployments, LLM configurations, nodes; loading and merging. `check`
 //! validates with these types, the node merges them. Unknown keys survive, for forward compatibility.
 
+mod env_file;
 mod merge;
 mod persona;
 mod resolve;
 mod types;
 
+pub use env_file::{ENV_FILE, read_env_file};
 pub use merge::merge;
 pub use persona::{MAX_PERSONA, PersonaError, read_persona};
 pub use resolve::{Catalog, ConfigError, ModuleConfigs, resolve};

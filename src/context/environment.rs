@@ -1,9 +1,6 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use etcetera::BaseStrategy;
 
@@ -93,18 +90,6 @@ impl Environment {
     }
 }
 
-/// The value of a variable in a folder's `.env` file, as Naptha's modules have one; napt reads no other of it.
-pub fn dotenv(folder: &Path, variable: &str) -> Option<String> {
-    let text = fs_err::read_to_string(folder.join(".env")).ok()?;
-    let value = text.lines().rev().find_map(|line| {
-        let line = line.trim_start();
-        let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
-        (name.trim() == variable).then_some(value.trim())
-    })?;
-    let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-    Some(quoted.unwrap_or(value).to_owned()).filter(|value| !value.is_empty())
-}
-
 /// Where napt keeps things.
 #[derive(Debug, Clone)]
 pub struct Dirs {
@@ -138,27 +123,5 @@ impl Dirs {
             data: base.data_dir().join("napt"),
             cache: base.cache_dir().join("napt"),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_variable_is_read_from_a_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let key = || dotenv(folder.path(), "KEY");
-        assert_eq!(key(), None);
-        for (text, value) in [
-            ("KEY=a", Some("a")),
-            ("# KEY=a\nKEYS=b\n", None),
-            ("KEY=a\nexport KEY = \"b c\"\r\nOTHER=1\n", Some("b c")),
-            ("KEY='a=b'", Some("a=b")),
-            ("KEY=", None),
-        ] {
-            fs_err::write(folder.path().join(".env"), text).expect("a file");
-            assert_eq!(key().as_deref(), value, "{text}");
-        }
     }
 }

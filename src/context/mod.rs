@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-pub use environment::{Dirs, Environment, dotenv};
+pub use environment::{Dirs, Environment};
 use napt_registry_client::{Policy, RegistryClient};
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};

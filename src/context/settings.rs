@@ -14,7 +14,7 @@ use super::{Dirs, Environment, layer::Layer};
 use crate::{
     identity::StoreError,
     module::DevSession,
-    report::{Fault, Kind, did_you_mean},
+    report::{Fault, Kind, did_you_mean, did_you_mean_or},
 };
 
 /// The registry when nothing else is said.
@@ -258,10 +258,8 @@ impl Fault for SettingsError {
             }
             SettingsError::UnknownKey { given, .. } => {
                 let names = Key::ALL.map(Key::name);
-                Some(match did_you_mean(&given.replace('_', "-"), names) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the settings are {}", names.join(", ")),
-                })
+                let all = || format!("the settings are {}", names.join(", "));
+                Some(did_you_mean_or(&given.replace('_', "-"), names, all))
             }
             SettingsError::NotText { .. } => Some("write it in quotes".to_owned()),
             SettingsError::Secret { key, .. } => {

@@ -10,7 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    check::ENV_FILE,
+    config::ENV_FILE,
     module::{MANIFEST_FILE, ModuleId, Project, ProjectError, Workspace},
     package::{packaged_paths, sha256_file, source_folders},
 };

@@ -115,6 +115,13 @@ impl Fault for IdError {
     }
 }
 
+/// Which of some `type:name`s was probably meant by one that is none: one of the same name, else a similar one.
+pub fn near_id(wanted: &ModuleId, known: &[String]) -> Option<String> {
+    let is_namesake = |id: &&String| id.split_once(':').is_some_and(|(_, name)| name == wanted.name.as_str());
+    let near = || did_you_mean(&wanted.to_string(), known.iter().map(String::as_str)).map(str::to_owned);
+    known.iter().find(is_namesake).cloned().or_else(near)
+}
+
 /// `type:name`. A bare name means an agent, as in Naptha.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId {

@@ -10,7 +10,7 @@ mod requirements;
 mod session;
 
 pub use edit::{ManifestEdit, NewDependency};
-pub use id::{IdError, ModuleId, ModuleSpec, ModuleType};
+pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
     Manifest, ManifestError, ManifestFile, ModuleTable, Publish, Runtime, WorkspaceTable,

@@ -11,7 +11,7 @@ use super::{
     name::ModuleName,
     native::NativeManifest,
 };
-use crate::report::{Fault, Kind, did_you_mean};
+use crate::report::{Fault, Kind, did_you_mean_or};
 
 /// Where a project keeps the JSON Schemas of its files, relative to its root.
 pub const SCHEMA_FOLDER: &str = ".napt/schemas";
@@ -117,11 +117,8 @@ impl Fault for ProjectError {
                 let comparable = |member: &'_ str| -> usize {
                     if given.contains(':') { 0 } else { member.find(':').map_or(0, |colon| colon + 1) }
                 };
-                let near = did_you_mean(given, members.iter().map(|member| &member[comparable(member)..]));
-                Some(match near {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("its modules are {}", members.join(", ")),
-                })
+                let names = members.iter().map(|member| &member[comparable(member)..]);
+                Some(did_you_mean_or(given, names, || format!("its modules are {}", members.join(", "))))
             }
             ProjectError::Manifest(error) => error.hint(),
             ProjectError::Io(_) => None,

@@ -2,7 +2,7 @@
 
 use napt_registry_client::ClientError;
 
-use crate::report::{Fault, Kind, did_you_mean};
+use crate::report::{Fault, Kind, did_you_mean_or};
 
 /// Why a registry has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +65,11 @@ impl Fault for RegistriesError {
 
 /// What to do about a name that no registry has.
 pub(crate) fn unknown_name(name: &str, known: &[String]) -> String {
-    match did_you_mean(name, known.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => {
-            format!("add `[registries.{name}]` with its `url` to `.napt/config.toml`")
-        }
-        None => format!(
+    did_you_mean_or(name, known.iter().map(String::as_str), || match known {
+        [] => format!("add `[registries.{name}]` with its `url` to `.napt/config.toml`"),
+        known => format!(
             "the registries are {}; `[registries.{name}]` with its `url` in `.napt/config.toml` adds one",
             known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         ),
-    }
+    })
 }

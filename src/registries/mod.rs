@@ -22,8 +22,8 @@ use url::Url;
 
 use crate::{
     identity::body_digest,
-    module::{ModuleId, ModuleType},
-    report::{Amount, Reporter, did_you_mean},
+    module::{ModuleId, ModuleType, near_id},
+    report::{Amount, Reporter},
 };
 
 /// One registry.
@@ -176,9 +176,7 @@ impl Registry {
         let start: String = wanted.name.as_str().chars().take(3).collect();
         let found = self.search(&start, None, 1).await.ok()?.items;
         let ids: Vec<String> = found.iter().map(|found| format!("{}:{}", found.module_type, found.name)).collect();
-        let same_name = found.iter().position(|found| found.name == wanted.name.as_str());
-        let near = || did_you_mean(&wanted.to_string(), ids.iter().map(String::as_str)).map(str::to_owned);
-        same_name.map(|at| ids[at].clone()).or_else(near)
+        near_id(wanted, &ids)
     }
 
     fn not_kept(&self, what: String) -> RegistriesError {

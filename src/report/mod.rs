@@ -203,6 +203,15 @@ pub fn did_you_mean<'a>(given: &str, candidates: impl IntoIterator<Item = &'a st
         .map(|(_, candidate)| candidate)
 }
 
+/// What to do about a name that is none: the one that was probably meant, else what `otherwise` says.
+pub fn did_you_mean_or<'a>(
+    given: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    did_you_mean(given, candidates).map_or_else(otherwise, |near| format!("did you mean `{near}`?"))
+}
+
 /// `1 module`, `2 modules`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use crate::{
     module::{ManifestError, ModuleId, ModuleType, NameError, ProjectError},
-    report::{Fault, Kind, did_you_mean},
+    report::{Fault, Kind, did_you_mean, did_you_mean_or},
 };
 
 /// Why a project cannot be made. Nothing is left behind.
@@ -146,10 +146,7 @@ impl Fault for ScaffoldError {
         match self {
             ScaffoldError::UnknownType(given) => {
                 let types = ModuleType::ALL.map(ModuleType::as_str);
-                Some(match did_you_mean(given, types) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the types are {}", types.join(", ")),
-                })
+                Some(did_you_mean_or(given, types, || format!("the types are {}", types.join(", "))))
             }
             ScaffoldError::NotBare(module_type) => Some(format!("`napt new {module_type}` makes a single module")),
             ScaffoldError::At { error, .. } => error.hint(),

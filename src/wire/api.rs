@@ -269,7 +269,7 @@ pub struct DeploymentView {
     pub owner: String,
     /// When.
     pub created: Timestamp,
-    /// The merged configuration, without credentials.
+    /// The merged configuration, without credentials; empty for users who are not the owner.
     pub deployment: Deployment,
     /// What other nodes have deployed for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -327,6 +327,19 @@ fn another_users_deployment_is_not_touched() {
     other.set("NAPT_NODE", &node.url);
     deploy(&node, "agent:voice", "one");
     deploy(&node, "agent:voice", "two");
+    // It is listed, but how it is configured is its owner's.
+    let [own, theirs] = [&node.sandbox, &other].map(|user| {
+        ["status", "status voice"].map(|command| {
+            let words: Vec<&str> = command.split(' ').chain(["--message-format", "json"]).collect();
+            let json = user.napt(&words).expect(0).json()["data"].clone();
+            json.get("revisions").unwrap_or(&json["deployments"])[0].clone()
+        })
+    });
+    for (own, theirs) in own.iter().zip(&theirs) {
+        assert_eq!(own["modules"], theirs["modules"]);
+        assert_eq!(own["deployment"]["module"]["name"], "voice", "{own:#}");
+        assert!(theirs["deployment"]["module"].is_null(), "{theirs:#}");
+    }
     modules::write(&other, "voice", "agent:voice", "9.0.0", "");
     for arguments in [&["deploy", "voice", "--no-verify"][..], &["rollback", "voice"], &["undeploy", "voice"]] {
         let ran = other.napt(arguments).expect(5);

@@ -1,5 +1,5 @@
 use super::{Example, Findings, Module, Part, Rule, Run};
-use crate::{check::environment::ENV_FILE, module::LintLevel};
+use crate::{config::ENV_FILE, module::LintLevel};
 
 pub(super) static RULE: Rule = Rule {
     name: "packaged-env",

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     module::{ModuleId, ModuleType},
-    report::{Fault, Kind, did_you_mean},
+    report::{Fault, Kind, did_you_mean_or},
 };
 
 /// Most sub-deployments of one deployment, at all depths together: modules whose lists name others whose lists name
@@ -107,10 +107,8 @@ impl Fault for ConfigError {
     fn hint(&self) -> Option<String> {
         match self {
             ConfigError::UnknownName { given, known, .. } if !known.is_empty() => {
-                Some(match did_you_mean(given, known.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the names are {}", known.join(", ")),
-                })
+                let all = || format!("the names are {}", known.join(", "));
+                Some(did_you_mean_or(given, known.iter().map(String::as_str), all))
             }
             ConfigError::UnknownPersona { module, persona } => {
                 let id = if persona.contains(':') { persona.clone() } else { format!("persona:{persona}") };

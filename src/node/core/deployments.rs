@@ -22,7 +22,7 @@ use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
     crash,
     module::ModuleId,
-    report::{Reporter, did_you_mean},
+    report::{Reporter, did_you_mean_or},
     wire::{DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
 };
 
@@ -335,16 +335,15 @@ impl Core {
         let names: Vec<&str> = live.iter().map(|deployment| deployment.name.as_str()).collect();
         Ok(NodeError::NotFound {
             what: format!("there is no deployment `{name}` on this node"),
-            hint: Some(match (did_you_mean(name, names.iter().copied()), names.is_empty()) {
-                (Some(near), _) => format!("did you mean `{near}`?"),
-                (None, true) => "nothing is deployed here; `napt deploy` deploys a folder".to_owned(),
-                (None, false) => format!("its deployments are {}", names.join(", ")),
-            }),
+            hint: Some(did_you_mean_or(name, names.iter().copied(), || match names.as_slice() {
+                [] => "nothing is deployed here; `napt deploy` deploys a folder".to_owned(),
+                names => format!("its deployments are {}", names.join(", ")),
+            })),
         })
     }
 
-    /// All revisions of a deployment and the runs that go on in them, newest first.
-    pub(in crate::node) async fn revisions(&self, name: &str) -> Result<Vec<RevisionStatus>, NodeError> {
+    /// All revisions of a deployment and the runs that go on in them, newest first, as a user may see them.
+    pub(in crate::node) async fn revisions(&self, name: &str, user: &str) -> Result<Vec<RevisionStatus>, NodeError> {
         let read = NodeError::internal("read its deployments");
         let revisions = self.store.revisions(name).await.map_err(read)?;
         let Some(latest) = revisions.first().map(|latest| latest.revision) else {
@@ -357,13 +356,13 @@ impl Core {
             .map(|deployment| RevisionStatus {
                 live: deployment.revision == latest && !deployment.removed,
                 runs: counts.get(&(deployment.name.clone(), deployment.revision)).copied().unwrap_or_default(),
-                deployment: self.shown(deployment),
+                deployment: self.shown(shown_to(user, deployment)),
             })
             .collect())
     }
 
-    /// The live deployments and the runs that go on in them, newest first.
-    pub(in crate::node) async fn deployments(&self) -> Result<Vec<DeploymentStatus>, NodeError> {
+    /// The live deployments and the runs that go on in them, newest first, as a user may see them.
+    pub(in crate::node) async fn deployments(&self, user: &str) -> Result<Vec<DeploymentStatus>, NodeError> {
         let live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
         let counts =
             self.store.unfinished_by_revision().await.map_err(NodeError::internal("count its unfinished runs"))?;
@@ -375,7 +374,7 @@ impl Core {
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment: self.shown(deployment),
+                deployment: self.shown(shown_to(user, deployment)),
             })
             .collect())
     }
@@ -426,6 +425,14 @@ impl Core {
 fn version_of(id: &ModuleId, modules: &[ModulePin]) -> Result<semver::Version, NodeError> {
     let pin = modules.iter().find(|pin| pin.id == *id);
     pin.map(|pin| pin.version.clone()).ok_or_else(|| NodeError::missing(format!("`{id}` is not among its modules")))
+}
+
+/// A revision without what is its owner's alone: prompts, keys and whatever else a configuration holds.
+fn shown_to(user: &str, mut view: DeploymentView) -> DeploymentView {
+    if view.owner != user {
+        view.deployment = Deployment::default();
+    }
+    view
 }
 
 /// A place where tests break a deployment.

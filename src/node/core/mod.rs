@@ -13,6 +13,7 @@ mod parts;
 mod peers;
 mod readiness;
 mod runs;
+mod surroundings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 

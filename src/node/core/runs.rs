@@ -13,7 +13,7 @@ use std::{
 use async_stream::stream;
 use futures_util::{FutureExt, Stream};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Ended, Execution, PythonModule, RunFrame, execute},
+        runtime::{Ended, execute},
         store::{StoredRun, deployment_of},
     },
     Core, NodeError,
@@ -29,9 +29,9 @@ use super::{
 use crate::{
     config::{Deployment, merge, resolve},
     crash,
-    identity::{SecretKey, random_hex},
-    module::{Manifest, ModuleId},
-    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView, naptha_time},
+    identity::random_hex,
+    module::ModuleId,
+    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
 };
 
 /// Lines that may wait to be stored before the module that prints them is held back.
@@ -104,18 +104,6 @@ pub(super) enum Origin {
     /// A run of a peer: root and parent as that node calls them, the revision that it has deployed here, and how deep
     /// calls are nested already.
     Forwarded { root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
-}
-
-/// What a module's process has around it.
-#[derive(Debug)]
-pub(super) struct Surroundings {
-    /// The run's id.
-    id: String,
-    /// Its credential's secret part.
-    secret: String,
-    env: HashMap<String, String>,
-    /// Removed with its end.
-    _scratch: tempfile::TempDir,
 }
 
 /// A run to be accepted.
@@ -423,7 +411,7 @@ impl Core {
         self.record(run, vec![(started, processing)]).await;
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
-        let surroundings = self.surroundings(&run.id, &run.secret)?;
+        let surroundings = self.surroundings(&run.id, &run.secret).await?;
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
@@ -432,83 +420,6 @@ impl Core {
             tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
         Ok(ended)
-    }
-
-    /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
-    pub(super) fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
-        let scratch = tempfile::Builder::new()
-            .prefix(&format!("{id}-"))
-            .tempdir_in(&self.scratch)
-            .map_err(NodeError::internal("make a scratch folder"))?;
-        let delegate = SecretKey::generate();
-        let key_file = scratch.path().join("delegate.key");
-        crate::files::write_private(&key_file, delegate.to_hex().as_bytes())
-            .map_err(NodeError::internal("write a delegate key"))?;
-        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        let credential = format!("{id}.local:{secret}");
-        let env = HashMap::from([
-            ("LANG".to_owned(), "C.UTF-8".to_owned()),
-            ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
-            ("HOME".to_owned(), text(scratch.path())),
-            ("TMPDIR".to_owned(), text(scratch.path())),
-            ("PRIVATE_KEY".to_owned(), delegate.to_hex()),
-            ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
-            ("NAPT_RUN_ID".to_owned(), id.to_owned()),
-            ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
-            ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
-        ]);
-        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, _scratch: scratch })
-    }
-
-    /// A module's process in its surroundings. Without a `module_run` it is only imported.
-    pub(super) fn execution(
-        &self,
-        manifest: &Manifest,
-        python: &PythonModule,
-        surroundings: &Surroundings,
-        module_run: Option<Value>,
-    ) -> Execution {
-        let caps = self.caps(&manifest.limits);
-        let PythonModule { root, folder, package, entry, .. } = python;
-        Execution {
-            run: surroundings.id.clone(),
-            frame: RunFrame {
-                root: root.clone(),
-                folder: folder.clone(),
-                module: format!("{package}.{entry}"),
-                function: entry.clone(),
-                schemas: format!("{package}.schemas"),
-                memory: caps.memory,
-                env: surroundings.env.clone(),
-                module_run,
-            },
-            caps,
-            secret: surroundings.secret.clone(),
-        }
-    }
-
-    /// What the module's function gets, as Naptha's node gives it.
-    fn module_run(&self, run: &ActiveRun, stored: &StoredRun, started: Timestamp) -> Result<Value, NodeError> {
-        let mut deployment: Deployment = serde_json::from_value(stored.deployment.clone())
-            .map_err(NodeError::internal("read a stored deployment"))?;
-        self.addresses.for_run(&mut deployment, &run.id, &run.secret);
-        Ok(json!({
-            "id": run.id,
-            "consumer_id": run.consumer,
-            "inputs": stored.view.inputs,
-            "deployment": deployment,
-            "orchestrator_runs": [],
-            "status": "running",
-            "error": false,
-            "results": [],
-            "error_message": null,
-            "created_time": naptha_time(stored.view.created),
-            "start_processing_time": naptha_time(started),
-            "completed_time": null,
-            "duration": null,
-            "input_schema_ipfs_hash": null,
-            "signature": stored.signature,
-        }))
     }
 
     async fn keep_lines(&self, run: &ActiveRun, mut lines: mpsc::Receiver<(&'static str, String)>) {

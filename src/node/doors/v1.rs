@@ -109,8 +109,8 @@ pub(super) async fn deployments(
     State(core): State<Shared>,
     request: Authenticated,
 ) -> Result<Json<Vec<DeploymentStatus>>, Refusal> {
-    request.user()?;
-    Ok(Json(core.deployments().await?))
+    let user = request.user()?;
+    Ok(Json(core.deployments(&user).await?))
 }
 
 /// All revisions of one deployment.
@@ -119,8 +119,8 @@ pub(super) async fn revisions(
     Path(name): Path<String>,
     request: Authenticated,
 ) -> Result<Json<Vec<RevisionStatus>>, Refusal> {
-    request.user()?;
-    Ok(Json(core.revisions(&name).await?))
+    let user = request.user()?;
+    Ok(Json(core.revisions(&name, &user).await?))
 }
 
 /// Deploys, telling each step. It goes on when the client leaves; asking again gives the same deployment.

@@ -277,6 +277,39 @@ fn what_git_does_not_have_is_not_changed() {
 }
 
 #[test]
+fn what_a_link_leads_to_elsewhere_is_not_changed() {
+    let m = Module::good();
+    let outside = m.sandbox.home().join("theirs.json");
+    let text = m.read(LLM_CONFIGS).replace("\"openai\"", "\"OpenAI\"");
+    fs::write(&outside, &text).expect("a file");
+    m.remove(LLM_CONFIGS);
+    std::os::unix::fs::symlink(&outside, m.sandbox.work().join(LLM_CONFIGS)).expect("a link");
+    leaves(&m, "config-shape", LLM_CONFIGS);
+    assert_eq!(fs::read_to_string(&outside).expect("a file"), text);
+}
+
+#[test]
+fn a_change_that_fails_half_way_is_taken_back() {
+    let m = Module::good();
+    m.edit(LLM_CONFIGS, "\"openai\"", "\"OpenAI\"");
+    m.edit(DEPLOYMENT, "\"max_rounds\": 2", "\"max_rounds\": \"5\"");
+    m.edit("napt.toml", "\"^1\"", "\">=1 <2\"");
+    let texts = [LLM_CONFIGS, DEPLOYMENT, "napt.toml"].map(|path| m.read(path));
+    // The manifest is written last: nothing can be made in its folder.
+    let folder = m.sandbox.work();
+    let mode = |mode| fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(mode));
+    mode(0o555).expect("ours");
+    let is_root = fs::write(folder.join("probe"), "").is_ok();
+    let ran = m.check(&["--fix", "--allow-dirty"]);
+    mode(0o755).expect("ours");
+    // Nothing is forbidden to root.
+    if !is_root {
+        assert!(ran.expect(1).stderr.contains("cannot write `"));
+        assert_eq!([LLM_CONFIGS, DEPLOYMENT, "napt.toml"].map(|path| m.read(path)), texts);
+    }
+}
+
+#[test]
 fn what_was_fixed_is_data() {
     let m = Module::good();
     m.edit("napt.toml", "version =", "verison =");

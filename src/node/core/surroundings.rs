@@ -1,0 +1,115 @@
+//! What a module's process is given: a folder, a credential, an environment, and what its function is called with.
+
+use std::{collections::HashMap, path::Path};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        runtime::{Execution, PythonModule, RunFrame},
+        store::StoredRun,
+    },
+    Core, NodeError,
+    runs::ActiveRun,
+};
+use crate::{config::Deployment, files, identity::SecretKey, module::Manifest, wire::naptha_time};
+
+/// What a module's process has around it.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The run's id.
+    id: String,
+    /// Its credential's secret part.
+    secret: String,
+    env: HashMap<String, String>,
+    /// Removed with its end.
+    _scratch: tempfile::TempDir,
+}
+
+impl Core {
+    /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
+    pub(super) async fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
+        let (prefix, folder) = (format!("{id}-"), self.scratch.clone());
+        let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
+            let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder)?;
+            let delegate = SecretKey::generate();
+            let key_file = scratch.path().join("delegate.key");
+            files::write_private(&key_file, delegate.to_hex().as_bytes())?;
+            Ok((scratch, delegate, key_file))
+        });
+        let failed = NodeError::internal("make a scratch folder");
+        let (scratch, delegate, key_file) =
+            made.await.map_err(NodeError::internal("make a scratch folder"))?.map_err(failed)?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let credential = format!("{id}.local:{secret}");
+        let env = HashMap::from([
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            ("HOME".to_owned(), text(scratch.path())),
+            ("TMPDIR".to_owned(), text(scratch.path())),
+            ("PRIVATE_KEY".to_owned(), delegate.to_hex()),
+            ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
+            ("NAPT_RUN_ID".to_owned(), id.to_owned()),
+            ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
+            ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
+        ]);
+        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, _scratch: scratch })
+    }
+
+    /// A module's process in its surroundings. Without a `module_run` it is only imported.
+    pub(super) fn execution(
+        &self,
+        manifest: &Manifest,
+        python: &PythonModule,
+        surroundings: &Surroundings,
+        module_run: Option<Value>,
+    ) -> Execution {
+        let caps = self.caps(&manifest.limits);
+        let PythonModule { root, folder, package, entry, .. } = python;
+        Execution {
+            run: surroundings.id.clone(),
+            frame: RunFrame {
+                root: root.clone(),
+                folder: folder.clone(),
+                module: format!("{package}.{entry}"),
+                function: entry.clone(),
+                schemas: format!("{package}.schemas"),
+                memory: caps.memory,
+                env: surroundings.env.clone(),
+                module_run,
+            },
+            caps,
+            secret: surroundings.secret.clone(),
+        }
+    }
+
+    /// What the module's function gets, as Naptha's node gives it.
+    pub(super) fn module_run(
+        &self,
+        run: &ActiveRun,
+        stored: &StoredRun,
+        started: Timestamp,
+    ) -> Result<Value, NodeError> {
+        let mut deployment: Deployment = serde_json::from_value(stored.deployment.clone())
+            .map_err(NodeError::internal("read a stored deployment"))?;
+        self.addresses.for_run(&mut deployment, &run.id, &run.secret);
+        Ok(json!({
+            "id": run.id,
+            "consumer_id": run.consumer,
+            "inputs": stored.view.inputs,
+            "deployment": deployment,
+            "orchestrator_runs": [],
+            "status": "running",
+            "error": false,
+            "results": [],
+            "error_message": null,
+            "created_time": naptha_time(stored.view.created),
+            "start_processing_time": naptha_time(started),
+            "completed_time": null,
+            "duration": null,
+            "input_schema_ipfs_hash": null,
+            "signature": stored.signature,
+        }))
+    }
+}
