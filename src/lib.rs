@@ -2,12 +2,22 @@
 //!
 //! # The map
 //!
-//! Calls go one way: `cli` → the verbs → the nouns. A noun never knows a verb; a verb never knows `cli`, takes a
-//! plain options struct and reports through [`report::Reporter`].
+//! Calls go one way, down this table: a room calls none that stands above it (a test sees to that). So `cli` calls the
+//! verbs and these the nouns; a noun never knows a verb. A verb never knows `cli`, takes a plain options struct and
+//! reports through [`report::Reporter`].
 //!
 //! | room | what it is for |
 //! | --- | --- |
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
+//! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
+//! | [`shell`] | the only room that prints |
+//! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
+//! | [`scaffold`] | verb: templates in, project out |
+//! | [`check`] | verb: diagnostics, rules and renderers; the files' schemas |
+//! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
+//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
+//! | [`client`] | verb: a client of a node: deploy, run, follow |
 //! | [`context`] | what surrounds a command: folders, environment, settings, HTTP client |
 //! | [`shell`] | the only room that prints |
 //! | [`scaffold`] | verb: templates in, project out |
@@ -21,11 +31,16 @@
 //! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
 //! | [`registry`] | verb: the registry server |
 //! | [`node`] | verb: the node server: doors over one core |
-//! | [`module`] | noun: ids, manifests, projects, workspaces |
+//! | [`registry`] | verb: the registry server |
+//! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
+//! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
+//! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
+//! | [`wire`] | noun: what crosses the network between nodes and clients |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 //! | [`identity`] | noun: keys, signatures, tokens |
-//! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
+//! | [`module`] | noun: ids, manifests, projects, workspaces |
+//! | [`files`] | noun: files that appear as a whole or not at all |
 //! | [`secrets`] | noun: how keys look; found so that they are not published, masked so that they are not shown |
 //! | [`report`] | noun: how rooms speak: progress, errors, hints |
 //! | [`crash`] | noun: places where tests break the program |
@@ -39,6 +54,7 @@ pub mod context;
 pub mod crash;
 pub mod dependencies;
 pub mod dev;
+pub mod files;
 pub mod identity;
 pub mod module;
 pub mod node;

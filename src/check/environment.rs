@@ -13,7 +13,7 @@ use super::{
 use crate::config::LLM_CONFIGS_FILE;
 
 /// A file of variables, as tools for local development read it.
-pub(super) const ENV_FILE: &str = ".env";
+pub const ENV_FILE: &str = ".env";
 
 /// Which variables a `.env` sets.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use std::{
 use git2::{ErrorCode, Repository, StatusOptions};
 use serde::Serialize;
 
-use super::{CheckError, Diagnostic, Edit, Options, Report, SourceFile, check, write};
+use super::{CheckError, Diagnostic, Edit, Options, Report, SourceFile, check};
+use crate::files;
 
 /// One change may uncover the next. Far more than any file needs, so that it ends whatever rules do.
 const MAX_PASSES: usize = 16;
@@ -34,7 +35,7 @@ pub struct Mended {
     pub message: String,
 }
 
-/// Checks, and mends what can be mended for certain. Files that git does not have as they are stay as they are, unless
+/// Checks, and mends what can be mended for certain; nothing while git does not have all files as they are, unless
 /// `allow_dirty`.
 pub fn fix(path: &Path, options: &Options, allow_dirty: bool) -> Result<Fixed, CheckError> {
     let mut fixed = Fixed { mended: Vec::new(), report: check(path, options)? };
@@ -95,14 +96,20 @@ fn compatible<'a>(report: &'a Report, refused: &BTreeSet<Key>) -> Vec<&'a Diagno
     let mut taken: Vec<&Edit> = Vec::new();
     let mut chosen = Vec::new();
     for diagnostic in report.diagnostics.iter().filter(|diagnostic| !diagnostic.fix.is_empty()) {
-        // In a text that is not UTF-8 places are not those of the file.
-        let is_possible = diagnostic.fix.iter().all(|edit| edit.file.is_utf8() && taken.iter().all(|t| !meet(t, edit)));
+        let is_possible =
+            diagnostic.fix.iter().all(|edit| is_ours(&edit.file, &report.root) && taken.iter().all(|t| !meet(t, edit)));
         if is_possible && !refused.contains(&key(diagnostic)) {
             taken.extend(&diagnostic.fix);
             chosen.push(diagnostic);
         }
     }
     chosen
+}
+
+/// Whether a file may be changed. In a text that is not UTF-8 places are not those of the file; and what a link leads to
+/// elsewhere is not the project's.
+fn is_ours(file: &SourceFile, root: &Path) -> bool {
+    file.is_utf8() && fs_err::canonicalize(&file.path).is_ok_and(|path| path.starts_with(root))
 }
 
 /// Whether two changes touch the same bytes, or insert at the same place.
@@ -122,22 +129,27 @@ fn attempt(
     for edit in batch.iter().flat_map(|diagnostic| &diagnostic.fix) {
         files.entry(&edit.file.path).or_insert((&edit.file, Vec::new())).1.push(edit);
     }
-    for (path, (file, edits)) in &mut files {
-        edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
-        let mut text = file.text.clone();
-        for edit in edits.iter().rev() {
-            text.replace_range(edit.span.clone(), &edit.text);
+    let mut changed = Vec::new();
+    let mut change = || {
+        for (path, (file, edits)) in &mut files {
+            edits.sort_by_key(|edit| (edit.span.start, edit.span.end));
+            let mut text = file.text.clone();
+            for edit in edits.iter().rev() {
+                text.replace_range(edit.span.clone(), &edit.text);
+            }
+            files::write(path, text.as_bytes())?;
+            changed.push(*file);
         }
-        write::replace(path, &text)?;
+        check(path, options)
+    };
+    let after = change();
+    if after.as_ref().is_ok_and(|after| after.errors() <= before.errors()) {
+        return after.map(Some);
     }
-    let after = check(path, options)?;
-    if after.errors() <= before.errors() {
-        return Ok(Some(after));
+    for file in changed {
+        files::write(&file.path, file.text.as_bytes())?;
     }
-    for (path, (file, _)) in &files {
-        write::replace(path, &file.text)?;
-    }
-    Ok(None)
+    after.map(|_| None)
 }
 
 /// Whether git has everything below `root` as it is.

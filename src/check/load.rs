@@ -235,6 +235,11 @@ impl Module {
 
     fn load(root: &Path, shared: &Arc<Shared>) -> Result<Self, std::io::Error> {
         let mut module = Self::head(root)?;
+        if module.manifest.is_none() && module.native.is_none() {
+            // It was there when the folder was found.
+            let what = format!("there is no `{MANIFEST_FILE}` in `{}` any more", root.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, what));
+        }
         module.shared = Arc::clone(shared);
         // A module in a workspace's root has the workspace's.
         module.env_file = EnvFile::read(root).filter(|_| shared.env_file.is_none() || root != shared.root);

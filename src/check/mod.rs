@@ -15,7 +15,6 @@ mod shape;
 mod source;
 #[cfg(test)]
 mod tests;
-mod write;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,12 +22,12 @@ use std::{
 };
 
 pub use diagnostic::{Diagnostic, Edit, Label, Level, Place};
+pub use environment::ENV_FILE;
 pub use explain::{UnknownRule, explain};
 pub use fix::{Fixed, Mended, fix};
 pub use rules::{Example, Part, RULES, Rule};
-pub use schema::{SCHEMA_FOLDER, Schema, editor_files};
+pub use schema::{Schema, editor_files};
 pub use source::{Position, SourceFile};
-pub use write::replace as write_file;
 
 use crate::{
     module::{LintLevel, MANIFEST_FILE, ProjectError},
@@ -59,7 +58,7 @@ pub enum CheckError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// What would be changed differs from what git has.
-    #[error("`--fix` would change files of a folder with uncommitted changes: {}", .0.join(", "))]
+    #[error("`--fix` changes nothing while there are uncommitted changes: {}", .0.join(", "))]
     Dirty(Vec<String>),
     /// What would be changed is kept nowhere else.
     #[error("`--fix` would change files in `{}`, which is in no git repository", .0.display())]
@@ -83,7 +82,9 @@ impl Fault for CheckError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            CheckError::NotFound(_) => Some("`napt new orchestrator NAME` makes a project".to_owned()),
+            CheckError::NotFound(_) => Some(
+                "`napt new orchestrator NAME` makes a project; one in a folder below is named by its path".to_owned(),
+            ),
             CheckError::Folder(error) => error.hint(),
             CheckError::Io(_) => None,
             CheckError::Dirty(_) => Some("commit them, or add `--allow-dirty`".to_owned()),

@@ -7,12 +7,9 @@ use serde_json::{Map, Value, json};
 use super::rules::RULES;
 use crate::{
     config::{DEPLOYMENT_FILE, Deployment, LLM_CONFIGS_FILE, LlmConfig, SUB_DEPLOYMENTS},
-    module::{MANIFEST_FILE, ManifestFile},
+    module::{MANIFEST_FILE, ManifestFile, SCHEMA_FOLDER},
     resolve::{LOCK_FILE, Lock},
 };
-
-/// Where a project keeps the schemas of the napt that made it, relative to its root.
-pub const SCHEMA_FOLDER: &str = ".napt/schemas";
 
 /// Types whose unknown keys are part of a record of Naptha's that other tools fill in.
 const FREE: [&str; 1] = ["NodeEntry"];

@@ -12,6 +12,7 @@ use super::arguments::hinted;
 use crate::{
     check::{self, Fixed, Level, Options, Report, Rule, render, render::Format},
     context::Context,
+    files,
     module::LintLevel,
     report::{Failure, Kind, Reporter, did_you_mean, plural},
     shell::{MessageFormat, Output},
@@ -116,7 +117,7 @@ impl Args {
         for to in &self.report {
             if let Some(file) = &to.file {
                 let text = anstream::adapter::strip_str(&to.format.text(&report)).to_string() + "\n";
-                check::write_file(&context.cwd.join(file), &text)?;
+                files::write(&context.cwd.join(file), text.as_bytes())?;
             }
         }
         let mut data = render::json(&report, &report.root);

@@ -171,6 +171,10 @@ impl Screen<'_> {
                 shell.step("Removed", &module.to_string());
                 ("removed", json!({ "module": module }))
             }
+            Event::Retired { name } => {
+                shell.step("Undeployed", &format!("`{name}`"));
+                ("retired", json!({ "name": name }))
+            }
             Event::Unchecked(report) => {
                 if shell.format != MessageFormat::Json {
                     shell.problem(&(render::human(&report.diagnostics, &report.root) + "\n"));

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::{
     context::Context,
+    files,
     report::{Failure, Kind},
     shell::Output,
 };
@@ -35,7 +36,7 @@ impl Args {
         let mut files = Vec::new();
         write_all(&command, &mut |name, text| {
             files.push(name.to_owned());
-            fs_err::write(folder.join(name), text)
+            files::write(&folder.join(name), text.as_bytes())
         })?;
         files.sort();
         context.shell.note(&format!("{} pages in `{}`", files.len(), folder.display()));

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 use serde_json::json;
 
 use crate::{
+    check::editor_files,
     context::Context,
     report::Failure,
     scaffold::{self, Ask, Defaults, NewOptions, Variable, VariableKind},
@@ -75,6 +76,7 @@ impl Args {
             workspace: self.r#in.as_ref().map(|folder| context.cwd.join(folder)),
             values: BTreeMap::from_iter(self.set.iter().cloned()),
             values_file: self.values.as_ref().map(|file| context.cwd.join(file)),
+            editor_files: editor_files(),
         };
         let shell = &context.shell;
         let created = if self.yes || !shell.is_interactive() {

@@ -121,8 +121,10 @@ impl Args {
                 _ = terminate.recv() => {}
             }
             let what = match running.runs() {
-                0 => "no runs go on".to_owned(),
-                runs => format!("{} may take {} s to end; Ctrl-C ends them now", plural(runs, "run"), self.grace),
+                0 => "the node; no runs go on".to_owned(),
+                runs => {
+                    format!("the node; {} may take {} s to end; Ctrl-C ends them now", plural(runs, "run"), self.grace)
+                }
             };
             context.shell.step("Stopping", &what);
             tokio::select! {

@@ -101,7 +101,8 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     let names: Vec<String> = known.map(ToString::to_string).collect();
     let near = || did_you_mean(&wanted.to_string(), names.iter().map(String::as_str)).map(str::to_owned);
     match same_name.or_else(near) {
-        Some(near) => failure.hinted(format!("did you mean `{near}`?")),
+        // Not that the mistyped one should be deployed.
+        Some(near) => Failure { hints: vec![format!("did you mean `{near}`?")], ..failure },
         None => failure,
     }
 }

@@ -6,8 +6,9 @@ use clap::{ValueEnum, builder::PossibleValue};
 use serde_json::json;
 
 use crate::{
-    check::{self, Schema},
+    check::Schema,
     context::Context,
+    files,
     report::{Failure, Kind, Reporter},
     shell::Output,
 };
@@ -55,7 +56,7 @@ impl Args {
         fs_err::create_dir_all(&folder)?;
         let mut files = Vec::new();
         for kind in Schema::ALL {
-            check::write_file(&folder.join(kind.file()), &kind.text())?;
+            files::write(&folder.join(kind.file()), kind.text().as_bytes())?;
             files.push(kind.file());
         }
         context.shell.step("Wrote", &format!("{} to `{}`", files.join(", "), out.display()));

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::arguments::hinted;
 use crate::{context::Context, module::ModuleType, report::Failure, shell::Output};
 
-/// How many modules a registry tells at a time.
+/// How many modules are shown: as many as a registry tells at a time.
 const PAGE: usize = 20;
 
 /// Find modules in a registry
@@ -42,9 +42,9 @@ impl Args {
             let mut page = 1;
             loop {
                 let found = registry.search(&query, self.module_type, page).await?;
-                let is_last = found.items.len() < PAGE;
+                let is_last = found.items.is_empty();
                 modules.extend(found.items);
-                if is_last || modules.len() >= self.limit {
+                if is_last || modules.len() >= self.limit || modules.len() as u64 >= found.total {
                     modules.truncate(self.limit);
                     return Ok::<_, Failure>((modules, found.total));
                 }

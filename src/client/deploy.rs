@@ -1,6 +1,6 @@
 //! Deploying: choose the versions, give the node what it cannot fetch, and follow it until everything is ready.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use futures_util::StreamExt;
 use reqwest::Method;
@@ -13,8 +13,8 @@ use crate::{
     module::{ModuleId, ModuleSpec, Workspace},
     package::Packed,
     registries::{Registries, address},
-    report::{Failure, Kind, Reporter, plural},
-    resolve::{Lock, Request, resolve, yanked},
+    report::{Amount, Failure, Kind, Relayed, Reporter, plural},
+    resolve::{Lock, LockedModule, Request, resolve, yanked},
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
@@ -71,7 +71,7 @@ pub async fn deploy(
         What::Published(spec) => {
             let lock = resolve(Request::of_module(spec.id.clone(), spec.req.clone()), index).await?;
             give_fetched(node, &lock, index, reporter).await?;
-            (spec.id.clone(), pins(&lock, &spec.id, &BTreeMap::new()))
+            (spec.id.clone(), pins(&lock, &BTreeMap::new()))
         }
         What::Project { workspace, root, locked } => {
             let lock = Lock::read(&workspace.root)?;
@@ -81,8 +81,8 @@ pub async fn deploy(
             }
             let used = lock.closure([root]).unwrap_or_default();
             give_fetched(node, &used, index, reporter).await?;
-            let packed = give_members(node, workspace, root, &lock, options.archives, reporter).await?;
-            (root.clone(), pins(&lock, root, &packed))
+            let packed = give_members(node, workspace, &used, options.archives, reporter).await?;
+            (root.clone(), pins(&used, &packed))
         }
     };
     let DeployOptions { name, deployment, dry_run, .. } = options;
@@ -122,10 +122,15 @@ async fn change(
     let mut cut = 0;
     loop {
         let mut events = Box::pin(node.change(method.clone(), path, body.clone(), repeat).await?);
+        let mut bars = Relayed::default();
         let broken = loop {
             match events.next().await {
                 Some(Ok(DeployEvent::Step { verb, what })) if verb == DeployEvent::WARNING => reporter.warn(&what),
                 Some(Ok(DeployEvent::Step { verb, what })) => reporter.step(&verb, &what),
+                Some(Ok(DeployEvent::Progress { number, verb, done, total })) => {
+                    bars.tell(reporter, number, &verb, done, total);
+                }
+                Some(Ok(DeployEvent::Unknown)) => {}
                 Some(Ok(DeployEvent::Ready { deployment, unchanged })) => {
                     return Ok(Deployed { view: *deployment, unchanged });
                 }
@@ -172,26 +177,9 @@ fn failed(node: &NodeClient, problem: Problem) -> Failure {
     failure.with_data(json!({ "problems": all }))
 }
 
-/// The root and everything that it needs, out of a lock.
-fn closure(lock: &Lock, root: &ModuleId) -> Vec<ModuleId> {
-    let mut found = vec![root.clone()];
-    let mut next = 0;
-    while let Some(id) = found.get(next).cloned() {
-        next += 1;
-        let dependencies = lock.get(&id).map(|module| module.dependencies.clone()).unwrap_or_default();
-        for dependency in dependencies {
-            if !found.contains(&dependency) {
-                found.push(dependency);
-            }
-        }
-    }
-    found
-}
-
-fn pins(lock: &Lock, root: &ModuleId, packed: &BTreeMap<ModuleId, Packed>) -> Vec<ModulePin> {
-    closure(lock, root)
+fn pins(used: &Lock, packed: &BTreeMap<ModuleId, Packed>) -> Vec<ModulePin> {
+    used.modules
         .iter()
-        .filter_map(|id| lock.get(id))
         .map(|module| ModulePin {
             id: module.id.clone(),
             version: module.version.clone(),
@@ -230,17 +218,22 @@ async fn give_fetched(
         }
         let path = registry.archive(&module.id, &module.version, sha256, reporter).await?;
         reporter.step("Uploading", &format!("{} {}", module.id, module.version));
-        node.give_archive(sha256, fs_err::read(path)?).await?;
+        upload(node, sha256, &path, reporter).await?;
     }
     Ok(())
 }
 
-/// Packs the members that the root needs and uploads those that the node lacks.
+async fn upload(node: &NodeClient, sha256: &str, archive: &Path, reporter: &dyn Reporter) -> Result<(), Failure> {
+    let bytes = fs_err::read(archive)?;
+    let progress = reporter.progress("Uploading", Amount::Bytes(Some(bytes.len() as u64)));
+    Ok(node.clone().watched(progress).give_archive(sha256, bytes).await?)
+}
+
+/// Packs the members among what is used and uploads those that the node lacks.
 async fn give_members(
     node: &NodeClient,
     workspace: &Workspace,
-    root: &ModuleId,
-    lock: &Lock,
+    used: &Lock,
     archives: Option<&Archives>,
     reporter: &dyn Reporter,
 ) -> Result<BTreeMap<ModuleId, Packed>, Failure> {
@@ -254,20 +247,16 @@ async fn give_members(
     };
     let projects = workspace.projects()?;
     let mut all = BTreeMap::new();
-    for id in closure(lock, root) {
-        let is_member = lock.get(&id).is_some_and(|module| module.sha256.is_none());
-        if !is_member {
-            continue;
-        }
-        let Some(project) = projects.get(&id) else {
+    for LockedModule { id, .. } in used.modules.iter().filter(|module| module.sha256.is_none()) {
+        let Some(project) = projects.get(id) else {
             return Err(Failure::new(Kind::Failed, format!("cannot find the folder of `{id}`")));
         };
         let packed = archives.of(project, reporter).map_err(ClientError::from)?;
         if !node.has_archive(&packed.sha256).await? {
             reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
-            node.give_archive(&packed.sha256, fs_err::read(&packed.path)?).await?;
+            upload(node, &packed.sha256, &packed.path, reporter).await?;
         }
-        all.insert(id, packed);
+        all.insert(id.clone(), packed);
     }
     Ok(all)
 }

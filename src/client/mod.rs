@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::{
     identity::{SecretKey, Token},
+    report::Progress,
     wire::{
         DeployEvent, DeploymentStatus, NewToken, NodeInfo, RevisionStatus, RunEvent, RunRequest, RunView, TokenView,
     },
@@ -44,6 +45,7 @@ pub struct NodeClient {
     http: reqwest::Client,
     credential: Credential,
     policy: Policy,
+    progress: Option<Progress>,
 }
 
 impl NodeClient {
@@ -56,13 +58,20 @@ impl NodeClient {
         // An http URL always has a host, and so can be without a user name.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        NodeClient { url, http, credential, policy: Policy::default() }
+        NodeClient { url, http, credential, policy: Policy::default(), progress: None }
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same, showing how much of what it sends has gone.
+    #[must_use]
+    pub fn watched(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
         self
     }
 
@@ -94,11 +103,8 @@ impl NodeClient {
         }
     }
 
-    /// Uploads an archive unless the node has it.
+    /// Uploads an archive; one that the node has is the same.
     pub async fn give_archive(&self, sha256: &str, bytes: Vec<u8>) -> Result<(), ClientError> {
-        if self.has_archive(sha256).await? {
-            return Ok(());
-        }
         self.send(Method::PUT, &format!("/v1/archives/{sha256}"), bytes).await.map(|_| ())
     }
 

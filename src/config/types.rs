@@ -95,6 +95,16 @@ impl Deployment {
             ModuleType::Orchestrator | ModuleType::Persona => None,
         }
     }
+
+    /// Applies `change` to its node and those of everything below it.
+    pub fn for_each_node(&mut self, change: &mut dyn FnMut(&mut Option<NodeEntry>)) {
+        change(&mut self.node);
+        for (module_type, _, _) in super::SUB_DEPLOYMENTS {
+            for element in self.subs_mut(module_type).and_then(Option::as_mut).into_iter().flatten() {
+                element.for_each_node(change);
+            }
+        }
+    }
 }
 
 /// Where a deployment runs: by address (`ip`) or by name, as Naptha's documents write it, or by `id`.

@@ -1,6 +1,6 @@
 //! Writing configuration files: what a person wrote in them stays as it is.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use toml_edit::{DocumentMut, Item, Value};
 
@@ -8,7 +8,7 @@ use super::{
     Dirs,
     settings::{Key, SettingsError, Source, checked},
 };
-use crate::identity::write_private;
+use crate::files;
 
 /// Gives a setting a value in the configuration file `path`. Other lines, comments and order stay.
 pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(), SettingsError> {
@@ -22,9 +22,8 @@ pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error.into()),
     };
-    let syntax = |error| SettingsError::Syntax { path: path.to_owned(), error: Box::new(error) };
     // The same parser as when it is read, so that the error is the same too.
-    toml::from_str::<toml::Table>(&text).map_err(syntax)?;
+    toml::from_str::<toml::Table>(&text).map_err(|error| SettingsError::syntax(path, &text, &error))?;
     let mut document: DocumentMut = text.parse().expect("both parsers read the same TOML");
     match document.get_mut(key.name()).and_then(Item::as_value_mut) {
         Some(old) => {
@@ -37,17 +36,10 @@ pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(),
     let text = document.to_string();
     if is_users {
         // It may hold secrets, now or later.
-        write_private(path, text.as_bytes())?;
+        files::write_private(path, text.as_bytes())?;
     } else {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs_err::create_dir_all(folder)?;
-        // Made by hand rather than by `tempfile`, since others of the checkout must be able to read it.
-        let mut file = tempfile::Builder::new()
-            .prefix(".config.toml.")
-            .make_in(folder, |path| std::fs::OpenOptions::new().write(true).create_new(true).open(path))?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        files::write(path, text.as_bytes())?;
     }
     Ok(())
 }

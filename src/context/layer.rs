@@ -10,7 +10,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::settings::{Key, Setting, SettingsError, Source, server};
-use crate::{dev::Session, identity::read_private};
+use crate::{identity::read_private, module::DevSession};
 
 /// The table of registries with a name.
 const REGISTRIES: &str = "registries";
@@ -37,7 +37,7 @@ struct NamedRegistry {
 
 impl Layer {
     /// Of a running `napt dev`, whose file is `path`.
-    pub(super) fn of_session(path: &Path, session: Session) -> Self {
+    pub(super) fn of_session(path: &Path, session: DevSession) -> Self {
         let setting = |value| Setting { value, source: Source::File { path: path.to_owned(), line: None } };
         let values = [(Key::Registry, setting(session.registry)), (Key::Node, setting(session.node))];
         Layer { values: BTreeMap::from(values), registries: BTreeMap::new() }
@@ -45,9 +45,9 @@ impl Layer {
 
     pub(super) fn read(path: PathBuf, is_users: bool) -> Result<Self, SettingsError> {
         let text = fs_err::read_to_string(&path)?;
-        let syntax = |error| SettingsError::Syntax { path: path.clone(), error: Box::new(error) };
+        let syntax = |error| SettingsError::syntax(&path, &text, &error);
         let table: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(&text).map_err(syntax)?;
-        let place = |at: usize| Source::File { path: path.clone(), line: Some(text[..at].matches('\n').count() + 1) };
+        let place = |at: usize| Source::in_file(&path, &text, at);
         let mut layer = Layer { values: BTreeMap::new(), registries: BTreeMap::new() };
         for (name, value) in table {
             let source = place(name.span().start);

@@ -12,8 +12,8 @@ use url::Url;
 
 use super::{Dirs, Environment, layer::Layer};
 use crate::{
-    dev::Session,
     identity::StoreError,
+    module::DevSession,
     report::{Fault, Kind, did_you_mean},
 };
 
@@ -135,6 +135,14 @@ pub enum Source {
     Default,
 }
 
+impl Source {
+    /// The line of a file in which the byte `at` of its text is.
+    pub(super) fn in_file(path: &Path, text: &str, at: usize) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        Source::File { path: path.to_owned(), line: Some(before.matches('\n').count() + 1) }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,13 +173,13 @@ pub enum SettingsError {
     /// A file with secrets is open to others, or cannot be read.
     #[error(transparent)]
     Private(#[from] StoreError),
-    /// A file is not TOML; the text has line, column and excerpt.
-    #[error("cannot read `{}`\n{error}", path.display())]
+    /// A file is not TOML. Its text is not repeated, since it may hold secrets.
+    #[error("cannot read {place}: {reason}")]
     Syntax {
-        /// The file.
-        path: PathBuf,
+        /// Where.
+        place: Source,
         /// What the parser said.
-        error: Box<toml::de::Error>,
+        reason: String,
     },
     /// There is no such setting.
     #[error("there is no setting `{given}`{}", place.as_ref().map(|place| format!(", which {place} has")).unwrap_or_default())]
@@ -190,7 +198,7 @@ pub enum SettingsError {
         place: Source,
     },
     /// A value cannot be used.
-    #[error("`{value}` from {from} is not {expected}")]
+    #[error("{} from {from} is not {expected}", if key.is_secret() { format!("the `{key}`") } else { format!("`{value}`") })]
     Value {
         /// The setting.
         key: Key,
@@ -219,6 +227,16 @@ pub enum SettingsError {
         /// The names there are.
         known: Vec<String>,
     },
+}
+
+impl SettingsError {
+    /// That the text of the file `path` is not what a parser expected.
+    pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let place = error
+            .span()
+            .map_or(Source::File { path: path.to_owned(), line: None }, |span| Source::in_file(path, text, span.start));
+        SettingsError::Syntax { place, reason: error.message().replace('\n', ", ") }
+    }
 }
 
 impl Fault for SettingsError {
@@ -269,7 +287,7 @@ impl Settings {
     /// Reads where a running `napt dev` of this workspace is, `.napt/config.toml` in `cwd` and above, then the user's.
     pub(super) fn read(cwd: &Path, dirs: &Dirs) -> Result<Self, SettingsError> {
         let users = dirs.config.join("config.toml");
-        let session = Session::find(cwd).map(|(path, session)| Ok(Layer::of_session(&path, session)));
+        let session = DevSession::find(cwd).map(|(path, session)| Ok(Layer::of_session(&path, session)));
         let above = cwd.ancestors().map(|folder| folder.join(".napt").join("config.toml"));
         let paths = above.filter(|path| *path != users).map(|path| (path, false)).chain([(users.clone(), true)]);
         let there = paths.filter(|(path, _)| path.is_file());

@@ -8,9 +8,11 @@
 //! | `watch` | that something may have changed |
 //! | `snapshot` | what has changed |
 //! | `plan` | which deployments hold which modules |
+//! | `made` | which deployments are its own |
 //! | `cycle` | check, deploy, tell |
 
 mod cycle;
+mod made;
 mod plan;
 mod servers;
 mod session;
@@ -20,11 +22,11 @@ mod watch;
 use std::{future::Future, path::PathBuf, time::Duration};
 
 pub use servers::{ServerOptions, Servers, serve};
-pub use session::Session;
 use url::Url;
 
 use self::{
     cycle::Cycle,
+    made::Made,
     session::Claim,
     snapshot::{Camera, Layout, Snapshot},
     watch::Watch,
@@ -33,7 +35,7 @@ use crate::{
     check,
     client::NodeClient,
     identity::SecretKey,
-    module::ModuleId,
+    module::{DevSession, ModuleId},
     node::{self, NodeError},
     registries::{Registries, address},
     registry::{self, RegistryError},
@@ -71,7 +73,7 @@ pub struct Options<'a> {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The servers listen.
-    Listening(&'a Session),
+    Listening(&'a DevSession),
     /// The first version of a module is live, and what it needs with it.
     Deployed {
         /// The module.
@@ -97,6 +99,11 @@ pub enum Event<'a> {
     Removed {
         /// Which.
         module: &'a ModuleId,
+    },
+    /// A deployment is gone: nothing of the workspace needs it any more.
+    Retired {
+        /// Which.
+        name: &'a str,
     },
     /// A change is not live: a check has found errors.
     Unchecked(&'a check::Report),
@@ -128,7 +135,7 @@ pub enum DevError {
     #[error("`napt dev` is running for this workspace already{}", session.as_ref().map_or_else(String::new, |session| format!(" (process {})", session.pid)))]
     Running {
         /// The one that runs, as far as it tells.
-        session: Option<Session>,
+        session: Option<DevSession>,
     },
     /// The registry cannot be started.
     #[error(transparent)]
@@ -180,7 +187,7 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
     });
     let servers = servers.await?;
     let own = servers.registry.as_ref().map(registry::Running::url);
-    let session = Session {
+    let session = DevSession {
         pid: std::process::id(),
         node: servers.node.url(),
         registry: own.as_ref().or(options.registry.as_ref()).map(address).unwrap_or_default(),
@@ -190,16 +197,16 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
     let url = session.node.parse().expect("a socket address makes a URL");
     let node = NodeClient::new(url, options.node.http, options.key);
     let registries = (options.registries)(own.as_ref())?;
-    let cycle = Cycle::new(options.workspace, node, registries, options.checks)?;
+    let cycle = Cycle::new(options.workspace, node, registries, options.checks, Made::read(claim.deployments()))?;
     tokio::select! {
         () = watch(cycle, options.poll, audience) => {}
         _ = stop => {}
     }
     audience.event(&Event::Stopping);
-    claim.withdraw()?;
+    let withdrawn = claim.withdraw();
     // Whoever still waits for an answer by then gets none.
     let _ = tokio::time::timeout(STOP, servers.stop()).await;
-    Ok(())
+    Ok(withdrawn?)
 }
 
 /// Deploys what there is, then whatever changes.

@@ -1,4 +1,4 @@
-//! `.napt/dev/` of a workspace: what its `napt dev` keeps, and how other commands find it.
+//! `.napt/dev/` of a workspace: what its `napt dev` keeps, and that there is one at a time.
 
 use std::{
     fs::TryLockError,
@@ -7,43 +7,11 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::DevError;
-use crate::identity::write_private;
+use crate::{files, module::DevSession};
 
 /// How long a lock may be held by one who only looks whether somebody holds it.
 const GLANCE: Duration = Duration::from_millis(500);
-
-/// Where a running `napt dev` is reached: `.napt/dev/dev.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// Its process.
-    pub pid: u32,
-    /// Its node's URL.
-    pub node: String,
-    /// The URL of the registry that it uses.
-    pub registry: String,
-}
-
-fn folder(workspace: &Path) -> PathBuf {
-    workspace.join(".napt").join("dev")
-}
-
-impl Session {
-    /// The session of the nearest workspace, `dir` and upward, that one is running for, with its file. A file that was
-    /// left behind is not believed: whoever runs holds the lock beside it.
-    pub fn find(dir: &Path) -> Option<(PathBuf, Self)> {
-        dir.ancestors().find_map(|workspace| {
-            let folder = folder(workspace);
-            let path = folder.join("dev.json");
-            let session = serde_json::from_str(&fs_err::read_to_string(&path).ok()?).ok()?;
-            let lock = fs_err::File::open(folder.join("lock")).ok()?;
-            let is_running = matches!(lock.file().try_lock_shared(), Err(TryLockError::WouldBlock));
-            is_running.then_some((path, session))
-        })
-    }
-}
 
 /// The folder of a workspace's `napt dev`, held by one process at a time.
 #[derive(Debug)]
@@ -55,11 +23,11 @@ pub(super) struct Claim {
 impl Claim {
     /// Takes the folder, which is made when it is not there. `fresh` empties it.
     pub(super) async fn take(workspace: &Path, fresh: bool) -> Result<Self, DevError> {
-        let folder = folder(workspace);
+        let folder = DevSession::folder(workspace);
         fs_err::create_dir_all(&folder)?;
         // Whatever the workspace's own rules are: nothing here is for a repository.
         fs_err::write(folder.join(".gitignore"), "*\n")?;
-        let lock = fs_err::File::create(folder.join("lock"))?.into_parts().0;
+        let lock = fs_err::File::create(folder.join(DevSession::LOCK))?.into_parts().0;
         let start = tokio::time::Instant::now();
         loop {
             match lock.try_lock() {
@@ -68,7 +36,7 @@ impl Claim {
                     tokio::time::sleep(GLANCE / 10).await;
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(DevError::Running { session: Session::find(workspace).map(|(_, session)| session) });
+                    return Err(DevError::Running { session: DevSession::find(workspace).map(|(_, session)| session) });
                 }
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
@@ -76,6 +44,8 @@ impl Claim {
         let claim = Claim { folder, _lock: lock };
         claim.withdraw()?;
         if fresh {
+            // Without them, nobody is to remember what was deployed.
+            let _ = fs_err::remove_file(claim.deployments());
             for data in [claim.node(), claim.registry()] {
                 match fs_err::remove_dir_all(data) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -96,15 +66,20 @@ impl Claim {
         self.folder.join("registry")
     }
 
+    /// Which deployments of the node are not anybody else's.
+    pub(super) fn deployments(&self) -> PathBuf {
+        self.folder.join("deployments.json")
+    }
+
     /// Lets other commands find this process.
-    pub(super) fn announce(&self, session: &Session) -> Result<(), DevError> {
+    pub(super) fn announce(&self, session: &DevSession) -> Result<(), DevError> {
         let text = serde_json::to_vec_pretty(session).map_err(std::io::Error::from)?;
-        Ok(write_private(&self.folder.join("dev.json"), &text)?)
+        Ok(files::write_private(&self.folder.join(DevSession::FILE), &text)?)
     }
 
     /// Takes that back.
     pub(super) fn withdraw(&self) -> Result<(), DevError> {
-        match fs_err::remove_file(self.folder.join("dev.json")) {
+        match fs_err::remove_file(self.folder.join(DevSession::FILE)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
@@ -120,9 +95,9 @@ mod tests {
         let workspace = tempfile::tempdir().expect("a folder");
         let member = workspace.path().join("modules").join("a");
         fs_err::create_dir_all(&member).expect("folders");
-        let found = || Session::find(&member).map(|(_, session)| session);
+        let found = || DevSession::find(&member).map(|(_, session)| session);
         assert_eq!(found(), None);
-        let session = Session { pid: 1, node: "http://n".to_owned(), registry: "http://r".to_owned() };
+        let session = DevSession { pid: 1, node: "http://n".to_owned(), registry: "http://r".to_owned() };
         let claim = Claim::take(workspace.path(), false).await.expect("nobody has it");
         assert_eq!(found(), None);
         claim.announce(&session).expect("writable");

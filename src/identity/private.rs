@@ -1,27 +1,8 @@
 //! Files that nobody but their owner may read.
 
-use std::{io::Write, path::Path};
-
-use tempfile::NamedTempFile;
+use std::path::Path;
 
 use super::StoreError;
-
-/// Writes a file that only its owner may read: a temporary file, synced, then renamed.
-pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    staged(path, bytes)?.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// A synced file beside `path` that is to become it.
-pub(super) fn staged(path: &Path, bytes: &[u8]) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(folder)?;
-    // `tempfile` creates with mode 0600.
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
 
 /// Reads a file with a secret in it. Like ssh, it refuses one that others may read or write: what is in it may be known.
 pub fn read_private(path: &Path) -> Result<String, StoreError> {

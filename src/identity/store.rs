@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     key::{KeyError, SecretKey},
-    private::{read_private, staged, write_private},
+    private::read_private,
     token::{Secret, Token},
 };
-use crate::report::{Fault, Kind};
+use crate::{
+    files,
+    report::{Fault, Kind},
+};
 
 /// Why keys or tokens cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -93,12 +96,10 @@ impl CredentialStore {
     pub fn key_or_create(&self) -> Result<SecretKey, StoreError> {
         let path = self.key_path();
         if !path.try_exists()? {
-            let file = staged(&path, SecretKey::generate().to_hex().as_bytes())?;
-            match file.persist_noclobber(&path) {
-                Ok(_) => {}
+            match files::create_private(&path, SecretKey::generate().to_hex().as_bytes()) {
                 // Another process was first; a key that may be in use is never replaced.
-                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.error.into()),
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+                _ => {}
             }
         }
         read_private(&path)?.parse().map_err(|error| StoreError::Key { path, error })
@@ -144,7 +145,7 @@ impl CredentialStore {
             }
         }
         let text = toml::to_string(&file).map_err(std::io::Error::other)?;
-        Ok(write_private(&self.credentials_path(), text.as_bytes())?)
+        Ok(files::write_private(&self.credentials_path(), text.as_bytes())?)
     }
 }
 

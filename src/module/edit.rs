@@ -1,13 +1,11 @@
 //! Changes to a `napt.toml` that keep its form: comments, order and spacing stay as they are.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value, value};
 
 use super::{MANIFEST_FILE, ManifestError, ManifestFile, ModuleId};
+use crate::files;
 
 /// What a dependency is to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,13 +114,7 @@ impl ManifestEdit {
         if fs_err::read_to_string(&self.path)? == text {
             return Ok(false);
         }
-        let permissions = fs_err::metadata(&self.path)?.permissions();
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(permissions)?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
+        files::write(&self.path, text.as_bytes())?;
         Ok(true)
     }
 }

@@ -7,6 +7,7 @@ mod name;
 mod native;
 mod project;
 mod requirements;
+mod session;
 
 pub use edit::{ManifestEdit, NewDependency};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType};
@@ -17,5 +18,6 @@ pub use manifest::{
 pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};
 pub(crate) use project::member_folders;
-pub use project::{MANIFEST_FILE, Project, ProjectError, Workspace, existing_folder, package_dir_of};
+pub use project::{MANIFEST_FILE, Project, ProjectError, SCHEMA_FOLDER, Workspace, existing_folder, package_dir_of};
 pub use requirements::{RequirementError, SDK_VERSION, python_requirements};
+pub use session::DevSession;

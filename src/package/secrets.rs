@@ -230,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_as_the_user_of_a_url_is_found_beside_its_password() {
+        let user = key("ghp_", &"a1B2c3".repeat(6));
+        let text = format!("# nothing\nurl = \"https://{user}:x-oauth-basic@github.com/\"\n");
+        for chunk in [1, 7, usize::MAX] {
+            let mut found: Vec<_> = scan("a.py", &text, chunk).into_iter().map(|f| (f.line, f.what)).collect();
+            found.sort_unstable();
+            assert_eq!(found, [(Some(2), "a GitHub token"), (Some(2), "a password in a URL")], "in chunks of {chunk}");
+        }
+    }
+
+    #[test]
     fn a_line_allows_its_own_secret_when_it_gives_a_reason() {
         let secret = key("sk-", &"a1".repeat(12));
         let reason = |line: &str| {

@@ -8,7 +8,10 @@ use ignore::{
 };
 
 use super::{ARCHIVE_SUFFIX, is_project, platform, relative, vcs, write::PackageError};
-use crate::module::{MANIFEST_FILE, Project};
+use crate::{
+    files::UNFINISHED,
+    module::{MANIFEST_FILE, Project},
+};
 
 /// Folders that are never source, wherever they are.
 const LEFT_OUT_FOLDERS: &[&str] = &[
@@ -28,12 +31,14 @@ const LEFT_OUT_FOLDERS: &[&str] = &[
     ".ipynb_checkpoints",
     "node_modules",
     ".napt",
+    ".vscode",
+    ".idea",
 ];
 /// Files that are never source: other tools' records, and what editors leave beside a file. `.git` is a file in a linked work tree.
 const LEFT_OUT_FILES: &[&str] = &[".git", ".DS_Store", "Thumbs.db", "napt.lock"];
 const LEFT_OUT_SUFFIXES: &[&str] = &[".pyc", ".pyo", ARCHIVE_SUFFIX, "~", ".swp", ".swo", ".swx"];
-/// A lock file that another napt is writing, and Emacs' mark of a file with unsaved changes.
-const LEFT_OUT_PREFIXES: &[&str] = &[".napt.lock.", ".#"];
+/// A file that another napt is writing, and Emacs' mark of a file with unsaved changes.
+const LEFT_OUT_PREFIXES: &[&str] = &[UNFINISHED, ".#"];
 /// How tools mark a folder that they can make again (<https://bford.info/cachedir/>).
 const CACHE_TAG: &str = "CACHEDIR.TAG";
 /// Without these a module cannot be read or built, so no pattern leaves them out.

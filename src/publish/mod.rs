@@ -13,7 +13,6 @@ pub use error::{Problem, PublishError};
 use napt_registry_client::{ClientError, IndexAnswer, IndexEntry, PublishStatus, RegistryClient, Verb};
 use semver::Version;
 pub use session::{LoggedIn, SessionError, login, logout};
-use tokio::time::Instant;
 use url::Url;
 
 use crate::{
@@ -271,7 +270,7 @@ async fn upload(
     let size = bytesize::ByteSize::b(packed.size);
     reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
     let bar = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
-    let client = options.client.clone().watched(move |bytes| bar.set(bytes));
+    let client = options.client.clone().watched(bar.watch());
     outcome(Outcome::Unknown);
     let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await;
     let published = published.inspect_err(|error| {
@@ -283,9 +282,8 @@ async fn upload(
     drop(client);
     crash::point("publish.answered")?;
     outcome(Outcome::Accepted);
-    let deadline = Instant::now() + options.visible_within;
-    if tokio::time::timeout_at(deadline, visible(options, packed, reporter)).await.is_err() {
-        let waited = options.visible_within;
+    let waited = options.visible_within;
+    if tokio::time::timeout(waited, visible(options, packed, reporter)).await.is_err() {
         return Err(PublishError::NotVisible { id: id.clone(), version: version.clone(), waited });
     }
     crash::point("publish.seen")?;

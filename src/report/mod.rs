@@ -8,7 +8,7 @@ mod progress;
 use std::fmt;
 
 pub use inspection::{Finding, Inspection};
-pub use progress::{Amount, Meter, Progress};
+pub use progress::{Amount, Meter, Progress, Relayed};
 
 /// What went wrong, as far as the caller of the program needs to know. Documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +10,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    files,
     module::ModuleId,
     report::{Fault, Kind},
 };
@@ -161,13 +161,7 @@ impl Lock {
         if fs_err::read_to_string(&path).is_ok_and(|old| old == text) {
             return Ok(false);
         }
-        // Made by hand rather than by `tempfile`, since others must be able to read it as they read any file here.
-        let mut file = tempfile::Builder::new()
-            .prefix(".napt.lock.")
-            .make_in(root, |path| std::fs::OpenOptions::new().write(true).create_new(true).open(path))?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
+        files::write(&path, text.as_bytes())?;
         Ok(true)
     }
 

@@ -27,8 +27,7 @@ use self::{
     workspace::{Around, Place},
 };
 use crate::{
-    check::{SCHEMA_FOLDER, editor_files},
-    module::{ModuleId, ModuleName, Workspace},
+    module::{ModuleId, ModuleName, SCHEMA_FOLDER, Workspace},
     report::Reporter,
 };
 
@@ -52,6 +51,8 @@ pub struct NewOptions {
     pub values: BTreeMap<String, String>,
     /// A file with more of them.
     pub values_file: Option<PathBuf>,
+    /// What every project has for editors, by path: schemas among them.
+    pub editor_files: Vec<(String, String)>,
 }
 
 /// What was made.
@@ -104,11 +105,7 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
 
     let schemas = match &joined {
         None => Some(String::new()),
-        Some((around, place)) => around
-            .root
-            .join(SCHEMA_FOLDER)
-            .is_dir()
-            .then(|| up(place.parent.strip_prefix(&around.root).unwrap_or(Path::new("")))),
+        Some((around, place)) => around.way_to_schemas(&place.parent),
     };
     let maker = Maker { engine: Engine::new()?, git_author: git::author(), schemas };
     let mut values = options.values_file.as_deref().map(values::read).transpose()?.unwrap_or_default();
@@ -130,6 +127,9 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
         }
         None => {
             maker.project(&template, &name, &answers, &mut files)?;
+            for (path, text) in &options.editor_files {
+                files.add(path.clone(), text.clone().into_bytes())?;
+            }
             write::write(&target, &files)?;
             reporter.step("Created", &format!("{} `{name}` in `{}`", template.module_type, shown(&target)));
         }
@@ -170,6 +170,28 @@ fn relative(path: &Path, base: &Path) -> String {
 /// The way up out of a folder.
 fn up(folder: &Path) -> String {
     "../".repeat(folder.components().count())
+}
+
+/// Where a module that is made in an existing folder finds the JSON Schemas of its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schemas {
+    /// It is a project of its own, which keeps them itself.
+    Own,
+    /// In the folder of its workspace, this way up.
+    Above(String),
+    /// Its workspace keeps none.
+    None,
+}
+
+impl Schemas {
+    /// As `napt new` decides it: whatever a workspace's members reach belongs to it.
+    pub fn of(folder: &Path) -> Self {
+        // Whatever is wrong with it, nobody asked for the workspace.
+        match Around::find(folder).ok().flatten().filter(Around::has) {
+            None => Schemas::Own,
+            Some(around) => around.way_to_schemas(folder).map_or(Schemas::None, Schemas::Above),
+        }
+    }
 }
 
 /// What rendering needs, whichever template it is.
@@ -242,9 +264,6 @@ impl Maker {
         for part in &template.parts {
             let (template, _, part_context) = self.part(part, &context)?;
             self.module(&template, &self.engine.text(&part.into, &context)?, &part_context, files)?;
-        }
-        for (path, text) in editor_files() {
-            files.add(path, text.into_bytes())?;
         }
         files.add(RECORD_FILE.to_owned(), record(template, answers)?)
     }

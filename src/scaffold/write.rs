@@ -1,14 +1,11 @@
 //! From files in memory to folders on disk, as a whole or not at all.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use super::{ScaffoldError, git, render::Files};
-use crate::module::MANIFEST_FILE;
+use crate::{files, module::MANIFEST_FILE};
 
 /// Writes the project beside `target`, makes it a repository unless it is in one, and moves it there. Nothing is
 /// synced: until somebody works in it, a project that a power failure takes can be made again.
@@ -40,7 +37,7 @@ pub(super) fn join(
             moved.push(folder);
         }
         if let Some(text) = manifest {
-            replace(&root.join(MANIFEST_FILE), text)?;
+            files::write(&root.join(MANIFEST_FILE), text.as_bytes())?;
         }
         Ok(())
     };
@@ -72,14 +69,4 @@ fn move_to(from: &Path, target: &Path) -> Result<(), ScaffoldError> {
         Ok(_) => ScaffoldError::Taken(target.to_owned()),
         Err(_) => error.into(),
     })
-}
-
-/// Somebody's own file: written beside it, synced, with its permissions, and only then in its place.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(path))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(fs_err::metadata(path)?.permissions())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -61,6 +61,8 @@ pub fn find_starting(text: &[u8], part: Range<usize>) -> Vec<Found> {
         let start = if from == 0 { start } else { secret };
         all.push(Found { kind, range: start..end });
     }
+    // A password comes after its user, which may be a secret too, but is found with the `://` before both.
+    all.sort_by_key(|found| found.range.start);
     all
 }
 
@@ -228,6 +230,26 @@ mod tests {
         );
         let assigned = key("PRIVATE_KEY = \"0x", &"5f".repeat(32));
         assert_eq!(mask(&assigned, &find(&assigned)), format!("PRIVATE_KEY = \"0x{}", "*".repeat(64)));
+    }
+
+    #[test]
+    fn a_key_as_the_user_of_a_url_is_masked_with_its_password() {
+        let user = key("ghp_", &MIXED[..36]);
+        let text = format!("https://{user}:x-oauth-basic@github.com/");
+        let found = find(&text);
+        assert!(found.is_sorted_by_key(|found| found.range.start), "{found:?}");
+        let shown = format!("https://{}:{}@github.com/", "*".repeat(user.len()), "*".repeat("x-oauth-basic".len()));
+        assert_eq!(mask(&text, &found), shown);
+    }
+
+    #[test]
+    fn a_key_that_is_cut_off_is_none() {
+        for (_, secret, _) in examples() {
+            for end in (0..secret.len()).filter(|end| secret.is_char_boundary(*end)) {
+                // Whether it is one is not the question, but that there is an answer.
+                let _ = mask(&secret[..end], &find(&secret[..end]));
+            }
+        }
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Tail {
             Tail::Dotted(first, second) => {
                 let dot = run(tail, is_wordlike);
                 let rest = tail.get(dot + 1..).unwrap_or_default();
-                let is_key = dot == first && tail[dot] == b'.' && run(rest, is_wordlike) >= second;
+                let is_key = dot == first && tail.get(dot) == Some(&b'.') && run(rest, is_wordlike) >= second;
                 (is_key && !is_placeholder(rest)).then_some(0)
             }
             Tail::Path(least) => long(is_path, least),

@@ -174,6 +174,9 @@ fn the_action_checks_packages_and_publishes() {
     let registry = TestRegistry::start();
     let author = registry.sandbox();
     author.napt(&["login"]).expect(0);
+    // One for a name without a type would fit no module.
+    let ran = author.napt(&["token", "new", "--publish", "ada"]).expect(2);
+    assert!(ran.stderr.contains("for example `agent:ada`"), "{}", ran.stderr);
     let token = author.napt(&["token", "new", "--publish", "persona:*", "--quiet"]).expect(0).stdout.trim().to_owned();
     let sandbox = Sandbox::new();
     modules::write(&sandbox, "m", "persona:ada", "0.1.0", "");

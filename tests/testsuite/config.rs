@@ -84,6 +84,19 @@ hint: `chmod 600 [..]/config.toml`; if others may have read it, make new secrets
     );
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("it is ours");
 
+    // Nor when the file cannot be read.
+    let good = std::fs::read(&path).expect("a file");
+    for bad in
+        ["provider-key = canary-without-quotes\n", "provider-key = \"canary\nnode = 1", "provider-key = [\"canary"]
+    {
+        std::fs::write(&path, bad).expect("it is ours");
+        for arguments in [&["config"][..], &["config", "set", "node", "http://b.example"]] {
+            let ran = sandbox.napt(arguments).expect(2);
+            assert!(ran.stderr.contains("config.toml:1`: ") && !ran.stderr.contains("canary"), "{}", ran.stderr);
+        }
+    }
+    std::fs::write(&path, good).expect("it is ours");
+
     assert_eq!(shown(&sandbox, "token"), "(not set)");
     sandbox.set("NAPT_TOKEN", "napt_canary");
     assert_eq!(shown(&sandbox, "token"), "(set) from the environment variable `NAPT_TOKEN`");
@@ -131,7 +144,8 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         ran.stderr
     );
     sandbox.napt(&["config", "set", "node", "ftp://x"]).expect(2);
-    sandbox.napt(&["config", "set", "provider-key"]).expect(2);
+    let ran = sandbox.napt(&["config", "set", "provider-key"]).expect(2);
+    assert!(ran.stderr.contains("error: the `provider-key` from"), "{}", ran.stderr);
     let ran = sandbox.napt(&["config", "set", "node", "http://a.example", "--workspace"]).expect(1);
     assert!(ran.stderr.contains("there is no `napt.toml`"), "{}", ran.stderr);
     assert!(!sandbox.home().join("napt/config/config.toml").exists(), "nothing was written");
@@ -139,7 +153,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
     for (text, problem) in [
         ("\nnod = \"http://a.example\"\n", ":2` has\n\nhint: did you mean `node`?"),
         ("node = 7001\n", ":1` is not a text"),
-        ("node = \n", "cannot read `"),
+        ("color = \"auto\"\nnode = \n", ".napt/config.toml:2`: "),
         ("node = \"7001\"\n", ".napt/config.toml:1` is not the URL of a node"),
     ] {
         sandbox.write(".napt/config.toml", text);

@@ -45,5 +45,6 @@ mod registry_client;
 mod registry_crash;
 mod registry_fsck;
 mod resolve;
+mod structure;
 mod templates;
 mod terminal;

@@ -179,7 +179,7 @@ fn the_same_deployment_is_the_same_revision_however_often_and_at_once() {
     let user = node.user();
     Python::new("agent:fine", FINE).write(&node.sandbox);
     // What another napt is writing just now is no part of the module.
-    node.sandbox.write("fine/.napt.lock.a1B2c3", "half");
+    node.sandbox.write("fine/.napt-part-a1B2c3", "half");
     let commands: Vec<_> = (0..8)
         .map(|_| {
             let mut command = node.sandbox.command(&["deploy", "fine", "--no-verify"]);
@@ -194,7 +194,7 @@ fn the_same_deployment_is_the_same_revision_however_often_and_at_once() {
         installs += told.matches("Installing").count();
     }
     assert_eq!(installs, 1);
-    std::fs::remove_file(node.sandbox.work().join("fine").join(".napt.lock.a1B2c3")).expect("removed");
+    std::fs::remove_file(node.sandbox.work().join("fine").join(".napt-part-a1B2c3")).expect("removed");
     node.napt(&["deploy", "fine", "--no-verify"]).expect(0);
     let live = deployments(&user);
     assert_eq!((live.len(), live[0].revision), (1, 1));

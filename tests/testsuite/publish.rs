@@ -20,7 +20,7 @@ fn publish_shows_the_version_in_the_index_and_again_does_no_harm() {
     let sandbox = registry.sandbox();
     module(&sandbox, ".", "persona:ada", "0.1.0", "");
     sandbox.napt(&["login"]).expect(0);
-    let ran = sandbox.napt(&["publish"]).expect(0);
+    let ran = sandbox.napt(&["publish", "--timeout", &u64::MAX.to_string()]).expect(0);
     assert_eq!(ran.stdout, "persona:ada@0.1.0: published\n");
     let ran = sandbox.napt(&["publish"]).expect(0);
     assert_eq!(ran.stdout, "persona:ada@0.1.0: already published\n");
@@ -58,7 +58,8 @@ fn without_a_login_nothing_is_sent() {
     let ran = sandbox.napt(&["publish"]).expect(5);
     assert!(ran.stderr.contains("napt login"), "{}", ran.stderr);
     sandbox.set("NAPT_TOKEN", "napt_nonsense");
-    sandbox.napt(&["publish"]).expect(5);
+    let ran = sandbox.napt(&["publish"]).expect(5);
+    assert!(ran.stderr.contains("`NAPT_TOKEN` does not hold a token"), "{}", ran.stderr);
     sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
     let ran = sandbox.napt(&["--message-format", "json", "publish"]).expect(5);
     assert_eq!(ran.json()["error"]["kind"], "auth");

@@ -19,7 +19,7 @@ use crate::{
     crash,
     module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
-    report::Reporter,
+    report::{Amount, Reporter},
     wire::ModulePin,
 };
 
@@ -131,7 +131,9 @@ impl Installs {
         reporter.step("Fetching", &format!("{} {}", pin.id, pin.version));
         crash::point("install.fetching").map_err(NodeError::internal("fetch an archive"))?;
         let id = &pin.id;
-        self.registry
+        let progress = reporter.progress("Fetching", Amount::Bytes(None));
+        let registry = self.registry.clone().watched(progress.watch());
+        registry
             .download(id.module_type.as_str(), id.name.as_str(), &pin.version, &pin.sha256, &self.archive(&pin.sha256))
             .await
             .map_err(|error| match error {
@@ -216,8 +218,10 @@ impl Installs {
                 })?;
                 let package = manifest.id.name.to_string();
                 let folder = package_dir.parent().unwrap_or(&root).to_owned();
-                let imports = imports_of(&folder, &package, &python)
-                    .map_err(NodeError::internal("read what a module imports"))?;
+                let code = (folder.clone(), package.clone(), python.clone());
+                let imports = tokio::task::spawn_blocking(move || imports_of(&code.0, &code.1, &code.2));
+                let imports = imports.await.map_err(NodeError::internal("read what a module imports"))?;
+                let imports = imports.map_err(NodeError::internal("read what a module imports"))?;
                 Some(PythonModule { python, root, folder, package, entry, imports })
             }
             Runtime::Data | Runtime::Rust => None,

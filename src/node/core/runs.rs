@@ -442,7 +442,7 @@ impl Core {
             .map_err(NodeError::internal("make a scratch folder"))?;
         let delegate = SecretKey::generate();
         let key_file = scratch.path().join("delegate.key");
-        crate::identity::write_private(&key_file, delegate.to_hex().as_bytes())
+        crate::files::write_private(&key_file, delegate.to_hex().as_bytes())
             .map_err(NodeError::internal("write a delegate key"))?;
         let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         let credential = format!("{id}.local:{secret}");

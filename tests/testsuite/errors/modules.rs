@@ -85,6 +85,7 @@ room! { module:
     ProjectError [Failure::from] {
         ProjectError::NoFolder(_) => ProjectError::NoFolder(path("nowhere")),
         ProjectError::NotFound(_) => ProjectError::NotFound(path("/work/notes")),
+        ProjectError::NotAdopted(_) => ProjectError::NotAdopted(path("/work/greeter")),
         ProjectError::NoMember { .. } => ProjectError::NoMember {
             path: path("napt.toml"),
             pattern: "modules/*".to_owned(),
@@ -157,7 +158,10 @@ room! { settings:
         SettingsError::Private(_) => {
             SettingsError::Private(StoreError::Exposed { path: path("config/config.toml"), mode: 0o664 })
         },
-        SettingsError::Syntax { .. } => SettingsError::Syntax { path: path(".napt/config.toml"), error: toml_error() },
+        SettingsError::Syntax { .. } => SettingsError::Syntax {
+            place: Source::File { path: path(".napt/config.toml"), line: Some(3) },
+            reason: "key with no value, expected `=`".to_owned(),
+        },
         SettingsError::UnknownKey { .. } => SettingsError::UnknownKey {
             given: "regsitry".to_owned(),
             place: Some(Source::File { path: path(".napt/config.toml"), line: Some(3) }),
