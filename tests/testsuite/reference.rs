@@ -275,3 +275,118 @@ fn the_book_has_every_environment_variable() {
     assert!(read.contains("NAPT_HOME") && read.contains("UV_"), "{read:?}");
     assert_eq!(listed, read);
 }
+
+/// The cells of the tables of a page, each without its bars.
+fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+}
+
+/// What stands between backticks.
+fn codes(text: &str) -> BTreeSet<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_book_has_every_setting_and_its_default() {
+    let listed = Sandbox::new().napt(&["config", "--message-format", "json"]).expect(0).json();
+    let settings = listed["data"]["settings"].as_array().expect("settings");
+    let text = |value: &Value| value.as_str().map(|text| format!("`{text}`"));
+    let expected: Vec<_> = settings.iter().map(|one| (text(&one["key"]), text(&one["value"]))).collect();
+    let page = file("docs/settings.md");
+    let found: Vec<_> = rows(&page)
+        .skip(1)
+        .map(|row| (Some(row[0].to_owned()), Some(row[4].to_owned()).filter(|default| default.starts_with('`'))))
+        .collect();
+    assert!(expected.len() > 3, "{listed}");
+    assert_eq!(BTreeSet::from_iter(found), BTreeSet::from_iter(expected));
+}
+
+#[test]
+fn the_book_has_every_kind_of_damage() {
+    let page = file("docs/operations.md");
+    let (_, rest) = page.split_once("### Of a registry").expect("a section");
+    let (of_registry, rest) = rest.split_once("### Of a node").expect("a section");
+    let (of_node, _) = rest.split_once("### When there is").expect("a section");
+    for (section, sources) in
+        [(of_registry, vec!["src/registry/fsck.rs"]), (of_node, vec!["src/node/fsck.rs", "src/node/store/inspect.rs"])]
+    {
+        let told: BTreeSet<String> = sources
+            .into_iter()
+            .flat_map(|path| {
+                let source = file(path);
+                let calls = source.split("problem(").skip(1).chain(source.split("note(").skip(1));
+                let kinds = calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next());
+                kinds.map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect();
+        let in_tables: BTreeSet<String> = rows(section).flat_map(|row| codes(row[0])).collect();
+        let (_, notes) = section.split_once("\nNotes: ").expect("the notes");
+        let in_notes = codes(notes).into_iter().filter(|code| told.contains(code)).collect();
+        assert_eq!(&in_tables | &in_notes, told);
+    }
+}
+
+#[test]
+fn the_book_has_every_refusal_of_a_registry() {
+    let source = file("src/registry/refusal.rs");
+    let told: BTreeSet<(String, String)> = source
+        .split('(')
+        .filter_map(|tuple| {
+            let (status, rest) = tuple.split_once(", \"")?;
+            status.parse::<u16>().ok()?;
+            Some((status.to_owned(), rest.split('"').next()?.to_owned()))
+        })
+        .collect();
+    let page = file("docs/registry.md");
+    let (_, table) = page.split_once("| status | `type` ends in |").expect("a table");
+    let listed: BTreeSet<(String, String)> = rows(table)
+        .flat_map(|row| {
+            // A row of two kinds has two statuses.
+            let statuses: Vec<&str> = row[0].split(", ").collect();
+            let kinds = row[1].split(", ").map(|kind| kind.trim_matches('`').to_owned()).enumerate();
+            kinds.map(|(at, kind)| (statuses[at.min(statuses.len() - 1)].to_owned(), kind)).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(told.len() > 15, "{told:?}");
+    assert_eq!(listed, told);
+}
+
+#[test]
+fn the_json_page_has_every_command_and_every_event_of_dev() {
+    let page = file("docs/json.md");
+    let (events, data) = page.split_once("## What is in `data`").expect("a section");
+    let listed: BTreeSet<String> = rows(data).skip(1).flat_map(|row| codes(row[0])).collect();
+    let all = commands().into_iter().filter(|words| words.len() == 1).flatten();
+    assert_eq!(listed, all.collect());
+
+    let (_, events) = events.split_once("| event |").expect("a table");
+    let listed: BTreeSet<String> = rows(events).flat_map(|row| codes(row[0])).collect();
+    let source = file("src/cli/dev.rs");
+    // Each is what an arm gives.
+    let names = source.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
+    let told: BTreeSet<String> = names.map(str::to_owned).collect();
+    // The text before the table has the first one.
+    assert_eq!(&listed | &["listening".to_owned()].into(), told);
+}
+
+#[test]
+fn the_page_on_templates_has_every_choice() {
+    let page = file("docs/templates.md");
+    let (_, table) = page.split_once("| type | what it makes |").expect("a table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let mut listed = Vec::new();
+    for row in rows(table) {
+        let name = row[0].trim_matches('`').replace(" --bare", "_bare");
+        let template: toml::Value = toml::from_str(&file(&format!("templates/{name}/template.toml"))).expect("TOML");
+        let variables = template["variables"].as_array().expect("variables");
+        let names = variables.iter().map(|variable| variable["name"].as_str().expect("a name").to_owned());
+        let own: BTreeSet<String> = names.filter(|name| !["description", "author"].contains(&name.as_str())).collect();
+        assert_eq!(row.get(2).map(|cell| codes(cell)).unwrap_or_default(), own, "{name}");
+        listed.push(name);
+    }
+    let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("templates")).expect("a folder");
+    let names = folders.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let all: BTreeSet<String> = names.filter(|name| name != "shared").collect();
+    assert_eq!(BTreeSet::from_iter(listed), all);
+}

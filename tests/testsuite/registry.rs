@@ -581,3 +581,12 @@ fn the_command_says_where_it_listens_and_stops_when_told() {
     stdout.read_line(&mut line).expect("a line");
     assert_eq!(serde_json::from_str::<Value>(&line).expect("JSON")["ok"], true);
 }
+
+#[test]
+fn a_registry_that_has_stopped_has_closed_its_database() {
+    let mut registry = TestRegistry::start();
+    registry.sandbox().napt(&["login"]).expect(0);
+    assert!(registry.data().join("registry.db-wal").exists());
+    registry.stop();
+    assert!(!registry.data().join("registry.db-wal").exists());
+}
