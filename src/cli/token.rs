@@ -89,7 +89,9 @@ impl NewArgs {
             .map_err(|()| Failure::new(Kind::Usage, format!("`{url}` cannot hold a credential")))?;
         let url = url.as_str().trim_end_matches('/').to_owned();
         context.shell.note(&format!("It is good until {}, and is not shown again.", day(made.expires)));
-        context.shell.note("Naptha's clients take it as NODE_URL=http://TOKEN@host:port");
+        context
+            .shell
+            .note("Naptha's clients take it in NODE_URL, before the host: `http://`, the token, `@`, the host.");
         let data = json!({ "token": made.token, "name": made.name, "expires": made.expires, "url": url });
         Ok(Output::new(made.token, data).revealed())
     }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use etcetera::BaseStrategy;
+use reqwest::{NoProxy, Proxy};
 
 use crate::{
     identity::Secret,
@@ -87,6 +88,25 @@ impl Environment {
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
                 .collect(),
         }
+    }
+}
+
+impl Environment {
+    /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
+    /// also where `NO_PROXY` does not list them.
+    pub fn proxies(&self) -> Vec<Proxy> {
+        let exactly = |name: &str| {
+            self.installer.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        };
+        let value = |name: &str| exactly(name).or_else(|| exactly(&name.to_lowercase()));
+        let direct = format!("{},localhost,127.0.0.0/8,::1", value("NO_PROXY").unwrap_or_default());
+        let named = [
+            value("HTTP_PROXY").map(Proxy::http::<&str>),
+            value("HTTPS_PROXY").map(Proxy::https::<&str>),
+            value("ALL_PROXY").map(Proxy::all::<&str>),
+        ];
+        let usable = named.into_iter().flatten().filter_map(Result::ok);
+        usable.map(|proxy| proxy.no_proxy(NoProxy::from_string(&direct))).collect()
     }
 }
 

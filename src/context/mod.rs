@@ -181,7 +181,8 @@ impl Context {
 
     /// An HTTP client that follows no redirect, since credentials must not leave the host they are for.
     pub fn http(&self) -> reqwest::Client {
-        reqwest::Client::builder()
+        let builder = self.env.proxies().into_iter().fold(reqwest::Client::builder(), reqwest::ClientBuilder::proxy);
+        builder
             .user_agent(concat!("napt/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))

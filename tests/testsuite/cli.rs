@@ -240,3 +240,20 @@ fn a_mistyped_key_of_a_deployment_is_told() {
     }
     assert_eq!(ran.stderr.matches("warning").count(), 2, "{}", ran.stderr);
 }
+
+#[test]
+fn a_proxy_is_for_other_machines() {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_HTTP_RETRIES", "0");
+    for name in ["HTTP_PROXY", "ALL_PROXY", "https_proxy"] {
+        sandbox.set(name, &nowhere());
+    }
+    sandbox.napt(&["login"]).expect(0);
+    sandbox.napt(&["search"]).expect(0);
+    // What stands in for the proxy is asked for the other machine's address, and answers itself.
+    sandbox.set("HTTP_PROXY", registry.url.as_str());
+    sandbox.napt(&["search", "--registry", "http://registry.invalid"]).expect(0);
+    sandbox.set("NO_PROXY", "registry.invalid");
+    sandbox.napt(&["search", "--registry", "http://registry.invalid"]).expect(4);
+}

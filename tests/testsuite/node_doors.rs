@@ -257,6 +257,7 @@ fn a_token_makes_no_token() {
     // Printed alone, so that a script can take it; and refused when it makes no sense.
     let printed = scene.node.napt(&["token", "new"]).expect(0);
     assert!(printed.stdout.starts_with("napt_") && printed.stdout.trim().len() == 53, "{}", printed.stdout);
+    assert!(!printed.stderr.contains('…'), "what to do with it is not taken for a secret: {}", printed.stderr);
     for bad in ["0", "400d", "1w", "soon", "-1h"] {
         scene.node.napt(&["token", "new", &format!("--expires={bad}")]).expect(2);
     }
