@@ -13,12 +13,6 @@ pub fn point(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The same where only the death of the process can be told: nothing can fail here any more.
-pub fn moment(name: &str) {
-    // An error would have nowhere to go.
-    let _ = point(name);
-}
-
 #[allow(dead_code, reason = "the macro is nothing without the feature")]
 fn broken(name: &str, kind: Option<&str>) -> io::Error {
     match kind {

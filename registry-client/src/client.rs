@@ -66,8 +66,8 @@ pub struct RegistryClient {
     on_wait: OnWait,
 }
 
-/// Who is told how many bytes of an archive have moved, from its start.
-pub(crate) type Watch = Arc<dyn Fn(u64) + Send + Sync>;
+/// Who is told how many bytes of an archive have moved, from its start, and how many there are, if that is known.
+pub(crate) type Watch = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
 /// Who is told that a call is made again: why, and how long the client waits first.
 type OnWait = Arc<dyn Fn(&ClientError, Duration) + Send + Sync>;
@@ -84,7 +84,7 @@ impl RegistryClient {
     pub fn new(mut url: Url, http: reqwest::Client, token: Option<String>) -> Self {
         url.set_query(None);
         url.set_fragment(None);
-        let (watch, on_wait): (Watch, OnWait) = (Arc::new(|_| ()), Arc::new(|_, _| ()));
+        let (watch, on_wait): (Watch, OnWait) = (Arc::new(|_, _| ()), Arc::new(|_, _| ()));
         RegistryClient { base: url, http, token, policy: Policy::default(), watch, on_wait }
     }
 
@@ -95,9 +95,10 @@ impl RegistryClient {
         self
     }
 
-    /// The same, telling `watch` how many bytes of an archive have moved. Another try begins at 0 again.
+    /// The same, telling `watch` how many bytes of an archive have moved, and of how many if that is known. Another try
+    /// begins at 0 again.
     #[must_use]
-    pub fn watched(mut self, watch: impl Fn(u64) + Send + Sync + 'static) -> Self {
+    pub fn watched(mut self, watch: impl Fn(u64, Option<u64>) + Send + Sync + 'static) -> Self {
         self.watch = Arc::new(watch);
         self
     }
@@ -276,7 +277,7 @@ impl RegistryClient {
         let mut sent = 0;
         let chunks = ReaderStream::new(file.into_parts().0).inspect_ok(move |chunk| {
             sent += chunk.len() as u64;
-            watch(sent);
+            watch(sent, Some(size));
         });
         let body = reqwest::Body::wrap_stream(chunks);
         let request = self

@@ -41,7 +41,8 @@ pub(crate) async fn archive(
     watch: &Watch,
 ) -> Result<(), ClientError> {
     let too_large = || ClientError::TooLarge { url: shown(url), what: format!("`{what}`"), limit: policy.max_archive };
-    if response.content_length().is_some_and(|length| length > policy.max_archive) {
+    let total = response.content_length();
+    if total.is_some_and(|total| total > policy.max_archive) {
         return Err(too_large());
     }
     let folder = into.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -61,7 +62,7 @@ pub(crate) async fn archive(
         if !rate.moved(chunk.len() as u64) {
             return Err(ClientError::Timeout { url: shown(url) });
         }
-        watch(size);
+        watch(size, total);
         digest.update(&chunk);
         file.write_all(&chunk).await?;
     }

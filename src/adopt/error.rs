@@ -95,7 +95,9 @@ impl Fault for AdoptError {
             AdoptError::Exists(_) => Some("the project is adopted; `napt check` says what is wrong with it".to_owned()),
             AdoptError::Folder(error) => error.hint(),
             AdoptError::Native(error) => error.hint(),
-            AdoptError::NoModule(_) => Some("`napt new TYPE NAME` makes a project".to_owned()),
+            AdoptError::NoModule(_) => {
+                Some("`napt new TYPE NAME` makes a project; one in a folder below is named by its path".to_owned())
+            }
             AdoptError::Elsewhere { package, .. } => {
                 Some(format!("nodes look for `{package}` beside `pyproject.toml`, and in `src`; move it there"))
             }

@@ -1,4 +1,5 @@
-//! Verb: an existing Naptha project in, its `napt.toml` out. Nothing else of the project is changed.
+//! Verb: an existing Naptha project in, its `napt.toml` out, and the schemas that editors read it with. No file of the
+//! project's own is changed.
 //!
 //! What a project is, is found in its `pyproject.toml`, its code and its `configs/`; each finding says where it is from,
 //! to the user and as a comment in the manifest.
@@ -8,7 +9,7 @@ mod find;
 mod kind;
 mod needs;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::AdoptError;
 use semver::Version;
@@ -16,9 +17,13 @@ use serde::Serialize;
 
 use self::needs::Need;
 use crate::{
+    check::{Schema, editor_files},
     files,
-    module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, existing_folder},
+    module::{
+        MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SCHEMA_FOLDER, SDK_VERSION, existing_folder,
+    },
     report::Reporter,
+    scaffold::Schemas,
 };
 
 /// What to adopt.
@@ -54,6 +59,8 @@ pub struct Adopted {
     pub manifest: String,
     /// What it says and why.
     pub findings: Vec<Finding>,
+    /// Files for editors that were written besides, relative to the project.
+    pub files: Vec<String>,
 }
 
 /// Writes the `napt.toml` of the project in a folder.
@@ -95,16 +102,18 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     if let Some(problem) = needs::python_problem(&root)? {
         reporter.warn(&format!("nodes cannot install what `pyproject.toml` asks for: {problem}"));
     }
-    let manifest = manifest(&findings, &needs);
+    let schemas = Schemas::of(&root);
+    let manifest = manifest(&schemas, &findings, &needs);
     findings.extend(needs.into_iter().map(Need::into_finding));
+    let mut written = Vec::new();
     if !options.dry_run {
-        files::create(&path, manifest.as_bytes()).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => AdoptError::Exists(path.clone()),
-            _ => error.into(),
-        })?;
+        if schemas == Schemas::Own {
+            written = write_missing(&root, reporter)?;
+        }
+        create(&path, &manifest)?;
         reporter.step("Adopted", &format!("{id} in `{}`", path.display()));
     }
-    Ok(Adopted { path, id, manifest, findings })
+    Ok(Adopted { path, id, manifest, findings, files: written })
 }
 
 fn finding(key: &str, text: &str, reason: String) -> Finding {
@@ -132,8 +141,13 @@ fn version(native: &NativeManifest) -> Option<Finding> {
 }
 
 /// The manifest, with a comment behind each line that says where it is from.
-fn manifest(findings: &[Finding], needs: &[Need]) -> String {
-    let mut text = String::from("# Written by `napt init`: behind each line stands where it is from.\n[module]\n");
+fn manifest(schemas: &Schemas, findings: &[Finding], needs: &[Need]) -> String {
+    let mut text = match schemas {
+        Schemas::Own => format!("#:schema {SCHEMA_FOLDER}/{}\n", Schema::Manifest.file()),
+        Schemas::Above(way) => format!("#:schema {way}{SCHEMA_FOLDER}/{}\n", Schema::Manifest.file()),
+        Schemas::None => String::new(),
+    };
+    text.push_str("# Written by `napt init`: behind each line stands where it is from.\n[module]\n");
     let lines: Vec<(String, &str)> =
         findings.iter().map(|finding| (format!("{} = {}", finding.key, finding.value), &*finding.reason)).collect();
     commented(&mut text, &lines);
@@ -153,4 +167,27 @@ fn commented(text: &mut String, lines: &[(String, &str)]) {
         let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         text.push_str(&format!("{line}{padding}  # {comment}\n"));
     }
+}
+
+/// Writes those files for editors that are not there yet; a project's own settings stay as they are.
+fn write_missing(root: &Path, reporter: &dyn Reporter) -> Result<Vec<String>, AdoptError> {
+    let mut written = Vec::new();
+    for (file, text) in editor_files() {
+        let path = root.join(&file);
+        if path.symlink_metadata().is_ok() {
+            reporter.detail(&format!("`{file}` is there already"));
+            continue;
+        }
+        fs_err::create_dir_all(path.parent().unwrap_or(root))?;
+        create(&path, &text)?;
+        written.push(file);
+    }
+    Ok(written)
+}
+
+fn create(path: &Path, text: &str) -> Result<(), AdoptError> {
+    files::create(path, text.as_bytes()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => AdoptError::Exists(path.to_owned()),
+        _ => error.into(),
+    })
 }

@@ -35,7 +35,7 @@ pub struct Mended {
     pub message: String,
 }
 
-/// Checks, and mends what can be mended for certain. Files that git does not have as they are stay as they are, unless
+/// Checks, and mends what can be mended for certain; nothing while git does not have all files as they are, unless
 /// `allow_dirty`.
 pub fn fix(path: &Path, options: &Options, allow_dirty: bool) -> Result<Fixed, CheckError> {
     let mut fixed = Fixed { mended: Vec::new(), report: check(path, options)? };

@@ -57,7 +57,7 @@ pub enum CheckError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// What would be changed differs from what git has.
-    #[error("`--fix` would change files of a folder with uncommitted changes: {}", .0.join(", "))]
+    #[error("`--fix` changes nothing while there are uncommitted changes: {}", .0.join(", "))]
     Dirty(Vec<String>),
     /// What would be changed is kept nowhere else.
     #[error("`--fix` would change files in `{}`, which is in no git repository", .0.display())]
@@ -81,7 +81,9 @@ impl Fault for CheckError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            CheckError::NotFound(_) => Some("`napt new orchestrator NAME` makes a project".to_owned()),
+            CheckError::NotFound(_) => Some(
+                "`napt new orchestrator NAME` makes a project; one in a folder below is named by its path".to_owned(),
+            ),
             CheckError::Folder(error) => error.hint(),
             CheckError::Io(_) => None,
             CheckError::Dirty(_) => Some("commit them, or add `--allow-dirty`".to_owned()),

@@ -73,6 +73,10 @@ pub(super) fn deployment_value(context: &Context, text: Option<&str>) -> Result<
             }
         }
     }
+    if text.is_some_and(|text| !text.trim_start().starts_with('{')) {
+        return Err(Failure::new(Kind::Usage, "the value of `--deployment` is not a JSON object")
+            .hinted(r#"write for example --deployment '{"config": {"max_rounds": 2}}'"#));
+    }
     let deployment: Option<Deployment> = text.map(|text| json_value("--deployment", text)).transpose()?;
     let mut keys = BTreeSet::new();
     deployment.iter().for_each(|deployment| unknown(deployment, &mut keys));

@@ -11,7 +11,7 @@ use crate::{context::Context, report::Failure, shell::Output};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt completions bash > ~/.local/share/bash-completion/completions/napt
-  napt completions zsh > ~/.zfunc/_napt          # with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
+  napt completions zsh > ~/.zfunc/_napt          # a folder of `$fpath`
   napt completions fish > ~/.config/fish/completions/napt.fish
   napt completions powershell >> $PROFILE
   napt completions elvish >> ~/.config/elvish/rc.elv

@@ -11,8 +11,8 @@ use crate::{
 
 /// Show settings, and where each is from
 ///
-/// A flag goes before the environment, that before `.napt/config.toml` here and in the folders above, that before your
-/// own `config.toml`, and that before the default. Secrets are shown as `(set)`.
+/// A flag goes before the environment, that before a running `napt dev`, that before `.napt/config.toml` here and in the
+/// folders above, that before your own `config.toml`, and that before the default. Secrets are shown as `(set)`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt config

@@ -5,7 +5,7 @@ use super::deployed::{data, found, merged, told};
 use crate::{
     client::{DeployOptions, Deployed, What, deploy},
     context::Context,
-    module::{ModuleSpec, ModuleType, Workspace},
+    module::{ModuleName, ModuleSpec, ModuleType, ProjectError, Workspace},
     report::{Failure, Kind},
     shell::Output,
 };
@@ -78,7 +78,11 @@ impl Args {
         let root;
         let mut unchecked = None;
         let what = if is_folder {
-            workspace = Workspace::discover(&folder)?;
+            workspace = Workspace::discover(&folder).map_err(|error| match (&error, given.parse::<ModuleName>()) {
+                (ProjectError::NoFolder(_), Ok(name)) => Failure::from(error)
+                    .hinted(format!("a published module is named with its type, for example `agent:{name}`")),
+                _ => error.into(),
+            })?;
             root = root_of(&workspace, self.module.as_deref())?;
             if !self.no_verify
                 && let Err(failure) = super::check::verify(context, &workspace.root)
@@ -121,7 +125,7 @@ impl Args {
         let mut data = data(&deployed, node, true);
         if self.show_merged {
             context.shell.note(&human);
-            let merged = merged(&deployed);
+            let merged = merged(&deployed, node);
             let human = format!("{merged:#}");
             data["merged"] = merged;
             return Ok(Output::new(human, data));

@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::{
     client::Deployed,
+    config::NodeEntry,
     report::{Failure, Kind},
     secrets::redact_json,
     wire::DeploymentView,
@@ -51,9 +52,15 @@ pub(super) fn data(deployed: &Deployed, node: &Url, dry_run: bool) -> Value {
     json!({ "node": node, "deployment": deployment, "unchanged": deployed.unchanged, "dry_run": dry_run })
 }
 
-/// The merged configuration, without secrets and what is not set.
-pub(super) fn merged(deployed: &Deployed) -> Value {
-    let mut merged = json!(deployed.view.deployment);
+/// The merged configuration, without secrets and what is not set. `localhost` is the node that was asked.
+pub(super) fn merged(deployed: &Deployed, node: &Url) -> Value {
+    let mut deployment = deployed.view.deployment.clone();
+    deployment.for_each_node(&mut |entry| {
+        if let Some(entry) = entry.as_mut().filter(|entry| entry.ip.as_deref() == Some("localhost")) {
+            *entry = NodeEntry { name: Some(node.to_string()), ..NodeEntry::default() };
+        }
+    });
+    let mut merged = json!(deployment);
     redact_json(&mut merged);
     without_nulls(&mut merged);
     merged

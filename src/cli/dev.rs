@@ -52,8 +52,8 @@ pub(super) struct Args {
     #[arg(long)]
     open: bool,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY`, of the environment or
-    /// of the workspace's `.env`, else `napt config`'s
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` in the
+    /// environment or in the workspace's `.env`, else the setting `provider-key`
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
@@ -184,6 +184,10 @@ impl Screen<'_> {
             Event::Removed { module } => {
                 shell.step("Removed", &module.to_string());
                 ("removed", json!({ "module": module }))
+            }
+            Event::Retired { name } => {
+                shell.step("Undeployed", &format!("`{name}`"));
+                ("retired", json!({ "name": name }))
             }
             Event::Unchecked(report) => {
                 if shell.format != MessageFormat::Json {

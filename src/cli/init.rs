@@ -15,7 +15,8 @@ use crate::{
 /// Adopt an existing Naptha project
 ///
 /// Writes a `napt.toml` from what the project says in `pyproject.toml`, its code and its `configs/`, with a comment
-/// behind each line that says where it is from. Nothing else is changed. When the type of the module cannot be told,
+/// behind each line that says where it is from, and for editors the JSON Schemas in `.napt/schemas`. No file of the
+/// project's own is changed. When the type of the module cannot be told,
 /// it asks on a terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -51,7 +52,7 @@ impl Args {
             }
             result => result?,
         };
-        let Adopted { path, id, manifest, findings } = &adopted;
+        let Adopted { path, id, manifest, findings, files } = &adopted;
         let human = if self.dry_run {
             manifest.trim_end().to_owned()
         } else {
@@ -62,8 +63,14 @@ impl Args {
             shell.note(&format!("\nnext:\n  napt check{given}"));
             String::new()
         };
-        let data =
-            json!({ "path": path, "id": id, "manifest": manifest, "findings": findings, "dry_run": self.dry_run });
+        let data = json!({
+            "path": path,
+            "id": id,
+            "manifest": manifest,
+            "findings": findings,
+            "files": files,
+            "dry_run": self.dry_run,
+        });
         Ok(Output::new(human, data))
     }
 }

@@ -4,7 +4,12 @@ use clap::{Args as ClapArgs, Command};
 use clap_mangen::Man;
 use serde_json::json;
 
-use crate::{context::Context, files, report::Failure, shell::Output};
+use crate::{
+    context::Context,
+    files,
+    report::{Failure, Kind},
+    shell::Output,
+};
 
 /// Print napt's manual page, or write the pages of all commands
 #[derive(Debug, ClapArgs)]
@@ -23,7 +28,7 @@ impl Args {
         let mut command = super::command().disable_help_subcommand(true);
         command.build();
         let Some(folder) = &self.out else {
-            let page = page(&command)?;
+            let page = main_page(&command)?;
             return Ok(Output::new(page.trim_end(), json!({ "page": page })));
         };
         let folder = context.cwd.join(folder);
@@ -39,6 +44,15 @@ impl Args {
     }
 }
 
+/// napt's own page ends with the exit codes, which are those of all commands.
+fn main_page(command: &Command) -> std::io::Result<String> {
+    let mut text = page(command)? + ".SH EXIT STATUS\n.TP\n0\nit is done\n";
+    for kind in Kind::ALL {
+        text.push_str(&format!(".TP\n{}\n{}\n", kind.exit_code(), kind.meaning()));
+    }
+    Ok(text)
+}
+
 fn page(command: &Command) -> std::io::Result<String> {
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page)?;
@@ -46,6 +60,7 @@ fn page(command: &Command) -> std::io::Result<String> {
 }
 
 fn write_all(command: &Command, write: &mut dyn FnMut(&str, String) -> std::io::Result<()>) -> std::io::Result<()> {
-    write(&Man::new(command.clone()).get_filename(), page(command)?)?;
+    let text = if command.get_name() == "napt" { main_page(command) } else { page(command) };
+    write(&Man::new(command.clone()).get_filename(), text?)?;
     command.get_subcommands().try_for_each(|inner| write_all(inner, write))
 }

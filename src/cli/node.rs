@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` or `napt config`'s
+    /// An OpenAI-compatible API for models other than `napt/echo`; its key is the setting `provider-key`
     #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
     provider: Option<Url>,
 
@@ -121,8 +121,10 @@ impl Args {
                 _ = terminate.recv() => {}
             }
             let what = match running.runs() {
-                0 => "no runs go on".to_owned(),
-                runs => format!("{} may take {} s to end; Ctrl-C ends them now", plural(runs, "run"), self.grace),
+                0 => "the node; no runs go on".to_owned(),
+                runs => {
+                    format!("the node; {} may take {} s to end; Ctrl-C ends them now", plural(runs, "run"), self.grace)
+                }
             };
             context.shell.step("Stopping", &what);
             tokio::select! {

@@ -18,10 +18,10 @@ const LARGEST: usize = 3;
 /// In a git repository only what is committed. The modules are checked first, and the archives unpacked once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  napt package                  every module of the workspace, to target/package/
-  napt package --module debate  one of them
-  napt package --allow-dirty    with changes that are not committed
-  napt package --list           what would be in the archives")]
+  napt package                  # every module of the workspace, to target/package/
+  napt package --module debate  # one of them
+  napt package --allow-dirty    # with changes that are not committed
+  napt package --list           # what would be in the archives")]
 pub(super) struct Args {
     /// Package only this module; may be given more than once
     #[arg(long, short = 'p', value_name = "NAME")]

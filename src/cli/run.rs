@@ -97,7 +97,8 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
     let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| pin.id.to_string());
     match near_id(wanted, &known.collect::<Vec<_>>()) {
-        Some(near) => failure.hinted(format!("did you mean `{near}`?")),
+        // Not that the mistyped one should be deployed.
+        Some(near) => Failure { hints: vec![format!("did you mean `{near}`?")], ..failure },
         None => failure,
     }
 }

@@ -44,7 +44,7 @@ struct NewArgs {
     expires: u64,
 
     /// Of a registry, to publish these modules: `type:name`, where `*` stands for anything
-    #[arg(long, value_name = "MODULES", conflicts_with = "node")]
+    #[arg(long, value_name = "MODULES", conflicts_with = "node", value_parser = pattern)]
     publish: Option<String>,
 
     /// The registry's URL
@@ -74,7 +74,7 @@ impl NewArgs {
         let wanted =
             TokenRequest { name: self.name.clone(), verbs: vec![Verb::Publish], modules: modules.to_owned(), expires };
         let made = context.block_on(client.create_token(&wanted))?;
-        context.shell.note(&format!("It is good until {}, and is not shown again.", made.info.expires));
+        context.shell.note(&format!("It is good until {}, and is not shown again.", day(made.info.expires)));
         context.shell.note("A pipeline takes it as NAPT_TOKEN, from where it keeps its secrets.");
         let data = json!({ "token": made.token, "name": made.info.name, "expires": made.info.expires, "url": url });
         Ok(Output::new(made.token, data).revealed())
@@ -88,10 +88,24 @@ impl NewArgs {
         url.set_username(&made.token)
             .map_err(|()| Failure::new(Kind::Usage, format!("`{url}` cannot hold a credential")))?;
         let url = url.as_str().trim_end_matches('/').to_owned();
-        context.shell.note(&format!("It is good until {}, and is not shown again.", made.expires));
+        context.shell.note(&format!("It is good until {}, and is not shown again.", day(made.expires)));
         context.shell.note("Naptha's clients take it as NODE_URL=http://TOKEN@host:port");
         let data = json!({ "token": made.token, "name": made.name, "expires": made.expires, "url": url });
         Ok(Output::new(made.token, data).revealed())
+    }
+}
+
+/// A time as people read it; programs get it in full.
+fn day(expires: Timestamp) -> impl std::fmt::Display {
+    expires.strftime("%Y-%m-%d %H:%M UTC")
+}
+
+/// What fits no module would make a token for nothing.
+fn pattern(text: &str) -> Result<String, String> {
+    if text.contains([':', '*']) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("say the type too, for example `agent:{text}` or `*:{text}`"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Deploying: choose the versions, give the node what it cannot fetch, and follow it until everything is ready.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use futures_util::StreamExt;
 use reqwest::Method;
@@ -13,7 +13,7 @@ use crate::{
     module::{ModuleId, ModuleSpec, Workspace},
     package::Packed,
     registries::{Registries, address},
-    report::{Failure, Kind, Reporter, plural},
+    report::{Amount, Failure, Kind, Relayed, Reporter, plural},
     resolve::{Lock, LockedModule, Request, resolve, yanked},
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
@@ -122,10 +122,15 @@ async fn change(
     let mut cut = 0;
     loop {
         let mut events = Box::pin(node.change(method.clone(), path, body.clone(), repeat).await?);
+        let mut bars = Relayed::default();
         let broken = loop {
             match events.next().await {
                 Some(Ok(DeployEvent::Step { verb, what })) if verb == DeployEvent::WARNING => reporter.warn(&what),
                 Some(Ok(DeployEvent::Step { verb, what })) => reporter.step(&verb, &what),
+                Some(Ok(DeployEvent::Progress { number, verb, done, total })) => {
+                    bars.tell(reporter, number, &verb, done, total);
+                }
+                Some(Ok(DeployEvent::Unknown)) => {}
                 Some(Ok(DeployEvent::Ready { deployment, unchanged })) => {
                     return Ok(Deployed { view: *deployment, unchanged });
                 }
@@ -213,9 +218,15 @@ async fn give_fetched(
         }
         let path = registry.archive(&module.id, &module.version, sha256, reporter).await?;
         reporter.step("Uploading", &format!("{} {}", module.id, module.version));
-        node.give_archive(sha256, fs_err::read(path)?).await?;
+        upload(node, sha256, &path, reporter).await?;
     }
     Ok(())
+}
+
+async fn upload(node: &NodeClient, sha256: &str, archive: &Path, reporter: &dyn Reporter) -> Result<(), Failure> {
+    let bytes = fs_err::read(archive)?;
+    let progress = reporter.progress("Uploading", Amount::Bytes(Some(bytes.len() as u64)));
+    Ok(node.clone().watched(progress).give_archive(sha256, bytes).await?)
 }
 
 /// Packs the members among what is used and uploads those that the node lacks.
@@ -243,7 +254,7 @@ async fn give_members(
         let packed = archives.of(project, reporter).map_err(ClientError::from)?;
         if !node.has_archive(&packed.sha256).await? {
             reporter.step("Uploading", &format!("{id} {}", packed.manifest.version));
-            node.give_archive(&packed.sha256, fs_err::read(&packed.path)?).await?;
+            upload(node, &packed.sha256, &packed.path, reporter).await?;
         }
         all.insert(id.clone(), packed);
     }

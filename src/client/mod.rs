@@ -21,6 +21,7 @@ use url::Url;
 
 use crate::{
     identity::{SecretKey, Token},
+    report::Progress,
     wire::{
         DeployEvent, DeploymentStatus, NewToken, NodeInfo, RevisionStatus, RunEvent, RunRequest, RunView, TokenView,
     },
@@ -46,6 +47,7 @@ pub struct NodeClient {
     http: reqwest::Client,
     credential: Credential,
     policy: Policy,
+    progress: Option<Progress>,
 }
 
 impl NodeClient {
@@ -58,13 +60,20 @@ impl NodeClient {
         // An http URL always has a host, and so can be without a user name.
         let _ = url.set_username("");
         let _ = url.set_password(None);
-        NodeClient { url, http, credential, policy: Policy::default() }
+        NodeClient { url, http, credential, policy: Policy::default(), progress: None }
     }
 
     /// The same with another patience.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// The same, showing how much of what it sends has gone.
+    #[must_use]
+    pub fn watched(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
         self
     }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{ClientError, Credential, NodeClient};
 use crate::{
     identity::{RequestSignature, body_digest},
+    report::Progress,
     wire::Problem,
 };
 
@@ -24,6 +25,9 @@ const MAX_PROBLEM: u64 = 1 << 20;
 /// What every connection may be trusted to move in a second.
 const BYTES_A_SECOND: u64 = 16 << 10;
 
+/// Bytes that are sent at once where somebody watches.
+const CHUNK: usize = 64 << 10;
+
 /// Whether a call may be made again although the node may have acted on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -31,6 +35,16 @@ pub(super) enum Repeat {
     Harmless,
     /// Only when the node surely has not acted.
     Untouched,
+}
+
+/// A body that shows how much of it has gone.
+fn watched(body: Bytes, progress: &Progress) -> reqwest::Body {
+    let progress = progress.clone();
+    let chunks = (0..body.len()).step_by(CHUNK).map(move |from| {
+        progress.set(from as u64);
+        Ok::<_, std::convert::Infallible>(body.slice(from..body.len().min(from + CHUNK)))
+    });
+    reqwest::Body::wrap_stream(futures_util::stream::iter(chunks))
 }
 
 impl NodeClient {
@@ -53,7 +67,11 @@ impl NodeClient {
                 request.header(header::AUTHORIZATION, signature.to_string())
             }
         };
-        Ok(request.header(header::CONTENT_TYPE, "application/json").body(body))
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        Ok(match &self.progress {
+            Some(progress) => request.header(header::CONTENT_LENGTH, body.len()).body(watched(body, progress)),
+            None => request.body(body),
+        })
     }
 
     /// A call whose answer does not matter, beyond that it is a good one.
@@ -69,6 +87,10 @@ impl NodeClient {
         repeat: Option<Repeat>,
     ) -> Result<(), ClientError> {
         self.retrying(method, path, body.into(), repeat, async |mut response| {
+            // What says nothing is a node's answer; a web page is somebody else's.
+            if response.headers().contains_key(header::CONTENT_TYPE) {
+                self.expect_kind(&response, "application/json")?;
+            }
             self.read(&mut response, MAX_PROBLEM).await.map(|_| ())
         })
         .await

@@ -12,7 +12,7 @@ use crate::module::ModuleType;
 /// One entry of a deployment file, or a deployment on the wire.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Deployment {
-    /// Where it runs; the resolving node when absent.
+    /// Where it runs; else on the node that resolves it.
     #[serde(default)]
     pub node: Option<NodeEntry>,
     /// What other files call this deployment.
@@ -42,7 +42,7 @@ pub struct Deployment {
     /// Memories that it uses.
     #[serde(default, deserialize_with = "sub_deployments")]
     pub memory_deployments: Option<Vec<Deployment>>,
-    /// Set by a node that has deployed it.
+    /// Set by nodes.
     #[serde(default)]
     pub initialized: Option<bool>,
     /// Keys that this version does not know.
@@ -95,12 +95,22 @@ impl Deployment {
             ModuleType::Orchestrator | ModuleType::Persona => None,
         }
     }
+
+    /// Applies `change` to its node and those of everything below it.
+    pub fn for_each_node(&mut self, change: &mut dyn FnMut(&mut Option<NodeEntry>)) {
+        change(&mut self.node);
+        for (module_type, _, _) in super::SUB_DEPLOYMENTS {
+            for element in self.subs_mut(module_type).and_then(Option::as_mut).into_iter().flatten() {
+                element.for_each_node(change);
+            }
+        }
+    }
 }
 
-/// Where a deployment runs: by address (`ip`) or by name, as Naptha's documents write it, or by id.
+/// Where a deployment runs: by address (`ip`) or by name, as Naptha's documents write it, or by `id`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeEntry {
-    /// Host name or address; `localhost` is the node that resolves it.
+    /// Host, address or URL; `localhost` without a port is the node that resolves it.
     #[schemars(example = &"localhost")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -138,17 +148,17 @@ pub struct DeploymentConfig {
     /// What this configuration is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_name: Option<String>,
-    /// The language model: a name from `llm_configs.json`, and what differs from it.
+    /// The language model: `config_name` of an entry of the same package's `llm_configs.json`, and what differs from it (all but knowledge bases and memories).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub llm_config: Option<LlmConfig>,
     /// Rounds of interaction (orchestrators).
     #[schemars(example = 5)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rounds: Option<u32>,
-    /// A persona (agents).
+    /// A persona: `{"name": …}` (agents).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persona_module: Option<Map<String, Value>>,
-    /// What the model is told first (agents).
+    /// What the model is told first: any object (agents).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_prompt: Option<Map<String, Value>>,
     /// What kind of environment it is (environments).
@@ -238,20 +248,25 @@ pub enum StorageType {
     Ipfs,
 }
 
-/// What is saved of a module's runs.
+/// What is saved of a module's runs. Modules read it; nodes do not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[allow(missing_docs)] // the names say it
 pub struct DataGenerationConfig {
+    /// Whether outputs are to be saved.
     #[serde(default)]
     pub save_outputs: Option<bool>,
+    /// In which kind of place.
     #[serde(default)]
     pub save_outputs_location: Option<String>,
+    /// In which folder of it.
     #[serde(default)]
     pub save_outputs_path: Option<String>,
+    /// Whether inputs are to be saved.
     #[serde(default)]
     pub save_inputs: Option<bool>,
+    /// In which kind of place.
     #[serde(default)]
     pub save_inputs_location: Option<String>,
+    /// Under which name, unless the module gives another.
     #[serde(default)]
     pub default_filename: Option<String>,
     /// Keys that this version does not know.

@@ -137,7 +137,10 @@ impl Context {
     /// A client with the token that `NAPT_TOKEN` holds, or else the one that was kept for this URL.
     fn client_of(&self, url: &Url, variable: Option<&str>) -> Result<RegistryClient, Failure> {
         let token = match variable {
-            Some(text) => Some(text.parse::<Token>().map_err(|error| Failure::from(error).context("`NAPT_TOKEN`"))?),
+            Some(text) => Some(
+                text.parse::<Token>()
+                    .map_err(|error| Failure::from(error).context("`NAPT_TOKEN` does not hold a token"))?,
+            ),
             None => self.credentials().registry_token(url.as_str())?,
         };
         let shell = self.shell.again();

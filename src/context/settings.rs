@@ -198,7 +198,7 @@ pub enum SettingsError {
         place: Source,
     },
     /// A value cannot be used.
-    #[error("`{value}` from {from} is not {expected}")]
+    #[error("{} from {from} is not {expected}", if key.is_secret() { format!("the `{key}`") } else { format!("`{value}`") })]
     Value {
         /// The setting.
         key: Key,

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Audience, Event,
+    made::Made,
     plan::{Part, parts},
     snapshot::{Fingerprint, Snapshot},
 };
@@ -44,6 +45,8 @@ pub(super) struct Cycle {
     checks: check::Options,
     /// By the deployment's name.
     live: BTreeMap<String, Live>,
+    /// Those that there are, whenever they were made.
+    made: Made,
     /// What is wrong, as it was told.
     problems: BTreeSet<String>,
     /// Warnings that were told.
@@ -58,6 +61,7 @@ impl Cycle {
         node: NodeClient,
         registries: Registries,
         checks: check::Options,
+        made: Made,
     ) -> std::io::Result<Self> {
         Ok(Cycle {
             root,
@@ -66,6 +70,7 @@ impl Cycle {
             archives: Archives::new()?,
             checks,
             live: BTreeMap::new(),
+            made,
             problems: BTreeSet::new(),
             warned: Mutex::default(),
             modules: BTreeSet::new(),
@@ -114,7 +119,7 @@ impl Cycle {
                 let broken = broken(projects, report);
                 let parts = parts(projects);
                 let gone: Vec<String> =
-                    self.live.keys().filter(|name| !parts.iter().any(|part| part.name == **name)).cloned().collect();
+                    self.made.names().filter(|name| !parts.iter().any(|part| part.name == **name)).cloned().collect();
                 for part in parts {
                     let made_of: BTreeMap<ModuleId, Fingerprint> =
                         part.modules.iter().filter_map(|id| Some((id.clone(), now.modules.get(id)?.clone()))).collect();
@@ -124,6 +129,10 @@ impl Cycle {
                     }
                     kept.extend(live.map(|live| (part.name.clone(), live.revision)));
                     if !part.modules.is_disjoint(&broken) {
+                        continue;
+                    }
+                    if let Err(error) = self.made.add(&part.name) {
+                        problems.push(Problem::Undeployed(error.into()));
                         continue;
                     }
                     let view = match self.deploy(workspace, &part, &steps).await {
@@ -156,8 +165,16 @@ impl Cycle {
                 // What such a one held may be in another by now, or else is still wanted.
                 if problems.is_empty() && broken.is_empty() {
                     for name in gone {
-                        match undeploy(&self.node, &name, &steps).await {
-                            Ok(_) => drop(self.live.remove(&name)),
+                        match retire(&self.node, &name, &steps).await {
+                            Ok(was_there) => {
+                                self.live.remove(&name);
+                                if was_there {
+                                    audience.event(&Event::Retired { name: &name });
+                                }
+                                if let Err(error) = self.made.remove(&name) {
+                                    problems.push(Problem::Undeployed(error.into()));
+                                }
+                            }
                             Err(failure) => problems.push(Problem::Undeployed(failure)),
                         }
                     }
@@ -212,6 +229,15 @@ impl Cycle {
         }
         self.problems = texts;
     }
+}
+
+/// Removes a deployment; false when somebody else has, or it never came to be.
+async fn retire(node: &NodeClient, name: &str, steps: &Steps<'_>) -> Result<bool, Failure> {
+    let is_there = node.deployments().await?.iter().any(|deployed| deployed.deployment.name == name);
+    if is_there {
+        undeploy(node, name, steps).await?;
+    }
+    Ok(is_there)
 }
 
 /// Why something is not live.

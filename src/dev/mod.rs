@@ -8,9 +8,11 @@
 //! | `watch` | that something may have changed |
 //! | `snapshot` | what has changed |
 //! | `plan` | which deployments hold which modules |
+//! | `made` | which deployments are its own |
 //! | `cycle` | check, deploy, tell |
 
 mod cycle;
+mod made;
 mod plan;
 mod servers;
 mod session;
@@ -24,6 +26,7 @@ use url::Url;
 
 use self::{
     cycle::Cycle,
+    made::Made,
     session::Claim,
     snapshot::{Camera, Layout, Snapshot},
     watch::Watch,
@@ -96,6 +99,11 @@ pub enum Event<'a> {
     Removed {
         /// Which.
         module: &'a ModuleId,
+    },
+    /// A deployment is gone: nothing of the workspace needs it any more.
+    Retired {
+        /// Which.
+        name: &'a str,
     },
     /// A change is not live: a check has found errors.
     Unchecked(&'a check::Report),
@@ -189,7 +197,7 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
     let url = session.node.parse().expect("a socket address makes a URL");
     let node = NodeClient::new(url, options.node.http, options.key);
     let registries = (options.registries)(own.as_ref())?;
-    let cycle = Cycle::new(options.workspace, node, registries, options.checks)?;
+    let cycle = Cycle::new(options.workspace, node, registries, options.checks, Made::read(claim.deployments()))?;
     tokio::select! {
         () = watch(cycle, options.poll, audience) => {}
         _ = stop => {}

@@ -44,6 +44,8 @@ impl Claim {
         let claim = Claim { folder, _lock: lock };
         claim.withdraw()?;
         if fresh {
+            // Without them, nobody is to remember what was deployed.
+            let _ = fs_err::remove_file(claim.deployments());
             for data in [claim.node(), claim.registry()] {
                 match fs_err::remove_dir_all(data) {
                     Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -62,6 +64,11 @@ impl Claim {
     /// Where the registry keeps everything.
     pub(super) fn registry(&self) -> PathBuf {
         self.folder.join("registry")
+    }
+
+    /// Which deployments of the node are not anybody else's.
+    pub(super) fn deployments(&self) -> PathBuf {
+        self.folder.join("deployments.json")
     }
 
     /// Lets other commands find this process.

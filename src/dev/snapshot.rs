@@ -10,6 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::{
+    config::ENV_FILE,
     module::{MANIFEST_FILE, ModuleId, Project, ProjectError, Workspace},
     package::{packaged_paths, sha256_file, source_folders},
 };
@@ -40,6 +41,8 @@ pub(super) struct Snapshot {
     pub(super) modules: BTreeMap<ModuleId, Fingerprint>,
     /// Of the workspace's own manifest.
     manifest: Option<Fingerprint>,
+    /// Of the `.env` files, which no module is made of but checks read.
+    variables: Vec<Fingerprint>,
 }
 
 impl Layout {
@@ -67,6 +70,7 @@ impl Snapshot {
         self.layout.workspace.is_ok()
             && other.layout.workspace.is_ok()
             && self.manifest == other.manifest
+            && self.variables == other.variables
             && self.modules == other.modules
     }
 }
@@ -89,11 +93,13 @@ impl Camera {
     /// What is in the workspace whose root is `root`.
     pub(super) fn take(&mut self, root: &Path, layout: Layout) -> Snapshot {
         let mut large = HashMap::new();
-        let projects = layout.workspace.iter().flat_map(|(_, projects)| projects);
-        let modules = projects.map(|(id, project)| (id.clone(), self.of_project(project, &mut large))).collect();
+        let projects = || layout.workspace.iter().flat_map(|(_, projects)| projects);
+        let modules = projects().map(|(id, project)| (id.clone(), self.of_project(project, &mut large))).collect();
         let manifest = self.of_file(&root.join(MANIFEST_FILE), &mut large);
+        let roots = std::iter::once(root).chain(projects().map(|(_, project)| project.root.as_path()));
+        let variables = roots.map(|root| self.of_file(&root.join(ENV_FILE), &mut large).unwrap_or_default()).collect();
         self.large = large;
-        Snapshot { layout, modules, manifest }
+        Snapshot { layout, modules, manifest, variables }
     }
 
     fn of_project(&self, project: &Project, large: &mut HashMap<PathBuf, Known>) -> Fingerprint {
@@ -167,6 +173,9 @@ mod tests {
         check(".napt/dev/node/x", "b", false);
         check("target/package/x.py", "b", false);
         check("notes.txt", "b", false);
+        check(".env", "KEY=1", true);
+        check(".env", "KEY=1", false);
+        check("modules/a/.env", "KEY=1", true);
         check("modules/a/a/new.py", "b", true);
         check("napt.toml", "[workspace]\nmembers = [\"modules/a\"]\n", true);
         // Nobody knows what is in there.

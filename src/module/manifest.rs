@@ -32,7 +32,7 @@ pub struct ManifestFile {
     pub dependencies: BTreeMap<String, DependencyEntry>,
     /// What a run of it asks for.
     pub limits: Option<LimitsTable>,
-    /// Levels of check rules, by the rule's name.
+    /// Levels of check rules, by the rule's name. A member's go before its workspace's.
     #[serde(default)]
     pub lints: BTreeMap<String, LintLevel>,
     /// The members, in a workspace's root.
@@ -43,39 +43,40 @@ pub struct ManifestFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModuleTable {
-    /// One of the seven types.
+    /// What kind of module it is.
     #[serde(rename = "type")]
     pub module_type: ModuleType,
-    /// The module's name.
+    /// The module's name: `[a-z][a-z0-9_]{0,63}`, where `-` and `_` are the same; else `pyproject.toml`'s.
     #[schemars(example = &"debate")]
     pub name: Option<String>,
-    /// A semantic version.
+    /// A semantic version, without `+build`; else `pyproject.toml`'s.
     #[schemars(example = &"0.1.0")]
     pub version: Option<String>,
-    /// One sentence.
+    /// One sentence for the registry; else `pyproject.toml`'s.
     pub description: Option<String>,
-    /// `Name <mail>` each.
+    /// `Name <mail>` each; else `pyproject.toml`'s.
     #[schemars(example = ["Ada <ada@example.org>"])]
     pub authors: Option<Vec<String>>,
-    /// An SPDX expression.
+    /// An SPDX expression; else `pyproject.toml`'s.
     #[schemars(example = &"MIT OR Apache-2.0")]
     pub license: Option<String>,
-    /// A file, relative to the manifest.
+    /// A file, relative to the manifest; else `pyproject.toml`'s.
     #[schemars(example = &"README.md")]
     pub readme: Option<String>,
-    /// Where the source is kept.
+    /// Where the source is kept; else `pyproject.toml`'s.
     pub repository: Option<String>,
-    /// For search.
+    /// For search; else `pyproject.toml`'s.
     pub keywords: Option<Vec<String>>,
-    /// What runs it; found from the files beside it when absent.
+    /// What runs it; else `python` beside a `pyproject.toml`, and `data` elsewhere.
     pub runtime: Option<Runtime>,
-    /// A file in the package folder; the function in it has the same name without suffix.
-    #[schemars(example = &"run.py")]
+    /// A Python file of the package folder; nodes call the function of the same name in it. Of a persona, its `.json` or
+    /// `.yaml` file.
+    #[schemars(extend("default" = "run.py"))]
     pub entrypoint: Option<String>,
-    /// The `naptha-sdk` version that it needs; found from its dependencies when absent.
+    /// The version of `naptha-sdk` that it needs, where `pyproject.toml` takes it from git; else what that requires.
     #[schemars(example = &"1.0.5")]
     pub sdk: Option<String>,
-    /// Only these files are packaged (gitignore patterns).
+    /// Only these files are packaged (gitignore patterns); else all that git does not ignore.
     #[serde(default)]
     pub include: Vec<String>,
     /// These files are not packaged (gitignore patterns).
@@ -84,7 +85,7 @@ pub struct ModuleTable {
     /// Files that may be packaged although there are secrets in them: paths, not patterns.
     #[serde(default, rename = "allow-secrets")]
     pub allow_secrets: Vec<String>,
-    /// Whether, or to which registries, it may be published.
+    /// Whether, or to which registries, it may be published; else to any.
     pub publish: Option<PublishEntry>,
 }
 
@@ -94,7 +95,7 @@ pub struct ModuleTable {
 pub enum Runtime {
     /// CPython 3.10 to 3.12.
     Python,
-    /// A binary that Cargo builds.
+    /// A binary that Cargo builds; nodes do not run it yet.
     Rust,
     /// Nothing runs: the module is data.
     Data,
@@ -106,7 +107,7 @@ pub enum Runtime {
 pub enum PublishEntry {
     /// `true` or `false`.
     Allowed(bool),
-    /// Names of registries.
+    /// Registries: names, URLs, or hosts, with or without a port.
     Registries(Vec<String>),
 }
 
@@ -137,12 +138,12 @@ pub enum DependencyEntry {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DependencyTable {
-    /// A semver requirement.
+    /// A requirement as Cargo writes them; needed, unless there is a `path`, and for publishing.
     #[schemars(example = &"^0.1")]
     pub version: Option<String>,
-    /// The name of a configured registry; the default one when absent.
+    /// The name of a registry in the settings; else the default one, or for a published module the one that it is from.
     pub registry: Option<String>,
-    /// A folder, relative to this manifest; a published module is found by its version instead.
+    /// A folder, relative to this manifest, for working on it; once published, the module is found by `version`.
     #[schemars(example = &"../chat")]
     pub path: Option<String>,
 }
@@ -171,13 +172,14 @@ impl<'de> Deserialize<'de> for DependencyEntry {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsTable {
-    /// A duration such as `10m`.
-    #[schemars(example = &"10m")]
+    /// Wall time.
+    #[schemars(extend("default" = "10m"))]
     pub timeout: Option<String>,
-    /// A size such as `512MiB`.
-    #[schemars(example = &"512MiB")]
+    /// Memory that it allocates.
+    #[schemars(extend("default" = "512MiB"))]
     pub memory: Option<String>,
     /// How runs are kept apart.
+    #[schemars(extend("default" = "process"))]
     pub isolation: Option<Isolation>,
 }
 
@@ -188,7 +190,7 @@ pub enum Isolation {
     /// A fresh process a run.
     #[default]
     Process,
-    /// One long-lived interpreter: fastest, for trusted modules.
+    /// One long-lived interpreter for trusted modules; for now nodes give these a process too.
     Shared,
 }
 
@@ -523,6 +525,24 @@ mod tests {
         let error = complete("[module]\ntype = \"agent\"\nnmae = \"x\"\n").expect_err("a typo");
         assert!(error.to_string().contains("line 3"), "{error}");
         assert!(error.to_string().contains("nmae"), "{error}");
+    }
+
+    #[test]
+    fn the_documented_defaults_are_those_that_hold() {
+        let schema = schemars::schema_for!(ManifestFile).to_value();
+        let documented = |table: &str, key: &str| {
+            let default = &schema["$defs"][table]["properties"][key]["default"];
+            default.as_str().unwrap_or_else(|| panic!("{table}.{key} has no default")).to_owned()
+        };
+        let bare = "[module]\ntype=\"agent\"\nname=\"x\"\nversion=\"1.0.0\"\n";
+        let told = format!(
+            "{bare}entrypoint={:?}\n[limits]\ntimeout={:?}\nmemory={:?}\nisolation={:?}\n",
+            documented("ModuleTable", "entrypoint"),
+            documented("LimitsTable", "timeout"),
+            documented("LimitsTable", "memory"),
+            documented("LimitsTable", "isolation"),
+        );
+        assert_eq!(complete(&told).expect("a manifest"), complete(bare).expect("a manifest"));
     }
 
     #[test]

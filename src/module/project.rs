@@ -48,6 +48,9 @@ pub enum ProjectError {
     /// No `napt.toml` here or above.
     #[error("there is no `{MANIFEST_FILE}` in `{}` or any folder above it", .0.display())]
     NotFound(PathBuf),
+    /// The same, with Naptha's own files.
+    #[error("the project in `{}` has no `{MANIFEST_FILE}`", .0.display())]
+    NotAdopted(PathBuf),
     /// A member pattern that matches nothing.
     #[error("the workspace member `{pattern}` of `{}` matches no folder with a `{MANIFEST_FILE}`", path.display())]
     NoMember {
@@ -101,7 +104,10 @@ impl Fault for ProjectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ProjectError::NotFound(_) => Some("`napt new orchestrator NAME` makes a workspace".to_owned()),
+            ProjectError::NotFound(_) => Some(
+                "`napt new orchestrator NAME` makes a workspace, `napt init PATH` adopts a Naptha project".to_owned(),
+            ),
+            ProjectError::NotAdopted(_) => Some("`napt init` in that folder writes one".to_owned()),
             ProjectError::NoMember { .. } => Some("mend `members` in `[workspace]`".to_owned()),
             ProjectError::Duplicate { .. } => Some("rename one of them".to_owned()),
             ProjectError::NoFolder(_) => None,
@@ -179,10 +185,11 @@ impl Workspace {
     /// else the nearest module on its own.
     pub fn discover(dir: &Path) -> Result<Self, ProjectError> {
         let dir = existing_folder(dir)?;
-        let nearest = dir
-            .ancestors()
-            .find(|folder| folder.join(MANIFEST_FILE).is_file())
-            .ok_or_else(|| ProjectError::NotFound(dir.clone()))?;
+        let nearest_with = |file: &str| dir.ancestors().find(|folder| folder.join(file).is_file());
+        let nearest = nearest_with(MANIFEST_FILE).ok_or_else(|| match nearest_with("pyproject.toml") {
+            Some(root) => ProjectError::NotAdopted(root.to_owned()),
+            None => ProjectError::NotFound(dir.clone()),
+        })?;
         for folder in nearest.ancestors().filter(|folder| folder.join(MANIFEST_FILE).is_file()) {
             let path = folder.join(MANIFEST_FILE);
             let file = ManifestFile::parse(&fs_err::read_to_string(&path)?, &path)?;

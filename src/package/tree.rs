@@ -31,6 +31,8 @@ const LEFT_OUT_FOLDERS: &[&str] = &[
     ".ipynb_checkpoints",
     "node_modules",
     ".napt",
+    ".vscode",
+    ".idea",
 ];
 /// Files that are never source: other tools' records, and what editors leave beside a file. `.git` is a file in a linked work tree.
 const LEFT_OUT_FILES: &[&str] = &[".git", ".DS_Store", "Thumbs.db", "napt.lock"];

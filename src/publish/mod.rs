@@ -270,7 +270,7 @@ async fn upload(
     let size = bytesize::ByteSize::b(packed.size);
     reporter.step("Uploading", &format!("{id}@{version} ({size}) to {}", options.registry));
     let bar = reporter.progress("Uploading", Amount::Bytes(Some(packed.size)));
-    let client = options.client.clone().watched(move |bytes| bar.set(bytes));
+    let client = options.client.clone().watched(bar.watch());
     outcome(Outcome::Unknown);
     let published = client.publish(module_type, name, version, &packed.path, &packed.sha256).await;
     let published = published.inspect_err(|error| {

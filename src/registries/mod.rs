@@ -23,7 +23,7 @@ use url::Url;
 use crate::{
     identity::body_digest,
     module::{ModuleId, ModuleType, near_id},
-    report::Reporter,
+    report::{Amount, Reporter},
 };
 
 /// One registry.
@@ -152,7 +152,9 @@ impl Registry {
             return Err(self.not_kept(format!("the archive of `{id}@{version}`")));
         }
         reporter.step("Downloading", &format!("{id}@{version} from {}", self.address));
-        self.client.download(id.module_type.as_str(), id.name.as_str(), version, sha256, &path).await?;
+        let progress = reporter.progress("Downloading", Amount::Bytes(None));
+        let client = self.client.clone().watched(progress.watch());
+        client.download(id.module_type.as_str(), id.name.as_str(), version, sha256, &path).await?;
         Ok(path)
     }
 

@@ -250,11 +250,12 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
     }
     fs_err::create_dir_all(&data)?;
     let lock = lock(&data)?;
-    let store = SqliteStore::open(&data.join(DATABASE)).await?;
+    let store = Arc::new(SqliteStore::open(&data.join(DATABASE)).await?);
+    let opened = Arc::clone(&store);
     let listener = TcpListener::bind(listen).await.map_err(|error| RegistryError::Listen { address: listen, error })?;
     let addr = listener.local_addr()?;
     let registry = Registry {
-        store: Arc::new(store),
+        store,
         rendered: Arc::default(),
         blobs: blobs::Blobs::open(&data)?,
         challenges: Buckets::new(limits.challenges),
@@ -275,6 +276,8 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         if let Err(error) = server.await {
             tracing::error!(%error, "the registry stopped");
         }
+        // Whoever is told that it has stopped may copy the folder.
+        opened.close().await;
         drop(lock);
     });
     Ok(Running { addr, stop, task })

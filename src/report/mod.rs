@@ -8,7 +8,7 @@ mod progress;
 use std::fmt;
 
 pub use inspection::{Finding, Inspection};
-pub use progress::{Amount, Meter, Progress};
+pub use progress::{Amount, Meter, Progress, Relayed};
 
 /// What went wrong, as far as the caller of the program needs to know. Documented in `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -33,6 +33,38 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 8] = [
+        Kind::Failed,
+        Kind::Usage,
+        Kind::Check,
+        Kind::Network,
+        Kind::Auth,
+        Kind::Conflict,
+        Kind::Bug,
+        Kind::Interrupted,
+    ];
+
+    /// When a command ends with it, for the manual.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Kind::Failed => {
+                "something that was asked for could not be done: a run ended in an error, a file cannot be read"
+            }
+            Kind::Usage => "the command line, or a value on it, makes no sense",
+            Kind::Check => {
+                "problems were found in a module, by `napt check` or before packaging; or `fsck` found damage in a server's data"
+            }
+            Kind::Network => "a registry or node cannot be reached, or does not answer like one",
+            Kind::Auth => "not signed in, or not allowed",
+            Kind::Conflict => {
+                "it exists already and differs, as a version that was published with other content; or another process uses it"
+            }
+            Kind::Bug => "a defect of napt itself; please report it",
+            Kind::Interrupted => "Ctrl-C, after what was begun has been asked to end",
+        }
+    }
+
     /// The process exit code of this kind.
     pub fn exit_code(self) -> u8 {
         match self {

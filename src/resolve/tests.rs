@@ -217,6 +217,12 @@ hint: the versions are 1.0.0, 1.2.0, 2.0.0
 }
 
 #[test]
+fn a_lock_that_cannot_be_written_is_named() {
+    let error = Lock::default().write(std::path::Path::new("/nowhere")).expect_err("there is no such folder");
+    assert_eq!(error.to_string(), "cannot write `/nowhere/napt.lock`");
+}
+
+#[test]
 fn a_lock_that_fits_needs_no_index() {
     let index = chat();
     let debate = |needs: &[&str]| vec![member("orchestrator:debate", "0.1.0", needs)];

@@ -105,11 +105,7 @@ pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter)
 
     let schemas = match &joined {
         None => Some(String::new()),
-        Some((around, place)) => around
-            .root
-            .join(SCHEMA_FOLDER)
-            .is_dir()
-            .then(|| up(place.parent.strip_prefix(&around.root).unwrap_or(Path::new("")))),
+        Some((around, place)) => around.way_to_schemas(&place.parent),
     };
     let maker = Maker { engine: Engine::new()?, git_author: git::author(), schemas };
     let mut values = options.values_file.as_deref().map(values::read).transpose()?.unwrap_or_default();
@@ -174,6 +170,28 @@ fn relative(path: &Path, base: &Path) -> String {
 /// The way up out of a folder.
 fn up(folder: &Path) -> String {
     "../".repeat(folder.components().count())
+}
+
+/// Where a module that is made in an existing folder finds the JSON Schemas of its manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schemas {
+    /// It is a project of its own, which keeps them itself.
+    Own,
+    /// In the folder of its workspace, this way up.
+    Above(String),
+    /// Its workspace keeps none.
+    None,
+}
+
+impl Schemas {
+    /// As `napt new` decides it: whatever a workspace's members reach belongs to it.
+    pub fn of(folder: &Path) -> Self {
+        // Whatever is wrong with it, nobody asked for the workspace.
+        match Around::find(folder).ok().flatten().filter(Around::has) {
+            None => Schemas::Own,
+            Some(around) => around.way_to_schemas(folder).map_or(Schemas::None, Schemas::Above),
+        }
+    }
 }
 
 /// What rendering needs, whichever template it is.

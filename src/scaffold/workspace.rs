@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::ScaffoldError;
-use crate::module::{MANIFEST_FILE, ManifestFile, existing_folder};
+use crate::module::{MANIFEST_FILE, ManifestFile, SCHEMA_FOLDER, existing_folder};
 
 /// A workspace around a folder.
 #[derive(Debug)]
@@ -48,6 +48,17 @@ impl Around {
     /// Whether a module that is made in the folder would be a member.
     pub(super) fn reaches(&self) -> bool {
         self.patterns.iter().any(|pattern| parent_of(pattern).is_some_and(|parent| matches(&parent, &self.inner)))
+    }
+
+    /// Whether a module in the folder would be a member.
+    pub(super) fn has(&self) -> bool {
+        self.patterns.iter().any(|pattern| matches(&parts_of(pattern), &self.inner))
+    }
+
+    /// The way from a folder in it up to where it keeps the JSON Schemas, if it does.
+    pub(super) fn way_to_schemas(&self, folder: &Path) -> Option<String> {
+        let depth = folder.strip_prefix(&self.root).map_or(0, |inner| inner.components().count());
+        self.root.join(SCHEMA_FOLDER).is_dir().then(|| "../".repeat(depth))
     }
 
     /// Where new modules go: into the folder when it is within the workspace; from the root, to where the first
@@ -109,8 +120,12 @@ fn push(members: &mut Array, folder: &str) {
 }
 
 /// The folders of a pattern, without the last one if that is `*`: where a new folder would be a member.
+fn parts_of(pattern: &str) -> Vec<&str> {
+    pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
+}
+
 fn parent_of(pattern: &str) -> Option<Vec<&str>> {
-    let mut parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let mut parts = parts_of(pattern);
     (parts.pop() == Some("*")).then_some(parts)
 }
 

@@ -145,8 +145,9 @@ impl Shell {
     pub fn start_log(&self) {
         let level = match self.verbosity {
             Verbosity::Quiet => "error",
-            Verbosity::Normal => "warn,napt=info",
-            Verbosity::Verbose => "info,napt=debug,tower_http=debug,pubgrub=warn",
+            // The watcher of folders warns of those that are gone, as they often are.
+            Verbosity::Normal => "warn,napt=info,notify=error",
+            Verbosity::Verbose => "info,napt=debug,tower_http=debug,pubgrub=warn,notify=error",
             // Below `info`, these may log what is sent, and so tokens.
             Verbosity::Debug => "debug,napt=trace,hyper=info,h2=info,rustls=info,tungstenite=info",
         };

@@ -1,6 +1,10 @@
 //! Bars, on a terminal only. Elsewhere the lines of the steps say what is being done.
 
-use std::{fmt, io::IsTerminal};
+use std::{
+    fmt,
+    io::IsTerminal,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anstream::{AutoStream, ColorChoice};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +14,12 @@ use crate::report::{Amount, Meter, Progress};
 
 /// What is done with fewer bytes is over before one could read a bar.
 const WORTH_A_BAR: u64 = 1 << 20;
+
+const OF_BYTES: &str = "{prefix} [{wide_bar}] {bytes}/{total_bytes}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates are constants").progress_chars("=> ")
+}
 
 /// The bars that are on the terminal, if it is one.
 pub(super) struct Bars(MultiProgress);
@@ -41,6 +51,7 @@ impl Bars {
     pub(super) fn begin(&self, verb: &str, amount: Amount) -> Progress {
         let is_small = match amount {
             Amount::Bytes(Some(bytes)) => bytes < WORTH_A_BAR,
+            // It may turn out to be.
             Amount::Bytes(None) => false,
             Amount::Items(items) => items < 2,
         };
@@ -48,21 +59,23 @@ impl Bars {
             return Progress::unseen();
         }
         let (length, template) = match amount {
-            Amount::Bytes(Some(bytes)) => (Some(bytes), "{prefix} [{wide_bar}] {bytes}/{total_bytes}"),
+            Amount::Bytes(Some(bytes)) => (Some(bytes), OF_BYTES),
             Amount::Bytes(None) => (None, "{prefix} {bytes}"),
             Amount::Items(items) => (Some(items), "{prefix} [{wide_bar}] {pos}/{len}"),
         };
-        let style = ProgressStyle::with_template(template).expect("the templates are constants").progress_chars("=> ");
         let prefix = match AutoStream::choice(&std::io::stderr()) {
             ColorChoice::Never => format!("{verb:>12}"),
             _ => format!("{STEP}{verb:>12}{STEP:#}"),
         };
-        let bar = self.0.add(ProgressBar::no_length().with_style(style).with_prefix(prefix));
+        let bar = self.0.add(ProgressBar::no_length().with_style(style(template)).with_prefix(prefix));
         if let Some(length) = length {
             bar.set_length(length);
         }
-        bar.tick();
-        Progress::new(Bar { bar, bars: self.0.clone() })
+        let is_shown = length.is_some();
+        if is_shown {
+            bar.tick();
+        }
+        Progress::new(Bar { bar, bars: self.0.clone(), is_shown: is_shown.into() })
     }
 }
 
@@ -75,11 +88,32 @@ impl fmt::Debug for Bars {
 struct Bar {
     bar: ProgressBar,
     bars: MultiProgress,
+    /// Not before it is known to be long.
+    is_shown: AtomicBool,
+}
+
+impl Bar {
+    fn show(&self, bytes: u64) {
+        if bytes >= WORTH_A_BAR && !self.is_shown.swap(true, Ordering::Relaxed) {
+            self.bar.tick();
+        }
+    }
 }
 
 impl Meter for Bar {
+    fn expect(&self, total: u64) {
+        if self.bar.length() != Some(total) {
+            self.bar.update(|state| state.set_len(total));
+            self.bar.set_style(style(OF_BYTES));
+            self.show(total);
+        }
+    }
+
     fn set(&self, done: u64) {
-        self.bar.set_position(done);
+        self.show(done);
+        if self.is_shown.load(Ordering::Relaxed) {
+            self.bar.set_position(done);
+        }
     }
 
     fn advance(&self, by: u64) {

@@ -218,6 +218,17 @@ pub enum DeployEvent {
         /// What it is about.
         what: String,
     },
+    /// How far something long is. Told now and then, not for each byte.
+    Progress {
+        /// Which of the things that go on at once.
+        number: u64,
+        /// What is being done with it, for example `Fetching`.
+        verb: String,
+        /// Bytes so far; nothing when it is over.
+        done: Option<u64>,
+        /// Of how many, if that is known.
+        total: Option<u64>,
+    },
     /// The revision is live.
     Ready {
         /// The deployment.
@@ -231,6 +242,9 @@ pub enum DeployEvent {
         /// Why.
         problem: Problem,
     },
+    /// What a later version may tell besides.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 impl DeployEvent {

@@ -45,11 +45,17 @@ impl TestDev {
     /// The lines up to the next one with `text` in it, that one included, without the spaces around them.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> Vec<String> {
+        self.until_any(&[text])
+    }
+
+    /// The same with several texts, of which one is enough.
+    #[track_caller]
+    pub fn until_any(&mut self, texts: &[&str]) -> Vec<String> {
         let mut seen: Vec<String> = Vec::new();
-        while !seen.last().is_some_and(|line| line.contains(text)) {
+        while !seen.last().is_some_and(|line| texts.iter().any(|text| line.contains(text))) {
             match self.lines.recv_timeout(Duration::from_secs(60)) {
                 Ok(line) => seen.push(line.trim().to_owned()),
-                Err(error) => panic!("waited for `{text}` ({error}):\n{}", seen.join("\n")),
+                Err(error) => panic!("waited for {texts:?} ({error}):\n{}", seen.join("\n")),
             }
         }
         seen

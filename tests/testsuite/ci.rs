@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Ran, Sandbox, git, modules, python::with_sdk, registry::TestRegistry};
+use crate::support::{Ran, Sandbox, console, git, modules, python::with_sdk, registry::TestRegistry};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -40,33 +40,14 @@ fn texts(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Fails unless each line that calls napt is one that napt understands; the answer is how many there are.
-#[track_caller]
-fn understands(script: &str) -> usize {
-    let mut lines: Vec<&str> = Vec::new();
-    for line in script.lines().map(str::trim) {
-        // In a command substitution too: `echo "x=$(napt …)"`.
-        let inner = line.split_once("$(napt ").and_then(|(_, rest)| rest.split_once(')')).map(|(inner, _)| inner);
-        lines.extend(inner.or_else(|| line.strip_prefix("napt ")));
-    }
-    for line in &lines {
-        let words = shell_words::split(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        // What a variable stands for is not known here.
-        let words = words.iter().filter(|word| !word.starts_with('$'));
-        let parsed = napt::cli::command().try_get_matches_from(std::iter::once(&"napt".to_owned()).chain(words));
-        assert!(parsed.is_ok(), "napt {line}: {}", parsed.expect_err("it is one"));
-    }
-    lines.len()
-}
-
 #[test]
 fn napt_understands_the_commands_of_the_action_the_hooks_and_the_page() {
     let mut found = Vec::new();
     texts(&yaml(&file("action.yml"))["runs"], &mut found);
-    assert_eq!(understands(&found.join("\n")), 4);
+    assert_eq!(console::understands(&found.join("\n")), 4);
 
     for hook in yaml(&file(".pre-commit-hooks.yaml")).as_array().expect("a list of hooks") {
-        assert_eq!(understands(hook["entry"].as_str().expect("a command")), 1);
+        assert_eq!(console::understands(hook["entry"].as_str().expect("a command")), 1);
     }
 
     let page = file("docs/ci.md");
@@ -74,7 +55,7 @@ fn napt_understands_the_commands_of_the_action_the_hooks_and_the_page() {
     assert_eq!(blocks.len(), 3);
     let mut found = Vec::new();
     blocks.iter().for_each(|block| texts(&yaml(block), &mut found));
-    assert_eq!(understands(&found.join("\n")), 2);
+    assert_eq!(console::understands(&found.join("\n")), 2);
     let inputs = yaml(&file("action.yml"))["inputs"].clone();
     let given = yaml(blocks[0])["jobs"]["napt"]["steps"][1]["with"].clone();
     for name in given.as_object().expect("inputs").keys() {
@@ -193,6 +174,9 @@ fn the_action_checks_packages_and_publishes() {
     let registry = TestRegistry::start();
     let author = registry.sandbox();
     author.napt(&["login"]).expect(0);
+    // One for a name without a type would fit no module.
+    let ran = author.napt(&["token", "new", "--publish", "ada"]).expect(2);
+    assert!(ran.stderr.contains("for example `agent:ada`"), "{}", ran.stderr);
     let token = author.napt(&["token", "new", "--publish", "persona:*", "--quiet"]).expect(0).stdout.trim().to_owned();
     let sandbox = Sandbox::new();
     modules::write(&sandbox, "m", "persona:ada", "0.1.0", "");

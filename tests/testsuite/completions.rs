@@ -54,6 +54,7 @@ fn every_command_has_a_manual_page() {
     let sandbox = Sandbox::new();
     let page = sandbox.napt(&["man"]).expect(0).stdout;
     assert!(page.contains(".TH napt 1") && page.contains("napt\\-publish(1)"), "{page}");
+    assert!(page.contains(".SH EXIT STATUS") && page.contains(".TP\n130\nCtrl-C"), "{page}");
     sandbox.napt(&["man", "--out", "man/man1"]).expect(0);
     for command in napt::cli::command().get_subcommands() {
         let name = command.get_name();

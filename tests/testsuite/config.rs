@@ -144,7 +144,8 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         ran.stderr
     );
     sandbox.napt(&["config", "set", "node", "ftp://x"]).expect(2);
-    sandbox.napt(&["config", "set", "provider-key"]).expect(2);
+    let ran = sandbox.napt(&["config", "set", "provider-key"]).expect(2);
+    assert!(ran.stderr.contains("error: the `provider-key` from"), "{}", ran.stderr);
     let ran = sandbox.napt(&["config", "set", "node", "http://a.example", "--workspace"]).expect(1);
     assert!(ran.stderr.contains("there is no `napt.toml`"), "{}", ran.stderr);
     assert!(!sandbox.home().join("napt/config/config.toml").exists(), "nothing was written");

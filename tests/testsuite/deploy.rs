@@ -153,7 +153,12 @@ fn a_run_of_what_is_not_deployed_tells_what_is() {
         let ran = node.napt(&["run", given]).expect(1);
         assert!(ran.stderr.contains("is not deployed on this node"), "{}", ran.stderr);
         assert!(ran.stderr.contains(hint), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("deploy it first"), "{}", ran.stderr);
     }
+    let ran = node.napt(&["run", "persona:debate", "--deployment", "other"]).expect(2);
+    assert!(ran.stderr.contains("the value of `--deployment` is not a JSON object"), "{}", ran.stderr);
+    let ran = node.napt(&["deploy", "hammer"]).expect(2);
+    assert!(ran.stderr.contains("for example `agent:hammer`"), "{}", ran.stderr);
     let ran = node.napt(&["run", "tool:hammer"]).expect(1);
     assert!(!ran.stderr.contains("did you mean"), "{}", ran.stderr);
 }

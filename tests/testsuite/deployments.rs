@@ -411,7 +411,7 @@ fn a_run_that_outlasts_the_grace_time_says_so() {
     let run = user.start("orchestrator:choir", json!({ "gate": "/nowhere" }));
     user.line(&run.id, "waiting");
     node.signal("INT");
-    soon("it is stopping", || node.log().contains("Stopping"));
+    soon("it is stopping", || node.log().contains("Stopping the node; 1 run may take 3600 s to end"));
     node.signal("INT");
     assert_eq!(node.ended(), Some(0));
     node.restart();

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Ran, Sandbox, console,
+    Ran, Sandbox,
     dev::TestDev,
     modules, node,
     processes::{soon, working_in},
@@ -190,7 +190,8 @@ fn modules_come_and_go() {
     // A folder that is replaced is followed like any other.
     std::fs::remove_dir_all(sandbox.work().join("w/modules/b")).expect("removed");
     dev.until("Removed agent:b");
-    wait_for("its end", || (revisions(&sandbox).len() == 1).then_some(()));
+    dev.until("Undeployed `b`");
+    assert_eq!(revisions(&sandbox).len(), 1);
     agent(&sandbox, "b", "def run(module_run):\n    return 'B'\n");
     dev.until("agent:b");
     wait_for("the new answer", || (answer(&sandbox, "agent:b") == "B").then_some(()));
@@ -204,6 +205,46 @@ fn modules_come_and_go() {
     dev.until("Reloaded agent:b ");
     let status = sandbox.napt(&["-C", "w", "status", "--message-format", "json"]).expect(0).json();
     assert!(status.to_string().contains("\"version\":\"0.2.0\""), "{status}");
+    // The hidden folder that it is made in comes and goes, of which nobody need hear.
+    sandbox.napt(&["-C", "w/modules", "new", "persona", "c", "--yes", "--in", "."]).expect(0);
+    let told = dev.until("Deployed persona:c").join("\n");
+    assert!(!told.contains("WARN"), "{told}");
+}
+
+#[test]
+fn what_went_while_nobody_watched_is_undeployed_and_what_others_deployed_stays() {
+    let sandbox = workspace();
+    agent(&sandbox, "b", "def run(module_run):\n    return 'b'\n");
+    let dev = TestDev::start(&sandbox, "w", &[]);
+    sandbox.napt(&["-C", "w", "deploy", "--module", "agent:b", "--name", "mine"]).expect(0);
+    assert_eq!(dev.end(Signal::INT).0, Some(0));
+    std::fs::remove_dir_all(sandbox.work().join("w/modules/b")).expect("removed");
+    let mut dev = TestDev::begin(&sandbox, "w", &[]);
+    let told = dev.until("Watching");
+    assert_eq!(told.iter().filter(|line| line.contains("ndeployed")).collect::<Vec<_>>(), ["Undeployed `b`"]);
+    let mut names: Vec<String> = revisions(&sandbox).into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert_eq!(names, ["a", "mine"]);
+    // It is told once.
+    assert_eq!(dev.end(Signal::INT).0, Some(0));
+    let told = TestDev::begin(&sandbox, "w", &[]).until("Watching").join("\n");
+    assert!(!told.contains("Undeployed"), "{told}");
+}
+
+#[test]
+fn a_changed_env_file_is_checked_and_nothing_is_deployed() {
+    let sandbox = workspace();
+    sandbox.write("w/napt.toml", "[workspace]\nmembers = [\"modules/*\"]\n\n[lints]\nmissing-variable = \"deny\"\n");
+    let config = "[{\"name\": \"a\", \"config\": {\"system_prompt\": {\"key\": \"${MY_KEY}\"}}}]\n";
+    sandbox.write("w/modules/a/a/configs/deployment.json", config);
+    sandbox.write("w/.env", "MY_KEY=first\n");
+    let mut dev = TestDev::start(&sandbox, "w", &[]);
+    sandbox.write("w/.env", "OTHER=1\n");
+    dev.until("error[missing-variable]: `MY_KEY` is not set");
+    sandbox.write("w/.env", "MY_KEY=second\n");
+    let told = dev.until("Mended");
+    assert!(!told.iter().any(|line| line.contains("Reloaded")), "{told:?}");
+    assert_eq!(revisions(&sandbox), [("a".to_owned(), 1)]);
 }
 
 #[test]
@@ -291,24 +332,4 @@ fn what_is_not_in_the_workspace_comes_from_its_registry_or_the_one_that_is_named
         dev.end(Signal::INT);
         std::fs::remove_file(sandbox.work().join("w/napt.lock")).expect("a lock file");
     }
-}
-
-#[test]
-fn the_page_can_be_followed() {
-    let sandbox = sandbox();
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/dev.md");
-    let mut dev = None;
-    console::follow_with(&sandbox, &page, |step| {
-        let word = match step.command.split_whitespace().next().expect("a word") {
-            "napt" if step.command == "napt dev" => {
-                dev = Some(TestDev::start(&sandbox, "debate", &[]));
-                return;
-            }
-            "sed" if step.command.contains("$ d") => "Mended",
-            "sed" => "Reloaded orchestrator:debate",
-            "echo" => "Keeping revision 2 of `debate`",
-            _ => return,
-        };
-        dev.as_mut().expect("it was started").until(word);
-    });
 }

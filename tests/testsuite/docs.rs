@@ -1,155 +1,80 @@
-//! The book is true: what it lists is what there is, and what it says to type works.
+//! The book is one: its pages are listed, its links lead somewhere, and what it says to type works.
 
 use std::{collections::BTreeSet, path::Path};
 
-use napt::report::Kind;
-use snapbox::{Data, assert_data_eq};
-
 use crate::support::{
     Sandbox,
-    console::{self, Step},
+    console::{self, Step, blocks},
     modules,
     node::{self, TestNode},
     registry::TestRegistry,
 };
 
-/// The text of a file of the repository.
-fn file(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A page with what is made by the tests in it; `SNAPSHOTS=overwrite` writes it.
-fn page(path: &str) -> Data {
-    Data::read_from(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path), None)
+/// The README and all pages of the book, by path.
+fn pages() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(root().join("docs")).expect("a folder").map(|entry| entry.expect("an entry"));
+    let names =
+        entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).filter(|name| name.ends_with(".md"));
+    let paths = names.map(|name| format!("docs/{name}")).chain(["README.md".to_owned()]);
+    paths.map(|path| (path.clone(), std::fs::read_to_string(root().join(path)).expect("a page"))).collect()
 }
 
-/// The cells of the tables of a page, without their first lines.
-fn table(page: &str) -> Vec<Vec<String>> {
-    let lines: Vec<&str> = page.lines().collect();
-    let rows = lines.iter().enumerate().filter(|(at, line)| {
-        line.starts_with('|')
-            && !line.starts_with("| ---")
-            && !lines.get(at + 1).is_some_and(|next| next.starts_with("| ---"))
-    });
-    rows.map(|(_, row)| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
-}
+/// The pages that are followed, with what each finds: a test each, and the list of them.
+macro_rules! followed {
+    ($($test:ident: $page:literal $ground:ident,)*) => {
+        $(#[test]
+        fn $test() {
+            $ground(&root().join($page));
+        })*
 
-/// The words of every command, also of those within commands.
-fn commands() -> Vec<Vec<String>> {
-    fn collect(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
-        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
-            let words = [words, &[inner.get_name().to_owned()]].concat();
-            found.push(words.clone());
-            collect(inner, &words, found);
-        }
-    }
-    let mut found = Vec::new();
-    collect(&napt::cli::command(), &[], &mut found);
-    found
-}
-
-#[test]
-fn every_command_has_help_with_examples_and_is_in_the_book() {
-    let sandbox = Sandbox::new();
-    let mut text = String::from(
-        "# Commands\n\nWhat `--help` says. This page is made from it: `SNAPSHOTS=overwrite cargo test docs::`\n",
-    );
-    let help = |arguments: &[&str]| {
-        let ran = sandbox.napt(arguments).expect(0);
-        assert!(ran.stdout.contains("\nExamples:\n  "), "{arguments:?} has no examples\n{}", ran.stdout);
-        assert_eq!(ran.stderr, "");
-        let lines: Vec<&str> = ran.stdout.lines().map(str::trim_end).collect();
-        format!("\n```text\n{}\n```\n", lines.join("\n"))
+        const FOLLOWED: &[&str] = &[$($page),*];
     };
-    text.push_str("\n## napt\n");
-    let main = help(&["--help"]);
-    assert!(!main.contains("More:"), "a command is in no group of src/cli/help.rs\n{main}");
-    text.push_str(&main);
-    for words in commands() {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        text.push_str(&format!("\n#{} napt {}\n", "#".repeat(words.len()), words.join(" ")));
-        text.push_str(&help(&[words.as_slice(), &["--help"]].concat()));
-    }
-    assert_data_eq!(text, page("docs/commands.md").raw());
 }
 
-#[test]
-fn the_book_has_every_exit_code() {
-    let kinds = [
-        Kind::Failed,
-        Kind::Usage,
-        Kind::Check,
-        Kind::Network,
-        Kind::Auth,
-        Kind::Conflict,
-        Kind::Bug,
-        Kind::Interrupted,
-    ];
-    let mut expected = vec![("0".to_owned(), "-".to_owned())];
-    expected.extend(kinds.map(|kind| {
-        let name = serde_json::to_value(kind).expect("JSON");
-        (kind.exit_code().to_string(), format!("`{}`", name.as_str().expect("a name")))
-    }));
-    let listed: Vec<(String, String)> =
-        table(&file("docs/exit-codes.md")).into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
-    assert_eq!(listed, expected);
+followed! {
+    the_readme_can_be_followed: "README.md" servers,
+    the_tutorial_can_be_followed: "docs/tutorial.md" servers,
+    adopting_can_be_followed: "docs/adopt.md" servers,
+    checking_can_be_followed: "docs/check.md" nothing,
+    composing_can_be_followed: "docs/compose.md" servers,
+    developing_can_be_followed: "docs/dev.md" nothing,
+    publishing_can_be_followed: "docs/publish.md" servers,
+    deploying_can_be_followed: "docs/deploy.md" servers,
+    pipelines_can_be_followed: "docs/ci.md" a_persona,
+    operating_can_be_followed: "docs/operations.md" backups,
+    settings_can_be_followed: "docs/settings.md" servers,
 }
 
-#[test]
-fn the_book_has_every_environment_variable() {
-    let source = file("src/context/environment.rs");
-    // Names are the only texts of capital letters in that file.
-    let is_name = |text: &&str| {
-        text.len() > 1
-            && text.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-            && text.starts_with(char::is_alphabetic)
-    };
-    let read: BTreeSet<&str> = source.split('"').skip(1).step_by(2).filter(is_name).collect();
-    let page = file("docs/environment.md");
-    let rows = table(&page);
-    let listed: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`').trim_end_matches('*')).collect();
-    assert!(read.contains("NAPT_HOME") && read.contains("UV_"), "{read:?}");
-    assert_eq!(listed, read);
+/// A home and a folder, both empty.
+fn nothing(page: &Path) {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    console::follow(&sandbox, page);
 }
 
-#[test]
-fn commands_are_read_from_a_page_with_their_output() {
-    let page = "```console\nnot typed\n$ napt check\nall [..]\n\nis well\n$ napt run \\\n  x\n```\n$ napt no\n\
-                ```console ignore\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n> b\n>\nc\n> d\n```\n";
-    let step = |line, command: &str, output: &str| Step { line, command: command.into(), output: output.into() };
-    assert_eq!(
-        console::steps(page),
-        [
-            step(3, "napt check", "all [..]\n\nis well\n"),
-            step(7, "napt run \\\n  x", ""),
-            step(19, "cd a\nb\n", "c\n> d\n")
-        ]
-    );
+/// A registry and a node that nobody has used.
+fn servers(page: &Path) {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
+    console::follow(&node.sandbox, page);
 }
 
-#[test]
-fn the_tutorial_can_be_followed() {
-    follow("docs/tutorial.md");
+/// The folder of a module, and a registry.
+fn a_persona(page: &Path) {
+    let registry = TestRegistry::start();
+    let sandbox = registry.sandbox();
+    modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
+    console::follow(&sandbox, page);
 }
 
-#[test]
-fn the_page_on_deploying_can_be_followed() {
-    follow("docs/deploy.md");
-}
-
-#[test]
-fn the_settings_are_as_the_configuration_page_shows_them() {
-    follow("docs/configuration.md");
-}
-
-#[test]
-fn the_page_on_checking_can_be_followed() {
-    console::follow(&Sandbox::new(), &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/check.md"));
-}
-
-#[test]
-fn backups_are_looked_through_as_the_operations_page_says() {
+/// The data of a registry and of a node that do not run, and copies of it.
+fn backups(page: &Path) {
     let mut registry = TestRegistry::start();
     let mut sandbox = registry.sandbox();
     sandbox.set("NAPT_CACHE_DIR", &node::cache());
@@ -160,58 +85,163 @@ fn backups_are_looked_through_as_the_operations_page_says() {
     node.napt(&["deploy", "kb:d"]).expect(0);
     node.kill();
     registry.stop();
-    for (from, to) in [(registry.data(), "backup"), (&node.data(), "node-backup")] {
-        super::registry_fsck::copy(from, &node.sandbox.work().join(to));
+    let (work, of_user) = (node.sandbox.work(), node.sandbox.home().join("napt/data/registry"));
+    super::registry_fsck::copy(registry.data(), &of_user);
+    super::registry_fsck::copy(registry.data(), &work.join("backup"));
+    super::registry_fsck::copy(&node.data(), &work.join("node-backup"));
+    console::follow(&node.sandbox, page);
+}
+
+#[test]
+fn every_page_with_commands_is_followed_and_says_why_where_it_is_not() {
+    let mut with_commands = BTreeSet::new();
+    for (path, text) in pages() {
+        for block in blocks(&text).into_iter().filter(console::Block::is_console) {
+            let reason = block.ignored.map(|rest| rest.strip_prefix(": ").unwrap_or_default().trim());
+            match reason {
+                None => with_commands.insert(path.clone()),
+                Some(reason) => {
+                    assert!(reason.len() > 8, "{path}:{}: `ignore` wants a reason: `ignore: WHY`", block.line);
+                    continue;
+                }
+            };
+            assert!(!console::commands(&block).is_empty(), "{path}:{}: no line begins with `$ `", block.line);
+        }
     }
-    console::follow(&node.sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md"));
+    let followed: BTreeSet<String> = FOLLOWED.iter().map(|page| (*page).to_owned()).collect();
+    assert_eq!(with_commands, followed);
 }
 
 #[test]
-fn an_existing_project_can_be_adopted_as_the_book_says() {
-    follow("docs/adopt.md");
+fn napt_understands_every_command_of_the_book() {
+    let mut calls = 0;
+    for (path, text) in pages() {
+        for block in blocks(&text) {
+            let script: Vec<String> = match block.language {
+                "console" => console::commands(&block).into_iter().map(|step| step.command).collect(),
+                "sh" => block.text.lines().map(|line| line.strip_prefix("$ ").unwrap_or(line).to_owned()).collect(),
+                // A step of a pipeline.
+                "yaml" => block.text.lines().map(|line| line.trim_start_matches([' ', '-']).to_owned()).collect(),
+                _ => continue,
+            };
+            let typed = std::panic::catch_unwind(|| console::understands(&script.join("\n")));
+            calls += typed.unwrap_or_else(|_| panic!("{path}:{}", block.line));
+        }
+        // The lines of blocks begin with a fence, an even number of marks each.
+        for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with("```")) {
+            for code in line.split('`').skip(1).step_by(2).filter(|code| code.starts_with("napt ")) {
+                names(code).unwrap_or_else(|what| panic!("{path}:{}: `{code}`: {what}", at + 1));
+            }
+        }
+    }
+    assert!(calls > 100, "{calls}");
+}
+
+/// Whether a command in running text is one, as far as it goes: placeholders stand for anything.
+fn names(code: &str) -> Result<(), String> {
+    let root = napt::cli::command();
+    let mut command = &root;
+    for word in code.split_whitespace().skip(1).map(|word| word.trim_matches(['[', ']', '…', '|', '\\'])) {
+        if word == "--" || command.find_subcommand(word).is_none() && !word.starts_with("--") {
+            let is_word = word.chars().all(|c| c.is_ascii_lowercase()) && !word.is_empty();
+            if is_word && command.get_name() == "napt" {
+                return Err(format!("no command `{word}`"));
+            }
+        } else if let Some(option) = word.strip_prefix("--") {
+            let option = option.split('=').next();
+            let has = |command: &clap::Command| command.get_arguments().any(|argument| argument.get_long() == option);
+            if !has(command) && !has(&root) && option != Some("help") && option != Some("version") {
+                return Err(format!("no option `{word}`"));
+            }
+        } else if let Some(inner) = command.find_subcommand(word) {
+            command = inner;
+        }
+    }
+    Ok(())
 }
 
 #[test]
-fn a_pipeline_can_be_set_up_as_its_page_says() {
-    let registry = TestRegistry::start();
-    let sandbox = registry.sandbox();
-    modules::write(&sandbox, ".", "persona:ada", "0.1.0", "");
-    console::follow(&sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ci.md"));
+fn commands_are_read_from_a_page_with_their_output() {
+    let page = "```console\nnot typed\n$ napt check\nall [..]\n\nis well\n$ napt run \\\n  x\n```\n$ napt no\n\
+                ```console ignore: why\n$ napt no\n```\n```json\n$ napt no\n```\n```sh\nout\n$ cd a\n> b\n>\nc\n> d\n^C\nend\n```\n";
+    let step = |line, command: &str, output: &str| Step { line, command: command.into(), output: output.into() };
+    assert_eq!(
+        console::steps(page),
+        [
+            step(3, "napt check", "all [..]\n\nis well\n"),
+            step(7, "napt run \\\n  x", ""),
+            step(19, "cd a\nb\n", "c\n> d\n"),
+            step(24, "^C", "end\n"),
+        ]
+    );
 }
 
 #[test]
-fn publishing_can_be_followed() {
-    follow("docs/publish.md");
-}
-
-/// Follows a page with a registry and a node that nobody has used.
-fn follow(page: &str) {
-    let registry = TestRegistry::start();
-    let mut sandbox = registry.sandbox();
-    sandbox.set("NAPT_CACHE_DIR", &node::cache());
-    let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
-    console::follow(&node.sandbox, &Path::new(env!("CARGO_MANIFEST_DIR")).join(page));
+fn calls_of_napt_are_found_in_a_script() {
+    let script = "RUN=$(napt run a:b -p \"x='y; z'\" --detach) # napt no\nNAPT_TOKEN=… napt node --open | napt check\n\
+                  echo \"napt no $(napt token new) x\" 'napt $(no)'\ntime cargo run -- quickstart \\\n  d > napt.txt && napt\n\
+                  printf \"$(napt config get \"a b\")\" > f; git commit -m 'napt'\n";
+    let found: Vec<String> = console::napt_calls(script).iter().map(|words| words.join("|")).collect();
+    assert_eq!(
+        found,
+        ["run|a:b|-p|x='y; z'|--detach", "node|--open", "check", "token|new", "quickstart|d", "", "config|get|a b"]
+    );
 }
 
 #[test]
 fn every_page_is_in_the_table_of_contents_and_no_link_is_dead() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let pages: BTreeSet<String> = std::fs::read_dir(&folder)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
-        .filter(|name| name.ends_with(".md"))
-        .collect();
-    let links = |page: &str| {
-        let text = file(&format!("docs/{page}"));
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let targets = targets.filter_map(|target| target.split('#').next()).filter(|target| !target.contains("://"));
-        targets.filter(|target| !target.is_empty()).map(str::to_owned).collect::<BTreeSet<String>>()
-    };
-    for page in &pages {
-        for target in links(page) {
-            assert!(folder.join(&target).exists(), "docs/{page} has a link to `{target}`");
+    let pages = pages();
+    for (path, text) in &pages {
+        for target in links(text) {
+            let (file, anchor) =
+                target.split_once('#').map_or((target.as_str(), None), |(file, part)| (file, Some(part)));
+            let linked = match file {
+                "" => root().join(path),
+                file => root().join(path).parent().expect("a folder").join(file),
+            };
+            assert!(linked.exists(), "{path} has a link to `{target}`");
+            if let Some(anchor) = anchor {
+                let text = std::fs::read_to_string(&linked).expect("a page");
+                assert!(anchors(&text).contains(anchor), "{path} has a link to `{target}`, which is no heading");
+            }
         }
     }
-    let listed: BTreeSet<String> = links("README.md").into_iter().chain(["README.md".to_owned()]).collect();
-    assert_eq!(listed, pages);
+    let (_, contents) = pages.iter().find(|(path, _)| path == "docs/README.md").expect("a table of contents");
+    let listed: Vec<String> = links(contents).into_iter().filter(|target| target.ends_with(".md")).collect();
+    let once: BTreeSet<String> = listed.iter().map(|page| format!("docs/{page}")).collect();
+    assert_eq!(once.len(), listed.len(), "a page is listed twice: {listed:?}");
+    let all: BTreeSet<String> = pages.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(&once | &["docs/README.md", "README.md"].map(str::to_owned).into(), all);
+}
+
+#[test]
+fn both_maps_of_the_house_have_every_room() {
+    let map = include_str!("../../src/lib.rs");
+    let (_, architecture) = include_str!("../../docs/architecture.md").split_once("## The house").expect("a section");
+    let (table, _) = architecture.split_once("## Words").expect("the next section");
+    let rooms = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<&str> = rooms
+        .filter(|room| !map.contains(&format!("| [`{room}`] |")) || !table.contains(&format!("`{room}`")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+/// Where the links of a page lead within the repository.
+fn links(page: &str) -> Vec<String> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
+}
+
+/// The headings of a page, as links name them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut in_block = false;
+    let headings = page.lines().filter(|line| {
+        in_block ^= line.starts_with("```");
+        !in_block && line.starts_with('#')
+    });
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        text.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect::<String>()
+    };
+    headings.map(anchor).collect()
 }

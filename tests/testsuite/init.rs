@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use napt::check::Schema;
 use serde_json::{Value, json};
 use snapbox::{assert_data_eq, str};
 
@@ -151,6 +152,7 @@ fn what_was_found_is_said_in_the_manifest() {
     assert_data_eq!(
         of("keynesian_beauty_contest"),
         str![[r##"
+#:schema .napt/schemas/manifest.json
 # Written by `napt init`: behind each line stands where it is from.
 [module]
 type = "orchestrator"              # `keynesian_beauty_contest/run.py` reads `OrchestratorRunInput`
@@ -165,6 +167,7 @@ sdk = "1.0.5"                      # `pyproject.toml` takes naptha-sdk from git;
     assert_data_eq!(
         of("wikipedia_agent"),
         str![[r##"
+#:schema .napt/schemas/manifest.json
 # Written by `napt init`: behind each line stands where it is from.
 [module]
 type = "agent"            # `wikipedia_agent/run.py` reads `AgentRunInput`
@@ -179,6 +182,7 @@ sdk = "1.0.5"             # `pyproject.toml` takes naptha-sdk from git; nodes in
     assert_data_eq!(
         of("src_agent"),
         str![[r##"
+#:schema .napt/schemas/manifest.json
 # Written by `napt init`: behind each line stands where it is from.
 [module]
 type = "agent"            # `src/src_agent/answer.py` reads `AgentRunInput`
@@ -192,6 +196,7 @@ sdk = "1.0.5"             # `pyproject.toml` takes naptha-sdk from git; nodes in
     assert_data_eq!(
         of("richard_twitter"),
         str![[r##"
+#:schema .napt/schemas/manifest.json
 # Written by `napt init`: behind each line stands where it is from.
 [module]
 type = "persona"                             # there is a persona file and no code
@@ -203,6 +208,52 @@ entrypoint = "richard_twitter.yaml"          # what an agent is told
 
 "##]]
     );
+}
+
+#[test]
+fn editors_find_the_schemas_as_in_a_new_project() {
+    let sandbox = Sandbox::new();
+    let first_line = |folder: &Path| manifest(folder).lines().next().expect("a line").to_owned();
+    // A project of its own keeps them, and its own settings.
+    let own = fixture(&sandbox, "random_number_agent");
+    let settings = sandbox.write("random_number_agent/.vscode/settings.json", "{\"own\": true}\n");
+    let json = sandbox.napt(&["init", "random_number_agent", "--message-format", "json"]).expect(0).json();
+    let schemas: Vec<String> = Schema::ALL.iter().map(|schema| format!(".napt/schemas/{}", schema.file())).collect();
+    assert_eq!(json["data"]["files"], json!(schemas));
+    assert_eq!(first_line(&own), "#:schema .napt/schemas/manifest.json");
+    assert!(own.join(".napt/schemas/manifest.json").is_file());
+    assert_eq!(fs::read_to_string(settings).expect("settings"), "{\"own\": true}\n");
+    let ran = sandbox.napt(&["-C", "random_number_agent", "package", "--list"]).expect(0);
+    assert!(!ran.stdout.contains(".napt/schemas") && !ran.stdout.contains(".vscode"), "{}", ran.stdout);
+
+    // A member names its workspace's, when there are some; a neighbour that is none keeps its own.
+    sandbox.napt(&["new", "orchestrator", "debate", "--yes", "--quiet"]).expect(0);
+    sandbox.write("bare/napt.toml", "[workspace]\nmembers = [\"old\"]\n");
+    let line = "#:schema ../../.napt/schemas/manifest.json";
+    let own_line = "#:schema .napt/schemas/manifest.json";
+    let comment = "# Written by `napt init`: behind each line stands where it is from.";
+    for (place, expected) in [("debate/modules/old", line), ("bare/old", comment), ("debate/apart", own_line)] {
+        sandbox.write(format!("{place}/ada.json"), "{\"name\": \"Ada\"}\n");
+        sandbox.napt(&["init", place]).expect(0);
+        let folder = sandbox.work().join(place);
+        assert_eq!(first_line(&folder), expected, "{place}");
+        assert_eq!(folder.join(".napt").exists(), expected == own_line, "{place}");
+    }
+}
+
+#[test]
+fn before_that_commands_say_how() {
+    let sandbox = Sandbox::new();
+    let package = fixture(&sandbox, "hello_world_agent").join("hello_world_agent");
+    for command in ["package", "publish", "deploy", "dev", "tree"] {
+        for folder in [package.as_path(), package.parent().expect("a folder")] {
+            let ran = sandbox.napt(&["-C", folder.to_str().expect("text"), command]).expect(1);
+            assert!(ran.stderr.contains("hello_world_agent` has no `napt.toml`"), "{command}: {}", ran.stderr);
+            assert!(ran.stderr.contains("`napt init` in that folder writes one"), "{command}: {}", ran.stderr);
+        }
+    }
+    let ran = sandbox.napt(&["package"]).expect(1);
+    assert!(ran.stderr.contains("`napt init PATH` adopts a Naptha project"), "{}", ran.stderr);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::support::{
     Sandbox,
     faults::{Faults, response},
-    modules,
+    modules::{self, Python},
+    node::TestNode,
     registry::TestRegistry,
 };
 
@@ -65,6 +66,21 @@ fn in_a_registry() {
     meant(&sandbox, &["deploy", "persona:chater", "--no-verify"], "persona:chatter");
     sandbox.write(".napt/config.toml", format!("[registries.internal]\nurl = \"{}\"\n", registry.url));
     meant(&sandbox, &["search", "x", "--registry", "intrnal"], "internal");
+}
+
+#[test]
+fn on_a_node() {
+    let node = TestNode::start(&[]);
+    node.deploy(&Python::new("agent:chatter", "def run(module_run):\n    return 'hm'\n"));
+    for command in ["rollback", "undeploy", "status"] {
+        meant(&node.sandbox, &[command, "chater"], "chatter");
+        meant(&node.sandbox, &[command, "Chatter"], "chatter");
+        let ran = node.napt(&[command, "orchestra"]);
+        assert!(ran.stderr.contains("its deployments are chatter") && ran.code == Some(1), "{ran:?}");
+    }
+    meant(&node.sandbox, &["run", "agent:chater"], "agent:chatter");
+    meant(&node.sandbox, &["run", "chater"], "agent:chatter");
+    meant(&node.sandbox, &["run", "tool:chatter"], "agent:chatter");
 }
 
 #[test]

@@ -134,6 +134,20 @@ fn a_scaffolded_orchestrator_spans_two_nodes() {
 }
 
 #[test]
+fn what_is_shown_names_nodes_as_people_do() {
+    let (first, second) = TestNode::pair();
+    modules(&first.sandbox, &json!({ "name": second.url }));
+    let command = ["deploy", "--module", "caller", "--no-verify", "--dry-run", "--show-merged"];
+    let merged = first.napt(&command).expect(0).json();
+    let url = |url: &str| json!({ "name": format!("{url}/") });
+    assert_eq!(merged["node"], url(&first.url), "{merged:#}");
+    assert_eq!(merged["agent_deployments"][0]["node"], url(&second.url), "{merged:#}");
+    // What is shown is understood.
+    let again = merged.to_string();
+    first.napt(&[&command[..], &["--deployment", &again]].concat()).expect(0);
+}
+
+#[test]
 fn a_module_uses_what_is_on_the_other_node_also_after_a_restart() {
     let (mut first, second) = TestNode::pair();
     modules(&first.sandbox, &json!({ "name": second.url }));

@@ -58,7 +58,8 @@ fn without_a_login_nothing_is_sent() {
     let ran = sandbox.napt(&["publish"]).expect(5);
     assert!(ran.stderr.contains("napt login"), "{}", ran.stderr);
     sandbox.set("NAPT_TOKEN", "napt_nonsense");
-    sandbox.napt(&["publish"]).expect(5);
+    let ran = sandbox.napt(&["publish"]).expect(5);
+    assert!(ran.stderr.contains("`NAPT_TOKEN` does not hold a token"), "{}", ran.stderr);
     sandbox.set("NAPT_TOKEN", &format!("napt_{}", "0".repeat(48)));
     let ran = sandbox.napt(&["--message-format", "json", "publish"]).expect(5);
     assert_eq!(ran.json()["error"]["kind"], "auth");

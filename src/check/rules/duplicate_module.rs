@@ -43,15 +43,19 @@ members = ["modules/*"]"#,
                 r#"[module]
 type = "persona"
 name = "chat"
-version = "0.1.0""#,
+version = "0.1.0"
+entrypoint = "persona.json""#,
             ),
+            Part::File("modules/chat/persona.json", "{}"),
             Part::File(
                 "modules/talk/napt.toml",
                 r#"[module]
 type = "persona"
 name = "talk"
-version = "0.1.0""#,
+version = "0.1.0"
+entrypoint = "persona.json""#,
             ),
+            Part::File("modules/talk/persona.json", "{}"),
         ],
     },
     run: Run::Workspace(run),

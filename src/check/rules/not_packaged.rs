@@ -1,7 +1,7 @@
 use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     config::{DEPLOYMENT_FILE, LLM_CONFIGS_FILE, SUB_DEPLOYMENTS},
-    module::LintLevel,
+    module::{LintLevel, ModuleType},
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -24,7 +24,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         return;
     }
     let configs = SUB_DEPLOYMENTS.iter().map(|(_, _, file)| *file).chain([DEPLOYMENT_FILE, LLM_CONFIGS_FILE]);
-    let entrypoint = module.entry_function().map(|name| format!("{name}.py"));
+    let is_persona = module.module_type == Some(ModuleType::Persona);
+    let persona = is_persona.then(|| module.entrypoint.clone());
+    let entrypoint = module.entry_function().map(|name| format!("{name}.py")).or(persona);
     let code = entrypoint.into_iter().chain(["schemas.py".to_owned()]);
     for file in code.chain(configs.map(|file| format!("configs/{file}"))) {
         let path = package.join(&file);

@@ -1,5 +1,8 @@
 use super::{Example, Findings, Module, Part, Rule, Run};
-use crate::module::{LintLevel, ModuleId};
+use crate::{
+    module::{LintLevel, ModuleId},
+    report::did_you_mean,
+};
 
 pub(super) static RULE: Rule = Rule {
     name: "undeclared-dependency",
@@ -43,6 +46,7 @@ type = "orchestrator"
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let Some(manifest) = module.manifest.as_ref().filter(|manifest| manifest.errors.is_empty()) else { return };
     let declared: Vec<ModuleId> = module.dependencies().iter().filter_map(|member| member.key.parse().ok()).collect();
+    let names: Vec<String> = declared.iter().map(ToString::to_string).collect();
     let mut told = Vec::new();
     for used in module.used_modules() {
         let own = module.id().is_some_and(|id| id == used.id);
@@ -55,11 +59,17 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         if let Some(table) = table.filter(|table| !table.node.members().is_empty()) {
             finding.also(manifest.at(&table.key_span), "it is missing here");
         }
+        let sibling = module.sibling(&used.id);
+        if sibling.is_none()
+            && let Some(near) = did_you_mean(&used.id.to_string(), names.iter().map(String::as_str))
+        {
+            finding.help(format!("did you mean `{near}`?"));
+        }
         finding.help(format!(
             "add `\"{0}\" = \"…\"` with the versions that work, or `\"{0}\" = {{ path = \"…\" }}` with its folder",
             used.id
         ));
-        finding.fix(module.sibling(&used.id).and_then(|(path, version)| {
+        finding.fix(sibling.and_then(|(path, version)| {
             manifest.edit_toml(|tree| {
                 let table = tree.entry("dependencies").or_insert(toml_edit::table()).as_table_like_mut()?;
                 let mut entry = toml_edit::InlineTable::new();

@@ -47,7 +47,7 @@ fn run(document: &Document, findings: &mut Findings<'_>) {
             finding.fix(correction(&member.key, &known, table).map(|name| document.edit(&member.key_span, name)));
             match did_you_mean(&member.key, names()) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
-                None => finding.help("all rules are listed in `docs/rules.md`"),
+                None => finding.help("`napt explain` lists all rules"),
             };
         }
     }

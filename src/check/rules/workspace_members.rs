@@ -33,8 +33,10 @@ members = ["modules/*"]"#,
                 r#"[module]
 type = "persona"
 name = "chat"
-version = "0.1.0""#,
+version = "0.1.0"
+entrypoint = "persona.json""#,
             ),
+            Part::File("modules/chat/persona.json", "{}"),
         ],
     },
     run: Run::Workspace(run),

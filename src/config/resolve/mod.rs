@@ -123,7 +123,7 @@ impl Fault for ConfigError {
             }
             ConfigError::Cycle(_) => Some("take it out of the sub-deployments of the modules that it calls".to_owned()),
             ConfigError::Syntax { .. } => Some("`napt check` shows every problem with its place".to_owned()),
-            ConfigError::Shape(_) => Some("`docs/configuration.md` has the keys and what they hold".to_owned()),
+            ConfigError::Shape(_) => Some("`napt schema deployments` has the keys and what they hold".to_owned()),
             ConfigError::Io(_) | ConfigError::UnknownName { .. } => None,
         }
     }

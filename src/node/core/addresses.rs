@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr};
 use serde_json::Value;
 
 use crate::{
-    config::{Deployment, NodeEntry, SUB_DEPLOYMENTS},
+    config::{Deployment, NodeEntry},
     wire::{NodeConfig, NodeServer},
 };
 
@@ -54,16 +54,16 @@ pub(super) fn target_text(entry: &NodeEntry) -> Option<&str> {
     Some(credential.split_once('.')?.1.split_once(':')?.0)
 }
 
-/// Applies `change` to the node of a deployment and of everything below it.
-pub(super) fn for_each_node(deployment: &mut Deployment, change: &mut dyn FnMut(&mut Option<NodeEntry>)) {
-    change(&mut deployment.node);
-    for (module_type, _, _) in SUB_DEPLOYMENTS {
-        if let Some(Some(list)) = deployment.subs_mut(module_type) {
-            for element in list {
-                for_each_node(element, change);
-            }
+/// A stored deployment as people write it: `localhost` is the node that is asked, and `name` says what they call another.
+pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> String) {
+    deployment.for_each_node(&mut |node| {
+        let target = node.as_ref().and_then(target_text).map(str::to_owned);
+        match target.as_deref() {
+            None => {}
+            Some("local") => *node = Some(NodeEntry { ip: Some("localhost".to_owned()), ..NodeEntry::default() }),
+            Some(short) => *node = Some(NodeEntry { name: Some(name(short)), ..NodeEntry::default() }),
         }
-    }
+    });
 }
 
 impl Addresses {
@@ -109,7 +109,7 @@ impl Addresses {
 
     /// A stored deployment for a run: every node becomes this one, with the run's credential.
     pub(super) fn for_run(&self, deployment: &mut Deployment, run: &str, secret: &str) {
-        for_each_node(deployment, &mut |node| {
+        deployment.for_each_node(&mut |node| {
             let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@127.0.0.1")));
@@ -118,7 +118,7 @@ impl Addresses {
 
     /// A stored deployment for somebody outside: no credentials, local nodes by this node's address.
     pub(in crate::node) fn for_client(&self, deployment: &mut Deployment) {
-        for_each_node(deployment, &mut |node| {
+        deployment.for_each_node(&mut |node| {
             let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, self.address.ip().to_string()));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Deployment,
     module::{ModuleId, ModuleType},
-    report::Reporter,
+    report::{Relayed, Reporter},
     wire::{
         DeployEvent, DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
         SignedEnvelope,
@@ -275,7 +275,7 @@ impl Core {
             hint: Some("place it there in the deployment's files and deploy again".to_owned()),
         })?;
         // Addresses and their credentials are this node's own business.
-        super::addresses::for_each_node(&mut input.deployment, &mut |node| *node = None);
+        input.deployment.for_each_node(&mut |node| *node = None);
         input.extra.clear();
         input.consumer_id.clone_from(&parent.consumer);
         let body = serde_json::to_vec(&input).map_err(NodeError::internal("write a call"))?;
@@ -307,7 +307,7 @@ impl Core {
                     Caller::Run { run: parent.id.clone(), consumer: parent.consumer.clone(), target: peer.target() };
                 let mut deployment: Deployment =
                     serde_json::from_value(record.deployment).map_err(|_| lost("answered what is not a deployment"))?;
-                super::addresses::for_each_node(&mut deployment, &mut |node| {
+                deployment.for_each_node(&mut |node| {
                     *node = Some(super::addresses::stored(&peer.target()));
                 });
                 let stored = serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))?;
@@ -349,9 +349,14 @@ impl Core {
         let response = self.peers.send(peer, Method::POST, path, &envelope, body).await?;
         let lost = |what: &str| NodeError::Upstream(format!("node `{}` {what}", peer.url));
         let mut lines = Lines::new(response, MAX_DEPLOY_LINE);
+        let mut progress = Relayed::default();
         while let Some(line) = lines.next().await.map_err(lost)? {
             match serde_json::from_slice(&line).map_err(|_| lost("answered what is not a deployment"))? {
                 DeployEvent::Step { verb, what } => reporter.step(&verb, &format!("{what} on {}", peer.url)),
+                DeployEvent::Progress { number, verb, done, total } => {
+                    progress.tell(reporter, number, &verb, done, total);
+                }
+                DeployEvent::Unknown => {}
                 DeployEvent::Ready { deployment, .. } => return Ok(*deployment),
                 DeployEvent::Failed { problem } => {
                     return Err(NodeError::Peer {

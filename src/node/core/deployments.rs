@@ -9,21 +9,21 @@ use std::{
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 
 use super::{
     super::runtime::Parent,
     Core, NodeError,
-    addresses::{for_each_node, stored},
+    addresses::{for_people, stored},
     installs::Installed,
     parts,
+    peers::short,
 };
 use crate::{
     config::{Catalog, Deployment, ModuleConfigs, resolve},
     crash,
     module::ModuleId,
     report::{Reporter, did_you_mean_or},
-    wire::{DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
+    wire::{DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
 };
 
 /// Installs at a time.
@@ -59,23 +59,6 @@ pub(in crate::node) struct Deployed {
     pub(in crate::node) view: DeploymentView,
     /// It was live before.
     pub(in crate::node) unchanged: bool,
-}
-
-/// Passes a deployment's steps on to whoever follows it.
-#[derive(Debug, Clone)]
-pub(in crate::node) struct Progress(pub(in crate::node) mpsc::UnboundedSender<DeployEvent>);
-
-impl Reporter for Progress {
-    fn step(&self, verb: &str, what: &str) {
-        // Nobody has to follow a deployment.
-        let _ = self.0.send(DeployEvent::Step { verb: verb.to_owned(), what: what.to_owned() });
-    }
-
-    fn warn(&self, message: &str) {
-        self.step(DeployEvent::WARNING, message);
-    }
-
-    fn detail(&self, _message: &str) {}
 }
 
 /// The modules of one deployment, as far as they are installed here.
@@ -326,6 +309,22 @@ impl Core {
         turn.lock_owned().await
     }
 
+    /// A revision for whoever asks: its nodes are those that people know, a peer by its URL, or its id where it has not
+    /// answered yet.
+    pub(in crate::node) fn shown(&self, mut view: DeploymentView) -> DeploymentView {
+        let ids: Vec<String> = view.parts.iter().map(|part| part.node.clone()).collect();
+        for_people(&mut view.deployment, &|target| {
+            let id = || ids.iter().find(|id| short(id) == target).cloned();
+            self.peers.url(target).map(String::from).or_else(id).unwrap_or_else(|| target.to_owned())
+        });
+        view
+    }
+
+    /// The same for a user. To others than its owner without prompts, keys and whatever else a configuration holds.
+    fn shown_to(&self, user: &str, view: DeploymentView) -> DeploymentView {
+        if view.owner == user { self.shown(view) } else { DeploymentView { deployment: Deployment::default(), ..view } }
+    }
+
     /// All revisions of a deployment that this user may change, newest first.
     async fn history(&self, name: &str, owner: &str) -> Result<Vec<DeploymentView>, NodeError> {
         let revisions = self.store.revisions(name).await.map_err(NodeError::internal("read its deployments"))?;
@@ -362,7 +361,7 @@ impl Core {
             .map(|deployment| RevisionStatus {
                 live: deployment.revision == latest && !deployment.removed,
                 runs: counts.get(&(deployment.name.clone(), deployment.revision)).copied().unwrap_or_default(),
-                deployment: shown_to(user, deployment),
+                deployment: self.shown_to(user, deployment),
             })
             .collect())
     }
@@ -380,7 +379,7 @@ impl Core {
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment: shown_to(user, deployment),
+                deployment: self.shown_to(user, deployment),
             })
             .collect())
     }
@@ -401,7 +400,7 @@ impl Core {
     /// Replaces every node of a deployment by its target; gives those that are not known.
     pub(super) async fn place(&self, deployment: &mut Deployment) -> Vec<NodeError> {
         let mut entries = Vec::new();
-        for_each_node(deployment, &mut |node| entries.push(node.clone().unwrap_or_default()));
+        deployment.for_each_node(&mut |node| entries.push(node.clone().unwrap_or_default()));
         let (mut targets, mut problems) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in &entries {
             match self.peers.locate(entry, &self.id, self.addresses.port()).await {
@@ -413,7 +412,7 @@ impl Core {
             }
         }
         let mut targets = targets.iter();
-        for_each_node(deployment, &mut |node| {
+        deployment.for_each_node(&mut |node| {
             if let Some(Some(target)) = targets.next() {
                 *node = Some(stored(target));
             }
@@ -431,14 +430,6 @@ impl Core {
 fn version_of(id: &ModuleId, modules: &[ModulePin]) -> Result<semver::Version, NodeError> {
     let pin = modules.iter().find(|pin| pin.id == *id);
     pin.map(|pin| pin.version.clone()).ok_or_else(|| NodeError::missing(format!("`{id}` is not among its modules")))
-}
-
-/// A revision without what is its owner's alone: prompts, keys and whatever else a configuration holds.
-fn shown_to(user: &str, mut view: DeploymentView) -> DeploymentView {
-    if view.owner != user {
-        view.deployment = Deployment::default();
-    }
-    view
 }
 
 /// A place where tests break a deployment.

@@ -19,7 +19,7 @@ use crate::{
     crash,
     module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
-    report::Reporter,
+    report::{Amount, Reporter},
     wire::ModulePin,
 };
 
@@ -131,7 +131,9 @@ impl Installs {
         reporter.step("Fetching", &format!("{} {}", pin.id, pin.version));
         crash::point("install.fetching").map_err(NodeError::internal("fetch an archive"))?;
         let id = &pin.id;
-        self.registry
+        let progress = reporter.progress("Fetching", Amount::Bytes(None));
+        let registry = self.registry.clone().watched(progress.watch());
+        registry
             .download(id.module_type.as_str(), id.name.as_str(), &pin.version, &pin.sha256, &self.archive(&pin.sha256))
             .await
             .map_err(|error| match error {

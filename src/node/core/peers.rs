@@ -80,6 +80,11 @@ impl Peers {
         self.find(|peer| peer.short() == text).await.map(|peer| peer.target())
     }
 
+    /// Where a peer is that has answered before.
+    pub(super) fn url(&self, short: &str) -> Option<Url> {
+        self.known().into_iter().find(|peer| peer.short() == short).map(|peer| peer.url)
+    }
+
     /// The peer of a target.
     pub(super) async fn peer(&self, short: &str) -> Result<Peer, NodeError> {
         let peer = self.find(|peer| peer.short() == short).await;

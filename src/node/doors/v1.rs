@@ -24,7 +24,7 @@ use crate::{
     identity::Token,
     node::{
         NodeError, Shared,
-        core::{Caller, Deployed, ECHO, Progress},
+        core::{Caller, Deployed, ECHO, Follower},
         store::RunFilter,
     },
     wire::{
@@ -133,7 +133,10 @@ pub(super) async fn deploy(
     if let Some(name) = &wanted.name {
         check_name(name)?;
     }
-    Ok(as_stream(start(move |progress| async move { core.deploy(wanted, owner, &progress).await })))
+    Ok(as_stream(start(move |progress| async move {
+        let deployed = core.deploy(wanted, owner, &progress).await?;
+        Ok(Deployed { view: core.shown(deployed.view), ..deployed })
+    })))
 }
 
 /// Deploys an earlier revision again.
@@ -144,7 +147,10 @@ pub(super) async fn rollback(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let owner = request.user()?;
     let wanted: RollbackRequest = request.json()?;
-    Ok(as_stream(start(move |progress| async move { core.rollback(&name, wanted, owner, &progress).await })))
+    Ok(as_stream(start(move |progress| async move {
+        let deployed = core.rollback(&name, wanted, owner, &progress).await?;
+        Ok(Deployed { view: core.shown(deployed.view), ..deployed })
+    })))
 }
 
 /// Removes a deployment.
@@ -173,10 +179,10 @@ fn check_name(name: &str) -> Result<(), NodeError> {
 
 /// Does it in a task of its own, which ends with `ready` or `failed` whoever listens.
 pub(super) fn start<W: Future<Output = Result<Deployed, NodeError>> + Send + 'static>(
-    work: impl FnOnce(Progress) -> W,
+    work: impl FnOnce(Follower) -> W,
 ) -> mpsc::UnboundedReceiver<DeployEvent> {
     let (sender, events) = mpsc::unbounded_channel();
-    let work = work(Progress(sender.clone()));
+    let work = work(Follower::new(sender.clone()));
     tokio::spawn(async move {
         let last = match work.await {
             Ok(Deployed { view, unchanged }) => DeployEvent::Ready { deployment: Box::new(view), unchanged },

@@ -66,6 +66,11 @@ impl SqliteStore {
         Ok(SqliteStore { pool })
     }
 
+    /// Closes the database: its log is in it, and no file of it changes any more.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// A transaction that no other writer can get in the way of.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)

@@ -272,6 +272,48 @@ error: 1 error, 0 warnings in 1 module
 }
 
 #[test]
+fn node_address_mistyped() {
+    let m = Module::good();
+    m.edit(
+        "debate/configs/deployment.json",
+        r#"{"ip": "localhost"}"#,
+        r#"{"ip": "localhost", "node_communication_protocol": "ws", "ports": [7001], "owner": "me"}"#,
+    );
+    m.passes();
+    let m = Module::good();
+    m.edit(
+        "debate/configs/deployment.json",
+        r#"{"ip": "localhost"}"#,
+        r#"{"ipp": "localhost", "user_comunication_port": 7002}"#,
+    );
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[node-address]: this node has no `ip`, `name` or `id`
+ --> debate/configs/deployment.json:5:17
+  |
+5 |         "node": {"ipp": "localhost", "user_comunication_port": 7002},
+  |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: did you mean `ip` by `ipp`?
+
+error[node-address]: unknown key `user_comunication_port`
+ --> debate/configs/deployment.json:5:38
+  |
+5 |         "node": {"ipp": "localhost", "user_comunication_port": 7002},
+  |                                      ^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: did you mean `user_communication_port`?
+
+error: 2 errors, 0 warnings in 1 module
+
+hint: `napt check --fix` can mend 1 of them
+
+"#]]
+    );
+}
+
+#[test]
 fn unknown_key() {
     let m = Module::good();
     m.edit(

@@ -4,6 +4,9 @@ use snapbox::{assert_data_eq, str};
 
 use super::Module;
 
+const PERSONA: &str =
+    "[module]\ntype = \"persona\"\nname = \"hero\"\nversion = \"0.1.0\"\nentrypoint = \"hero.json\"\n";
+
 #[test]
 fn invalid_requirement() {
     let m = Module::good();
@@ -267,6 +270,35 @@ error: 1 error, 0 warnings in 1 module
 }
 
 #[test]
+fn undeclared_dependency_of_a_persona() {
+    let m = Module::good();
+    m.edit("napt.toml", r#""kb:facts""#, r#""persona:ada" = "^1"\n"kb:facts""#);
+    m.edit("debate/configs/deployment.json", r#""max_rounds""#, r#""persona_module": {"name": "ada"}, "max_rounds""#);
+    m.passes();
+    m.edit("napt.toml", "\"persona:ada\" = \"^1\"\n", "");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[undeclared-dependency]: `persona:ada` is not in `[dependencies]`
+ --> debate/configs/deployment.json:8:40
+  |
+8 |             "persona_module": {"name": "ada"}, "max_rounds": 2
+  |                                        ^^^^^
+  |
+ ::: napt.toml:6:2
+  |
+6 | [dependencies]
+  |  ------------ it is missing here
+  |
+  = help: add `"persona:ada" = "…"` with the versions that work, or `"persona:ada" = { path = "…" }` with its folder
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
 fn unused_dependency() {
     let m = Module::good();
     m.append("debate/run.py", "USED = \"wiki\"\n");
@@ -294,7 +326,8 @@ warning: 0 errors, 1 warning in 1 module
 #[test]
 fn duplicate_module() {
     let m = Module::good();
-    m.write("twins/a/napt.toml", "[module]\ntype = \"persona\"\nname = \"hero\"\nversion = \"0.1.0\"\n");
+    m.write("twins/a/napt.toml", PERSONA);
+    m.write("twins/a/hero.json", "{}");
     m.write("twins/b/napt.toml", "[module]\ntype = \"kb\"\nname = \"hero\"\nversion = \"0.1.0\"\nruntime = \"data\"\n");
     m.write("twins/a/README.md", "");
     m.write("twins/b/README.md", "");
@@ -305,6 +338,14 @@ fn duplicate_module() {
     assert_data_eq!(
         m.told(3),
         str![[r#"
+error[invalid-persona]: nothing says which file the persona is in
+ --> twins/b/napt.toml:2:8
+  |
+2 | type = "persona"
+  |        ^^^^^^^^^
+  |
+  = help: set `entrypoint` in `[module]` to its `.json` or `.yaml` file
+
 error[duplicate-module]: `persona:hero` is defined twice
  --> twins/b/napt.toml:3:8
   |
@@ -318,7 +359,7 @@ error[duplicate-module]: `persona:hero` is defined twice
   |
   = help: rename one of them
 
-error: 1 error, 0 warnings in 3 modules
+error: 2 errors, 0 warnings in 3 modules
 
 "#]]
     );
@@ -327,7 +368,8 @@ error: 1 error, 0 warnings in 3 modules
 #[test]
 fn workspace_members() {
     let m = Module::good();
-    m.write("twins/a/napt.toml", "[module]\ntype = \"persona\"\nname = \"hero\"\nversion = \"0.1.0\"\n");
+    m.write("twins/a/napt.toml", PERSONA);
+    m.write("twins/a/hero.json", "{}");
     m.write("twins/a/README.md", "");
     m.passes();
     m.append("napt.toml", "[workspace]\nmembers = [\"twins/*\"]\n");

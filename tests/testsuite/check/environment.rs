@@ -83,7 +83,9 @@ fn variables_are_looked_for_where_they_are_set() {
     let text = r#"[{"name": "a", "config": {"system_prompt": {"key": "${MY_KEY}"}}}]"#;
     let mut sandbox = Sandbox::new();
     sandbox.write("napt.toml", "[workspace]\nmembers = [\"modules/*\"]\n");
-    sandbox.write("modules/a/napt.toml", "[module]\ntype = \"persona\"\nname = \"a\"\nversion = \"0.1.0\"\n");
+    let manifest = "[module]\ntype = \"persona\"\nname = \"a\"\nversion = \"0.1.0\"\nentrypoint = \"a.json\"\n";
+    sandbox.write("modules/a/napt.toml", manifest);
+    sandbox.write("modules/a/a.json", "{}");
     sandbox.write("modules/a/README.md", "# a\n");
     sandbox.write("modules/a/configs/deployment.json", text);
     let told = |sandbox: &Sandbox| sandbox.napt(&["check", "-v"]).expect(0).stderr;

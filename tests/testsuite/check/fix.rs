@@ -212,6 +212,25 @@ fn unknown_lint() {
 }
 
 #[test]
+fn a_mistyped_module_costs_no_dependency() {
+    let m = Module::good();
+    let configs = "debate/configs/agent_deployments.json";
+    m.edit(configs, "\"name\": \"chatter\"", "\"name\": \"chater\"");
+    m.edit(configs, "\"name\": \"agent:chatter\"", "\"name\": \"chater\"");
+    leaves(&m, "unused-dependency", "napt.toml");
+    let told = m.told(3);
+    assert!(told.contains("`agent:chater` is not in `[dependencies]`"), "{told}");
+    assert!(told.contains("did you mean `agent:chatter`?"), "{told}");
+}
+
+#[test]
+fn mistyped_node() {
+    let m = Module::good();
+    m.edit(DEPLOYMENT, "{\"ip\": \"localhost\"}", "{\"ip\": \"localhost\", \"user_comunication_port\" : 7002}");
+    mends(&m, 0, "node-address", DEPLOYMENT, "\"user_comunication_port\"", "\"user_communication_port\"");
+}
+
+#[test]
 fn unused_dependency() {
     let m = Module::good();
     m.edit("napt.toml", "\"kb:facts\"", "\"tool:search\" = { version = \"^1\" }  # soon\\n\"kb:facts\"");

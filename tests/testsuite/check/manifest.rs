@@ -3,6 +3,7 @@
 use snapbox::{assert_data_eq, str};
 
 use super::Module;
+use crate::support::Sandbox;
 
 #[test]
 fn invalid_limits() {
@@ -406,4 +407,58 @@ error: 2 errors, 0 warnings in 1 module
 
 "#]]
     );
+}
+
+#[test]
+fn invalid_persona() {
+    let m = Module::good();
+    m.edit("napt.toml", r#"type = "orchestrator""#, r#"type = "persona"\nruntime = "data"\nentrypoint = "ada.json""#);
+    m.edit("napt.toml", "[dependencies]\n\"agent:chatter\" = \"^0.1\"\n\"kb:facts\" = \"^1\"\n", "");
+    m.write("ada.json", "{}\n");
+    m.passes();
+    m.write("ada.json", "{\"name\": \"Ada\",}\n");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[invalid-persona]: the persona file `ada.json` cannot be used: trailing comma at line 1 column 16
+ --> napt.toml:4:14
+  |
+4 | entrypoint = "ada.json"
+  |              ^^^^^^^^^^
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
+fn invalid_persona_of_many_forms() {
+    let large = format!("bio: {}\n", "x".repeat(256 << 10));
+    for (entrypoint, file, text, message) in [
+        ("entrypoint = \"p.json\"", "q.json", "{}", "there is no persona file `p.json`"),
+        ("entrypoint = \"../p.json\"", "p.json", "{}", "`../p.json` is not a path within the module"),
+        ("entrypoint = \"p.toml\"", "p.toml", "a = 1", "`p.toml` is neither `.json` nor `.yaml`"),
+        ("entrypoint = \"p.yaml\"", "p.yaml", "- Ada", "`p.yaml` cannot be used: it must be a mapping"),
+        ("entrypoint = \"p.yml\"", "p.yml", "a: !!python/object:x.Y {}", "`p.yml` cannot be used"),
+        ("entrypoint = \"p.yaml\"", "p.yaml", &large, "more than 262144"),
+        ("", "p.yaml", "name: Ada", "nothing says which file the persona is in"),
+    ] {
+        let sandbox = Sandbox::new();
+        let manifest = "[module]\ntype = \"persona\"\nname = \"ada\"\nversion = \"0.1.0\"\n";
+        sandbox.write("napt.toml", format!("{manifest}{entrypoint}\n"));
+        sandbox.write(file, text);
+        let told = sandbox.napt(&["check"]).expect(3).stderr;
+        assert!(told.contains("error[invalid-persona]: ") && told.contains(message), "{told}");
+    }
+}
+
+#[test]
+fn not_packaged_of_a_persona() {
+    let sandbox = Sandbox::new();
+    let manifest = "[module]\ntype = \"persona\"\nname = \"ada\"\nversion = \"0.1.0\"\nentrypoint = \"p.json\"\n";
+    sandbox.write("napt.toml", format!("{manifest}exclude = [\"*.json\"]\n"));
+    sandbox.write("p.json", "{}");
+    let told = sandbox.napt(&["check"]).expect(3).stderr;
+    assert!(told.contains("error[not-packaged]: `p.json` is not packaged"), "{told}");
 }

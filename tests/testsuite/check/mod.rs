@@ -312,6 +312,7 @@ fn github_gets_annotations_with_paths_from_the_repository_root() {
     assert_data_eq!(
         ran.stdout,
         str![[r#"
+::error file=a%2Cb/napt.toml,line=2,endLine=2,col=8,endColumn=17,title=invalid-persona::nothing says which file the persona is in%0Aset `entrypoint` in `[module]` to its `.json` or `.yaml` file
 ::error file=a%2Cb/napt.toml,line=4,endLine=4,col=11,endColumn=16,title=invalid-version::`1.0` is not a semantic version: unexpected end of input while parsing minor version number%0Awrite `1.0.0`
 ::warning file=a%2Cb/napt.toml,line=5,endLine=5,col=10,endColumn=16,title=missing-readme::the README `100%25` does not exist
 
@@ -320,7 +321,7 @@ fn github_gets_annotations_with_paths_from_the_repository_root() {
     assert_data_eq!(
         ran.stderr,
         str![[r#"
-error: 1 error, 1 warning in 1 module
+error: 2 errors, 1 warning in 1 module
 
 hint: `napt check --fix` can mend 1 of them
 
@@ -365,7 +366,7 @@ fn a_folder_without_a_project_is_told() {
         str![[r#"
 error: there is no `napt.toml` and no `pyproject.toml` in `[WORK]` or any folder above it
 
-hint: `napt new orchestrator NAME` makes a project
+hint: `napt new orchestrator NAME` makes a project; one in a folder below is named by its path
 
 "#]]
     );
@@ -436,10 +437,15 @@ fn a_workspace_is_checked_as_a_whole_and_a_member_alone() {
         let name = format!("hero_{index}");
         sandbox.write(
             format!("modules/{name}/napt.toml"),
-            format!("[module]\ntype = \"persona\"\nname = \"{name}\"\nversion = \"0.1.0\"\n"),
+            format!("[module]\ntype = \"persona\"\nname = \"{name}\"\nversion = \"0.1.0\"\nentrypoint = \"a.json\"\n"),
         );
+        sandbox.write(format!("modules/{name}/a.json"), "{}");
     }
-    sandbox.write("modules/twin/napt.toml", "[module]\ntype = \"persona\"\nname = \"hero-7\"\nversion = \"0.1.0\"\n");
+    sandbox.write(
+        "modules/twin/napt.toml",
+        "[module]\ntype = \"persona\"\nname = \"hero-7\"\nversion = \"0.1.0\"\nentrypoint = \"a.json\"\n",
+    );
+    sandbox.write("modules/twin/a.json", "{}");
     sandbox.write("modules/hero_3/napt.toml", "[module\ntype = 3\n");
     let ran = sandbox.napt(&["check"]).expect(3);
     assert_data_eq!(

@@ -207,7 +207,9 @@ fn a_members_levels_win_over_the_workspaces() {
     for (name, lints) in
         [("a", ""), ("b", "[lints]\nmissing-readme = \"allow\"\n"), ("c", "[lints]\nmissing-readme = \"warn\"\n")]
     {
-        let manifest = format!("[module]\ntype = \"persona\"\nname = \"{name}\"\nversion = \"0.1.0\"\n{lints}");
+        let module = "[module]\ntype = \"persona\"\nversion = \"0.1.0\"\nentrypoint = \"a.json\"\n";
+        let manifest = format!("{module}name = \"{name}\"\n{lints}");
+        sandbox.write(format!("{name}/a.json"), "{}");
         sandbox.write(format!("{name}/napt.toml"), manifest);
     }
     let ran = sandbox.napt(&["check", "--message-format", "json"]).expect(3).json();

@@ -85,6 +85,7 @@ room! { module:
     ProjectError [Failure::from] {
         ProjectError::NoFolder(_) => ProjectError::NoFolder(path("nowhere")),
         ProjectError::NotFound(_) => ProjectError::NotFound(path("/work/notes")),
+        ProjectError::NotAdopted(_) => ProjectError::NotAdopted(path("/work/greeter")),
         ProjectError::NoMember { .. } => ProjectError::NoMember {
             path: path("napt.toml"),
             pattern: "modules/*".to_owned(),

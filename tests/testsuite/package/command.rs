@@ -149,6 +149,7 @@ fn what_is_made_and_what_git_ignores_is_left_out() {
             ("chat/#run.py#", ""),
             ("chat/target/x.py", ""),
             ("node_modules/x.js", ""),
+            (".vscode/settings.json", "{}"),
             ("target/x", ""),
             ("old-0.0.1.napt", ""),
             (".napt/config.toml", ""),
