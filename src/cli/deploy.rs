@@ -23,7 +23,7 @@ use crate::{
   napt deploy orchestrator:debate@^0.1
   napt deploy --dry-run --show-merged")]
 pub(super) struct Args {
-    /// A folder, or a published module as `type:name@requirement` [default: this folder]
+    /// A folder, or a published module as `type:name`, `type:name@version` or `type:name@requirement` [default: this folder]
     #[arg(value_name = "WHAT")]
     what: Option<String>,
 
@@ -64,6 +64,17 @@ pub(super) struct Args {
     registry: Option<String>,
 }
 
+/// A published module. As with `cargo install`, a whole version is that version and no newer one.
+fn published(given: &str) -> Result<ModuleSpec, Failure> {
+    let mut spec: ModuleSpec = given.parse()?;
+    let version = given.split_once('@').and_then(|(_, version)| version.parse::<Version>().ok());
+    if let Some(Version { major, minor, patch, pre, .. }) = version {
+        let exact = Comparator { op: Op::Exact, major, minor: Some(minor), patch: Some(patch), pre };
+        spec.req = VersionReq { comparators: vec![exact] };
+    }
+    Ok(spec)
+}
+
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let node = super::nodes::client(context, self.node.as_deref())?;
@@ -95,7 +106,7 @@ impl Args {
             }
             What::Project { workspace: &workspace, root: &root, locked: self.locked }
         } else {
-            spec = given.parse()?;
+            spec = published(given)?;
             What::Published(&spec)
         };
         let options = DeployOptions {

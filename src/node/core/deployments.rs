@@ -320,6 +320,11 @@ impl Core {
         view
     }
 
+    /// The same for a user. To others than its owner without prompts, keys and whatever else a configuration holds.
+    fn shown_to(&self, user: &str, view: DeploymentView) -> DeploymentView {
+        if view.owner == user { self.shown(view) } else { DeploymentView { deployment: Deployment::default(), ..view } }
+    }
+
     /// All revisions of a deployment that this user may change, newest first.
     async fn history(&self, name: &str, owner: &str) -> Result<Vec<DeploymentView>, NodeError> {
         let revisions = self.store.revisions(name).await.map_err(NodeError::internal("read its deployments"))?;
@@ -356,7 +361,7 @@ impl Core {
             .map(|deployment| RevisionStatus {
                 live: deployment.revision == latest && !deployment.removed,
                 runs: counts.get(&(deployment.name.clone(), deployment.revision)).copied().unwrap_or_default(),
-                deployment: self.shown(shown_to(user, deployment)),
+                deployment: self.shown_to(user, deployment),
             })
             .collect())
     }
@@ -374,7 +379,7 @@ impl Core {
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment: self.shown(shown_to(user, deployment)),
+                deployment: self.shown_to(user, deployment),
             })
             .collect())
     }
@@ -425,14 +430,6 @@ impl Core {
 fn version_of(id: &ModuleId, modules: &[ModulePin]) -> Result<semver::Version, NodeError> {
     let pin = modules.iter().find(|pin| pin.id == *id);
     pin.map(|pin| pin.version.clone()).ok_or_else(|| NodeError::missing(format!("`{id}` is not among its modules")))
-}
-
-/// A revision without what is its owner's alone: prompts, keys and whatever else a configuration holds.
-fn shown_to(user: &str, mut view: DeploymentView) -> DeploymentView {
-    if view.owner != user {
-        view.deployment = Deployment::default();
-    }
-    view
 }
 
 /// A place where tests break a deployment.
