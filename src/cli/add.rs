@@ -6,16 +6,18 @@ use serde_json::json;
 use super::arguments::hinted;
 use crate::{
     context::Context,
-    dependencies::{DependencyError, NewEntry, add},
+    dependencies::{DependencyError, NewEntry, add, is_outdated},
     module::{MANIFEST_FILE, ModuleSpec, Project, Workspace},
     registries::Registries,
     report::{Failure, Kind, Reporter},
+    resolve::LOCK_FILE,
     shell::Output,
 };
 
 /// Add a dependency to a module's `napt.toml`
 ///
 /// Without a requirement the newest version and what is compatible with it. The file keeps its order and its comments.
+/// `napt.lock` follows with the next command that resolves: with `--locked`, that command fails instead.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt add agent:critic
@@ -56,6 +58,7 @@ impl Args {
         if !added.changed {
             context.shell.note(&format!("It was in `{}` already", manifest.display()));
         }
+        tell_of_lock(context, &workspace, &registries);
         Ok(Output::new("", json!({ "module": project.id(), "manifest": manifest, "dependency": added })))
     }
 
@@ -68,6 +71,16 @@ impl Args {
             return name.map(Some).ok_or_else(|| DependencyError::Unnamed(crate::secrets::redact(given)));
         }
         Ok(Some(given.clone()))
+    }
+}
+
+/// Says what becomes of a `napt.lock` that does not fit the changed manifest.
+pub(super) fn tell_of_lock(context: &Context, workspace: &Workspace, registries: &Registries) {
+    // What is wrong with other files is told by the command that needs them.
+    if is_outdated(&workspace.root, registries).unwrap_or_default() {
+        context.shell.note(&format!(
+            "`{LOCK_FILE}` will follow with the next command that resolves, for example `napt fetch`; commit it then"
+        ));
     }
 }
 

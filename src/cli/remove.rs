@@ -10,6 +10,8 @@ use crate::{
 };
 
 /// Take dependencies out of a module's `napt.toml`
+///
+/// `napt.lock` follows with the next command that resolves: with `--locked`, that command fails instead.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt remove agent:critic
@@ -32,6 +34,7 @@ impl Args {
         for id in &removed {
             context.shell.step("Removing", &format!("{id} from {}", project.id()));
         }
+        super::add::tell_of_lock(context, &workspace, &context.registries(None)?);
         Ok(Output::new("", json!({ "module": project.id(), "removed": removed })))
     }
 }

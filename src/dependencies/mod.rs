@@ -8,4 +8,4 @@ mod update;
 pub use edit::{Added, NewEntry, add, remove};
 pub use error::DependencyError;
 pub use tree::{Tree, TreeNode, TreeOptions, tree};
-pub use update::{Change, UpdateOptions, Updated, fetch, update};
+pub use update::{Change, UpdateOptions, Updated, fetch, is_outdated, update};

@@ -1,6 +1,6 @@
 //! `napt.lock`: newer versions, and the archives of all that it has.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semver::Version;
 
@@ -92,6 +92,13 @@ fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
         Change { id: id.clone(), from: version(old), to: version(new) }
     };
     ids.into_iter().map(change).filter(|change| change.from != change.to).collect()
+}
+
+/// Whether `napt.lock` lacks what the manifests ask for now. One that is not there yet lacks nothing.
+pub fn is_outdated(root: &Path, registries: &Registries) -> Result<bool, DependencyError> {
+    let Some(lock) = Lock::read(root)? else { return Ok(false) };
+    let request = Request::of_workspace(&Workspace::discover(root)?, Some(lock), false)?;
+    Ok(request.satisfied(registries).is_none())
 }
 
 /// Downloads the archives of all that the workspace needs, so that it can be deployed offline.

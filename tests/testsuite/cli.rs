@@ -57,7 +57,7 @@ fn exit_codes_say_what_went_wrong() {
     assert_eq!(kind(&["publish"], 5), "auth");
     sandbox.napt(&["login"]).expect(0);
     sandbox.napt(&["publish"]).expect(0);
-    sandbox.write("data.json", "[]");
+    sandbox.write("data.json", "{\"changed\": true}");
     assert_eq!(kind(&["publish"], 6), "conflict");
     sandbox.write("napt.toml", "[module]\ntype = \"persona\"\nname = \"ada\"\nversion = \"none\"\n");
     assert_eq!(kind(&["check"], 3), "check");

@@ -77,6 +77,48 @@ fn a_dependency_is_added_with_its_newest_version_and_removed_again() {
 }
 
 #[test]
+fn the_lock_follows_with_the_next_command_that_resolves() {
+    let (registry, _owner) = chat();
+    let sandbox = debate(&registry);
+    sandbox.napt(&["fetch"]).expect(0);
+    let before = locked(&sandbox);
+    assert!(!before.iter().any(|module| module.starts_with("persona")), "{before:?}");
+    publish(&registry, "persona:ada", "1.0.0", "");
+
+    let ran = sandbox.napt(&["-C", "m/debate", "add", "persona:ada"]).expect(0);
+    let told = "`napt.lock` will follow with the next command that resolves, for example `napt fetch`; commit it then";
+    assert_eq!(ran.stderr, format!("      Adding persona:ada ^1.0.0 to orchestrator:debate\n{told}\n"));
+    assert_eq!(locked(&sandbox), before);
+    let ran = sandbox.napt(&["fetch", "--locked"]).expect(1);
+    assert_data_eq!(
+        ran.stderr,
+        str![[r#"
+error: `napt.lock` is out of date
+  change what `orchestrator:debate` needs
+  add `persona:ada` 1.0.0
+
+hint: run the command without `--locked` to bring it up to date, and commit it
+
+"#]]
+    );
+    assert_eq!(locked(&sandbox), before);
+    sandbox.napt(&["fetch"]).expect(0);
+    let after = locked(&sandbox);
+    assert_eq!(after.len(), before.len() + 1);
+    assert!(after.contains(&"persona:ada@1.0.0".to_owned()), "{after:?}");
+    // What was locked stays, and a change that the lock allows for is no news.
+    assert!(before.iter().all(|module| after.contains(module)), "{after:?}");
+    let ran = sandbox.napt(&["-C", "m/debate", "add", "persona:ada@^1"]).expect(0);
+    assert!(!ran.stderr.contains("napt.lock"), "{}", ran.stderr);
+
+    let ran = sandbox.napt(&["-C", "m/debate", "remove", "persona:ada"]).expect(0);
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    sandbox.napt(&["fetch", "--locked"]).expect(1);
+    sandbox.napt(&["fetch"]).expect(0);
+    assert_eq!(locked(&sandbox), before);
+}
+
+#[test]
 fn what_cannot_be_added_changes_nothing_and_says_what_could() {
     let (registry, _owner) = chat();
     let sandbox = debate(&registry);

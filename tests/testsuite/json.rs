@@ -166,7 +166,7 @@ fn serve(command: &str, flags: &[&str]) {
     let sandbox = Sandbox::new();
     sandbox.write("napt.toml", "[module]\ntype = \"tool\"\nname = \"a\"\nversion = \"0.1.0\"\nruntime = \"data\"\n");
     let mut server = sandbox.command(&[&[command, "--message-format", "json", "--quiet"], flags].concat());
-    let mut process = server.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("napt starts");
+    let mut process = server.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("napt starts");
     let mut stdout = std::io::BufReader::new(process.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut stdout, &mut line).expect("a line");
@@ -176,7 +176,10 @@ fn serve(command: &str, flags: &[&str]) {
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is there");
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("text");
-    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    let mut said = String::new();
+    process.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}{said}");
+    assert_eq!(said, "", "{command} is quiet");
     // Of `napt dev` there are more events.
     let (events, last): (Vec<Value>, Vec<Value>) = rest
         .lines()

@@ -391,7 +391,7 @@ fn nothing_is_published_that_is_not_committed_unless_it_is_meant() {
     git(&root, &["add", "."]);
     git(&root, &["commit", "-q", "-m", "first"]);
     sandbox.napt(&["package"]).expect(0);
-    sandbox.write("ada/data.json", "[]\n");
+    sandbox.write("ada/data.json", "{\"changed\": true}\n");
     sandbox.write("ada/more.json", "[]\n");
     sandbox.write("bob/more.json", "[]\n");
     let ran = sandbox.napt(&["publish", "--workspace"]).expect(3);

@@ -45,7 +45,7 @@ pub(in crate::node) enum DatabaseError {
         known: String,
     },
     /// Created before, with other columns.
-    #[error("the table `{0}` exists with another schema")]
+    #[error("the table `{0}` exists with another schema; use that one, or another name")]
     OtherSchema(String),
     /// A row with this key is there.
     #[error("a row with this key is in the table `{0}` already")]

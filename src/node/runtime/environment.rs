@@ -210,7 +210,11 @@ impl Environments {
         }
         let text = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(20)..].join("\n");
+        let last = match lines.len() {
+            // Killed, for example.
+            0 => format!("it said nothing ({})", output.status),
+            count => lines[count.saturating_sub(20)..].join("\n"),
+        };
         Err(EnvironmentError::Failed { what: what.to_owned(), output: crate::secrets::redact(&last) })
     }
 }
@@ -241,4 +245,27 @@ fn requirements(root: &Path, sdk: Option<&str>) -> Result<Vec<String>, Environme
     let text = fs_err::read_to_string(&path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| EnvironmentError::Pyproject(error.to_string()))?;
     python_requirements(&table, sdk).map_err(|error| EnvironmentError::Pyproject(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_failed_and_how_is_told() {
+        let environments = Environments::new(PathBuf::from("/nowhere"), Vec::new(), "/usr/bin:/bin".to_owned());
+        let mut told = Vec::new();
+        for script in ["exit 3", "echo no such package >&2; exit 1", "kill -9 $$"] {
+            let failed = environments.run("installing", Command::new("sh").args(["-c", script])).await;
+            told.push(failed.expect_err(script).to_string());
+        }
+        assert_eq!(
+            told,
+            [
+                "installing failed\nit said nothing (exit status: 3)",
+                "installing failed\nno such package",
+                "installing failed\nit said nothing (signal: 9 (SIGKILL))",
+            ]
+        );
+    }
 }

@@ -23,12 +23,12 @@ pub(in crate::node) enum RuntimeError {
     #[error("cannot start the module's process: {0}")]
     Io(#[from] std::io::Error),
     /// The parent interpreter did not come up.
-    #[error("the module's interpreter did not start")]
+    #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,
     /// It cannot fork now.
-    #[error("the module's interpreter cannot start another process: {0}")]
+    #[error("the module's Python interpreter cannot start another process: {0}")]
     Refused(String),
     /// The parent interpreter died before it had forked.
-    #[error("the module's interpreter died")]
+    #[error("the module's Python interpreter died before the run began; run it again")]
     ParentDied,
 }

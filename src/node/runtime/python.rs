@@ -31,7 +31,7 @@ use super::{
 const RUNNER: &str = include_str!("runner.py");
 
 /// How long imports of dependencies may take.
-const READY_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a parent may take to see a killed child off.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
