@@ -9,27 +9,15 @@
 //! | room | what it is for |
 //! | --- | --- |
 //! | [`cli`] | one file a subcommand: arguments and `exec` |
-//! | [`context`] | what surrounds a command: folders, environment, configuration, HTTP client |
-//! | [`shell`] | the only room that prints |
-//! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
-//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
-//! | [`scaffold`] | verb: templates in, project out |
-//! | [`check`] | verb: diagnostics, rules and renderers; the files' schemas |
-//! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
-//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
-//! | [`client`] | verb: a client of a node: deploy, run, follow |
 //! | [`context`] | what surrounds a command: folders, environment, settings, HTTP client |
 //! | [`shell`] | the only room that prints |
-//! | [`scaffold`] | verb: templates in, project out |
-//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
-//! | [`check`] | verb: diagnostics, rules, fixes, schemas and renderers |
-//! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
-//! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
-//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
-//! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
-//! | [`client`] | verb: a client of a node: deploy, roll back, run, follow |
 //! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
-//! | [`registry`] | verb: the registry server |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
+//! | [`scaffold`] | verb: templates in, project out |
+//! | [`check`] | verb: diagnostics, rules, fixes, renderers; the files' schemas |
+//! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
+//! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
+//! | [`client`] | verb: a client of a node: deploy, roll back, run, follow |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`registry`] | verb: the registry server |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
@@ -37,7 +25,6 @@
 //! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
 //! | [`config`] | noun: Naptha's configuration files |
-//! | [`wire`] | noun: what crosses the network between nodes and clients |
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
 //! | [`files`] | noun: files that appear as a whole or not at all |

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, io, path::PathBuf};
 
-use crate::identity::write_private;
+use crate::files::write_private;
 
 /// Names of deployments, kept in a file.
 #[derive(Debug)]
