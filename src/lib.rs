@@ -14,7 +14,7 @@
 //! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
 //! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`scaffold`] | verb: templates in, project out |
-//! | [`check`] | verb: diagnostics, rules, fixes, schemas and renderers |
+//! | [`check`] | verb: diagnostics, rules, fixes, renderers; the files' schemas |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
 //! | [`client`] | verb: a client of a node: deploy, roll back, run, follow |
