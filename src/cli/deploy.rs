@@ -1,4 +1,5 @@
 use clap::Args as ClapArgs;
+use semver::{Comparator, Op, Version, VersionReq};
 use url::Url;
 
 use super::deployed::{data, found, merged, told};

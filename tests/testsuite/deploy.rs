@@ -73,6 +73,9 @@ fn published_modules_are_deployed_by_name_and_requirement() {
     }
     node.napt(&["deploy", "agent:voice@^1", "--no-verify"]).expect(0);
     assert_eq!(deployed(&node, "agent:voice").as_deref(), Some("1.2.0"));
+    // A whole version is meant.
+    node.napt(&["deploy", "agent:voice@1.0.0", "--no-verify"]).expect(0);
+    assert_eq!(deployed(&node, "agent:voice").as_deref(), Some("1.0.0"));
     node.napt(&["deploy", "agent:voice", "--no-verify"]).expect(0);
     assert_eq!(deployed(&node, "agent:voice").as_deref(), Some("2.0.0"));
 
