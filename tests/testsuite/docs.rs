@@ -215,14 +215,12 @@ fn every_page_is_in_the_table_of_contents_and_no_link_is_dead() {
 }
 
 #[test]
-fn both_maps_of_the_house_have_every_room() {
-    let map = include_str!("../../src/lib.rs");
-    let (_, architecture) = include_str!("../../docs/architecture.md").split_once("## The house").expect("a section");
-    let (table, _) = architecture.split_once("## Words").expect("the next section");
-    let rooms = map.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let missing: Vec<&str> = rooms
-        .filter(|room| !map.contains(&format!("| [`{room}`] |")) || !table.contains(&format!("`{room}`")))
-        .collect();
+fn the_architecture_has_every_room() {
+    let (_, page) = include_str!("../../docs/architecture.md").split_once("## The house").expect("a section");
+    let (table, _) = page.split_once("## Words").expect("the next section");
+    let rooms =
+        include_str!("../../src/lib.rs").lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let missing: Vec<&str> = rooms.filter(|room| !table.contains(&format!("`{room}`"))).collect();
     assert_eq!(missing, [""; 0]);
 }
 
