@@ -14,8 +14,9 @@ use crate::support::registry::{TestRegistry, client};
 /// Publishes a persona that needs others.
 fn publish(registry: &TestRegistry, name: &str, version: &str, needs: &[&str]) {
     let sandbox = registry.sandbox();
-    let mut manifest =
-        format!("[module]\ntype = \"persona\"\nname = \"{name}\"\nversion = \"{version}\"\n[dependencies]\n");
+    let mut manifest = format!(
+        "[module]\ntype = \"persona\"\nname = \"{name}\"\nversion = \"{version}\"\nentrypoint = \"persona.json\"\n[dependencies]\n"
+    );
     for need in needs {
         let (id, req) = need.split_once(' ').expect("an id and a requirement");
         writeln!(manifest, "\"{id}\" = \"{req}\"").expect("text");
