@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{ValueEnum, builder::PossibleValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     check::{self, Schema},
-    context::Context,
+    context::{Context, config_schema},
     report::{Failure, Kind, Reporter},
     shell::Output,
 };
@@ -24,21 +24,61 @@ use crate::{
 pub(super) struct Args {
     /// The kind of file
     #[arg(required_unless_present = "out")]
-    kind: Option<Schema>,
+    kind: Option<Described>,
 
     /// Write all schemas into a folder
     #[arg(long, value_name = "DIR", conflicts_with = "kind")]
     out: Option<PathBuf>,
 }
 
-impl ValueEnum for Schema {
+/// A kind of file that has a schema: what `napt check` reads, and what says how commands behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Described {
+    Project(Schema),
+    Config,
+}
+
+impl Described {
+    const ALL: [Described; Schema::ALL.len() + 1] = {
+        let mut all = [Described::Config; Schema::ALL.len() + 1];
+        let mut at = 0;
+        while at < Schema::ALL.len() {
+            all[at] = Described::Project(Schema::ALL[at]);
+            at += 1;
+        }
+        all
+    };
+
+    fn name(self) -> &'static str {
+        match self {
+            Described::Project(schema) => schema.name(),
+            Described::Config => "config",
+        }
+    }
+
+    fn files(self) -> Vec<&'static str> {
+        match self {
+            Described::Project(schema) => schema.describes(),
+            Described::Config => vec!["config.toml"],
+        }
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Described::Project(schema) => schema.value(),
+            Described::Config => config_schema(),
+        }
+    }
+}
+
+impl ValueEnum for Described {
     fn value_variants<'a>() -> &'a [Self] {
-        &Schema::ALL
+        &Described::ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         // A file's own name, with or without its suffix, is understood too.
-        let files = self.describes().into_iter().flat_map(|file| [file, file.split('.').next().unwrap_or(file)]);
+        let files = self.files().into_iter().flat_map(|file| [file, file.split('.').next().unwrap_or(file)]);
         Some(PossibleValue::new(self.name()).aliases(files.filter(|name| *name != self.name() && *name != "napt")))
     }
 }
@@ -46,7 +86,8 @@ impl ValueEnum for Schema {
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         if let Some(kind) = self.kind {
-            return Ok(Output::new(kind.text().trim_end(), json!({ "kind": kind.name(), "schema": kind.value() })));
+            let schema = kind.value();
+            return Ok(Output::new(format!("{schema:#}"), json!({ "kind": kind.name(), "schema": schema })));
         }
         let Some(out) = &self.out else {
             return Err(Failure::new(Kind::Usage, "say which schema, or `--out` for all of them"));
@@ -54,9 +95,10 @@ impl Args {
         let folder = context.cwd.join(out);
         fs_err::create_dir_all(&folder)?;
         let mut files = Vec::new();
-        for kind in Schema::ALL {
-            check::write_file(&folder.join(kind.file()), &kind.text())?;
-            files.push(kind.file());
+        for kind in Described::ALL {
+            let file = format!("{}.json", kind.name());
+            check::write_file(&folder.join(&file), &format!("{:#}\n", kind.value()))?;
+            files.push(file);
         }
         context.shell.step("Wrote", &format!("{} to `{}`", files.join(", "), out.display()));
         Ok(Output::new("", json!({ "dir": folder, "files": files })))

@@ -6,6 +6,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::{
     Dirs,
+    schema::{CONFIG_SCHEMA, config_schema},
     settings::{Key, SettingsError, Source, checked},
 };
 use crate::identity::write_private;
@@ -34,6 +35,7 @@ pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(),
         }
         None => document[key.name()] = toml_edit::value(value),
     }
+    let is_new = text.is_empty();
     let text = document.to_string();
     if is_users {
         // It may hold secrets, now or later.
@@ -41,6 +43,14 @@ pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(),
     } else {
         let folder = path.parent().unwrap_or(Path::new("."));
         fs_err::create_dir_all(folder)?;
+        let text = if is_new {
+            let schema = folder.join(CONFIG_SCHEMA);
+            fs_err::create_dir_all(schema.parent().unwrap_or(folder))?;
+            fs_err::write(schema, format!("{:#}\n", config_schema()))?;
+            format!("#:schema {CONFIG_SCHEMA}\n{text}")
+        } else {
+            text
+        };
         // Made by hand rather than by `tempfile`, since others of the checkout must be able to read it.
         let mut file = tempfile::Builder::new()
             .prefix(".config.toml.")
