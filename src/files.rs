@@ -79,9 +79,10 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The error with the file that was meant, rather than the one beside it.
+/// The error with the file that was meant, rather than the one beside it, which `tempfile` names.
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display()))
+    let cause = error.get_ref().and_then(|outer| outer.source()).map_or_else(|| error.to_string(), ToString::to_string);
+    io::Error::new(error.kind(), format!("cannot write `{}`: {cause}", path.display()))
 }
 
 #[cfg(unix)]

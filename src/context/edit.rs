@@ -6,6 +6,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::{
     Dirs,
+    schema::{CONFIG_SCHEMA, config_schema},
     settings::{Key, SettingsError, Source, checked},
 };
 use crate::files;
@@ -33,12 +34,22 @@ pub(super) fn set(path: &Path, key: Key, value: &str, dirs: &Dirs) -> Result<(),
         }
         None => document[key.name()] = toml_edit::value(value),
     }
+    let is_new = text.is_empty();
     let text = document.to_string();
     if is_users {
         // It may hold secrets, now or later.
         files::write_private(path, text.as_bytes())?;
     } else {
-        fs_err::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs_err::create_dir_all(folder)?;
+        let text = if is_new {
+            let schema = folder.join(CONFIG_SCHEMA);
+            fs_err::create_dir_all(schema.parent().unwrap_or(folder))?;
+            files::write(&schema, format!("{:#}\n", config_schema()).as_bytes())?;
+            format!("#:schema {CONFIG_SCHEMA}\n{text}")
+        } else {
+            text
+        };
         files::write(path, text.as_bytes())?;
     }
     Ok(())

@@ -13,7 +13,7 @@ use super::settings::{Key, Setting, SettingsError, Source, server};
 use crate::{identity::read_private, module::DevSession};
 
 /// The table of registries with a name.
-const REGISTRIES: &str = "registries";
+pub(super) const REGISTRIES: &str = "registries";
 
 /// A configuration file, or what a running `napt dev` wrote: each setting in it, with where it is.
 #[derive(Debug, Clone)]

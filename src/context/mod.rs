@@ -3,6 +3,7 @@
 mod edit;
 mod environment;
 mod layer;
+mod schema;
 mod settings;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 pub use environment::{Dirs, Environment};
 use napt_registry_client::{Policy, RegistryClient};
+pub use schema::config_schema;
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;

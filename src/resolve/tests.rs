@@ -219,7 +219,7 @@ hint: the versions are 1.0.0, 1.2.0, 2.0.0
 #[test]
 fn a_lock_that_cannot_be_written_is_named() {
     let error = Lock::default().write(std::path::Path::new("/nowhere")).expect_err("there is no such folder");
-    assert_eq!(error.to_string(), "cannot write `/nowhere/napt.lock`");
+    assert_eq!(error.to_string(), "cannot write `/nowhere/napt.lock`: No such file or directory (os error 2)");
 }
 
 #[test]

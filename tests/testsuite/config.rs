@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use snapbox::{assert_data_eq, str};
+use snapbox::{Data, assert_data_eq, str};
 
 use crate::support::{Sandbox, modules};
 
@@ -180,4 +180,41 @@ fn colour_may_be_a_setting() {
     assert!(is_coloured(&sandbox));
     sandbox.set("NO_COLOR", "1");
     assert!(!is_coloured(&sandbox), "the environment goes before a file");
+}
+
+#[test]
+fn the_schema_says_what_is_read_and_new_files_of_workspaces_name_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("napt.toml", "[workspace]\nmembers = []\n");
+    let printed = sandbox.napt(&["schema", "config"]).expect(0).stdout;
+    let book = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schemas/config.json");
+    assert_data_eq!(&printed, Data::read_from(book.as_ref(), None).raw());
+    let schema = jsonschema::draft7::new(&serde_json::from_str(&printed).expect("JSON")).expect("a schema");
+
+    sandbox.napt(&["config", "set", "node", "http://n.example", "--workspace"]).expect(0);
+    let path = sandbox.work().join(".napt/config.toml");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    assert_eq!(text, "#:schema schemas/config.json\nnode = \"http://n.example\"\n");
+    let beside = std::fs::read_to_string(sandbox.work().join(".napt/schemas/config.json")).expect("a schema");
+    assert_eq!(beside, printed);
+    // One that is there gets no such line.
+    sandbox.write(".napt/config.toml", "node = \"http://n.example\" # mine\n");
+    sandbox.napt(&["config", "set", "color", "never", "--workspace"]).expect(0);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    assert_eq!(text, "node = \"http://n.example\" # mine\ncolor = \"never\"\n");
+
+    // Both judge alike.
+    for (text, is_good) in [
+        ("registry = \"internal\"\n[registries.internal]\nurl = \"http://r.example\"\n", true),
+        ("node = \"http://n.example\"\ncolor = \"always\"\n", true),
+        ("regstry = \"http://r.example\"\n", false),
+        ("node = 7001\n", false),
+        ("color = \"pink\"\n", false),
+        ("[registries.internal]\nuri = \"http://r.example\"\n", false),
+    ] {
+        sandbox.write(".napt/config.toml", text);
+        let value: serde_json::Value = toml::from_str(text).expect("TOML");
+        assert_eq!(schema.is_valid(&value), is_good, "{text}");
+        assert_eq!(sandbox.napt(&["config"]).code == Some(0), is_good, "{text}");
+    }
 }

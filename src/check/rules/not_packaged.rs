@@ -16,24 +16,27 @@ nowhere else."#,
 };
 
 fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(package) = module.package().filter(|_| module.runs_python()) else {
-        return;
-    };
+    let is_persona = module.module_type == Some(ModuleType::Persona);
+    let folder = if is_persona { Some(module.root.clone()) } else { module.package() };
+    let Some(folder) = folder.filter(|_| is_persona || module.runs_python()) else { return };
     let packaged = module.packaged_paths();
     if packaged.is_empty() {
         return;
     }
-    let configs = SUB_DEPLOYMENTS.iter().map(|(_, _, file)| *file).chain([DEPLOYMENT_FILE, LLM_CONFIGS_FILE]);
-    let is_persona = module.module_type == Some(ModuleType::Persona);
-    let persona = is_persona.then(|| module.entrypoint.clone());
-    let entrypoint = module.entry_function().map(|name| format!("{name}.py")).or(persona);
-    let code = entrypoint.into_iter().chain(["schemas.py".to_owned()]);
-    for file in code.chain(configs.map(|file| format!("configs/{file}"))) {
-        let path = package.join(&file);
+    let files: Vec<String> = if is_persona {
+        vec![module.entrypoint.clone()]
+    } else {
+        let configs = SUB_DEPLOYMENTS.iter().map(|(_, _, file)| *file).chain([DEPLOYMENT_FILE, LLM_CONFIGS_FILE]);
+        let entrypoint = module.entry_function().map(|name| format!("{name}.py"));
+        let code = entrypoint.into_iter().chain(["schemas.py".to_owned()]);
+        code.chain(configs.map(|file| format!("configs/{file}"))).collect()
+    };
+    for file in files {
+        let path = folder.join(&file);
         let Ok(path) = path.strip_prefix(&module.root).map(|path| path.to_string_lossy().into_owned()) else {
             continue;
         };
-        if package.join(&file).is_file() && !packaged.contains(&path) {
+        if folder.join(&file).is_file() && !packaged.contains(&path) {
             findings
                 .report(module.place_of("name"), format!("`{path}` is not packaged"))
                 .note("git ignores it, or `include` or `exclude` of `[module]` leaves it out")
