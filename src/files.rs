@@ -79,9 +79,10 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The error with the file that was meant, rather than the one beside it, which `tempfile` names.
+/// The error with the file that was meant, rather than the one beside it, which `tempfile` names in its own words.
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    let cause = error.get_ref().and_then(|outer| outer.source()).map_or_else(|| error.to_string(), ToString::to_string);
+    let text = error.to_string();
+    let cause = text.split_once(" at path \"").map_or(text.as_str(), |(cause, _)| cause);
     io::Error::new(error.kind(), format!("cannot write `{}`: {cause}", path.display()))
 }
 
