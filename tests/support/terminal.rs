@@ -18,7 +18,9 @@ pub fn run_in(columns: u16, sandbox: &Sandbox, arguments: &[&str], answers: &[(&
     let napt = sandbox.command(arguments);
     let mut command = Command::new("python3");
     command.arg(script).arg(columns.to_string()).arg(serde_json::json!(answers).to_string());
-    command.arg(napt.get_program()).args(napt.get_args()).current_dir(sandbox.work()).env("TERM", "xterm");
+    command.arg(napt.get_program()).args(napt.get_args()).current_dir(sandbox.work());
+    // Nothing but what the sandbox lets in: with `CI` set, any terminal has colours.
+    command.env_clear().env("TERM", "xterm");
     command.envs(napt.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Ran::of(command.output().expect("a Python on the path"))
 }
