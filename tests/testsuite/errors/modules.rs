@@ -84,8 +84,8 @@ room! { module:
     }
     ProjectError [Failure::from] {
         ProjectError::NoFolder(_) => ProjectError::NoFolder(path("nowhere")),
-        ProjectError::NotFound(_) => ProjectError::NotFound(path("/work/notes")),
-        ProjectError::NotAdopted(_) => ProjectError::NotAdopted(path("/work/greeter")),
+        ProjectError::NotFound(_) => ProjectError::NotFound(path("/home/ada/notes")),
+        ProjectError::NotAdopted(_) => ProjectError::NotAdopted(path("/home/ada/greeter")),
         ProjectError::NoMember { .. } => ProjectError::NoMember {
             path: path("napt.toml"),
             pattern: "modules/*".to_owned(),
@@ -190,11 +190,11 @@ room! { settings:
 
 room! { check:
     CheckError [Failure::from] {
-        CheckError::NotFound(_) => CheckError::NotFound(path("/work/notes")),
+        CheckError::NotFound(_) => CheckError::NotFound(path("/home/ada/notes")),
         CheckError::Folder(_) => CheckError::Folder(ProjectError::NoFolder(path("nowhere"))),
         CheckError::Io(_) => CheckError::Io(disk()),
         CheckError::Dirty(_) => CheckError::Dirty(words(&["napt.toml", "README.md"])),
-        CheckError::NoRepository(_) => CheckError::NoRepository(path("/work/notes")),
+        CheckError::NoRepository(_) => CheckError::NoRepository(path("/home/ada/notes")),
         CheckError::Git(_) => CheckError::Git(git2::Error::from_str("the index is locked")),
     }
 }
@@ -225,13 +225,13 @@ room! { scaffold:
         },
         ScaffoldError::Values(_) => ScaffoldError::Values("`rounds` is a list".to_owned()),
         ScaffoldError::ValuesFormat(_) => ScaffoldError::ValuesFormat(path("values.txt")),
-        ScaffoldError::NoWorkspace(_) => ScaffoldError::NoWorkspace(path("/work/notes")),
+        ScaffoldError::NoWorkspace(_) => ScaffoldError::NoWorkspace(path("/home/ada/notes")),
         ScaffoldError::Members { .. } => ScaffoldError::Members {
             path: path("napt.toml"),
             reason: "`members` is not a list".to_owned(),
         },
         ScaffoldError::Defined { .. } => ScaffoldError::Defined { id: id("agent:a"), folder: path("modules/a") },
-        ScaffoldError::Project(_) => ScaffoldError::Project(ProjectError::NotFound(path("/work/notes"))),
+        ScaffoldError::Project(_) => ScaffoldError::Project(ProjectError::NotFound(path("/home/ada/notes"))),
         ScaffoldError::Taken(_) => ScaffoldError::Taken(path("debate")),
         ScaffoldError::Ask(_) => ScaffoldError::Ask(disk()),
         ScaffoldError::Io(_) => ScaffoldError::Io(disk()),

@@ -73,7 +73,7 @@ room! { publish:
     PublishError [Failure::from] {
         PublishError::Client(_) => PublishError::Client(client()),
         PublishError::Registries(_) => PublishError::Registries(RegistriesError::NoCache),
-        PublishError::Project(_) => PublishError::Project(ProjectError::NotFound(path("/work/notes"))),
+        PublishError::Project(_) => PublishError::Project(ProjectError::NotFound(path("/home/ada/notes"))),
         PublishError::Package { .. } => PublishError::Package {
             id: id("agent:a"),
             error: Box::new(PackageError::Refused(ArchiveError::TooMany { limit: 20_000 })),
@@ -167,7 +167,7 @@ room! { resolve:
             version: version("0.3.0"),
             versions: vec![version("0.1.0"), version("0.2.0")],
         },
-        ResolveError::Project(_) => ResolveError::Project(Box::new(ProjectError::NotFound(path("/work/notes")))),
+        ResolveError::Project(_) => ResolveError::Project(Box::new(ProjectError::NotFound(path("/home/ada/notes")))),
         ResolveError::Index { .. } => ResolveError::Index {
             id: id("agent:a"),
             kind: Kind::Network,
@@ -189,7 +189,7 @@ room! { resolve:
         DependencyError::Manifest(_) => {
             DependencyError::Manifest(napt::module::ManifestError::NoModule(path("m/napt.toml")))
         },
-        DependencyError::Project(_) => DependencyError::Project(ProjectError::NotFound(path("/work/notes"))),
+        DependencyError::Project(_) => DependencyError::Project(ProjectError::NotFound(path("/home/ada/notes"))),
         DependencyError::Registries(_) => DependencyError::Registries(RegistriesError::NoCache),
         DependencyError::Resolve(_) => DependencyError::Resolve(ResolveError::NoLock),
         DependencyError::Lock(_) => DependencyError::Lock(LockError::Format { path: path("napt.lock"), found: 9 }),
