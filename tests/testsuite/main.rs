@@ -19,6 +19,7 @@ mod dev;
 mod docs;
 mod errors;
 mod faults;
+mod hub_sdk;
 mod init;
 mod json;
 mod login;
