@@ -6,6 +6,7 @@ mod cancel;
 mod check;
 mod completions;
 mod config;
+mod create;
 mod deploy;
 mod deployed;
 mod dev;
@@ -23,6 +24,7 @@ mod new;
 mod node;
 mod nodes;
 mod package;
+mod placement;
 mod publish;
 mod quickstart;
 mod registry;
@@ -35,6 +37,7 @@ mod search;
 mod status;
 mod token;
 mod tree;
+mod types;
 mod undeploy;
 mod update;
 mod yank;
@@ -43,6 +46,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
 pub use help::command;
+use types::{agents, environments, kbs, memories, orchestrators, personas, tools};
 
 use crate::{
     context::{Context, Environment, Key},
@@ -134,6 +138,13 @@ commands! {
     Publish(publish),
     Yank(yank),
     Search(search),
+    Agents(agents),
+    Tools(tools),
+    Kbs(kbs),
+    Memories(memories),
+    Personas(personas),
+    Orchestrators(orchestrators),
+    Environments(environments),
     Info(info),
     Add(add),
     Remove(remove),
@@ -143,6 +154,7 @@ commands! {
     Node(node),
     Dev(dev),
     Deploy(deploy),
+    Create(create),
     Rollback(rollback),
     Undeploy(undeploy),
     Run(run),
