@@ -10,6 +10,7 @@ mod create;
 mod deploy;
 mod deployed;
 mod dev;
+mod exec;
 mod explain;
 mod fetch;
 mod fsck;
@@ -162,6 +163,7 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Exec(exec),
     Token(token),
     Config(config),
     Completions(completions),
@@ -215,6 +217,14 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {
+        Ok(output) if output.code != 0 => {
+            let failure = Failure::new(Kind::Failed, format!("the program ended with exit code {}", output.code));
+            // The program itself has told people.
+            if cli.global.message_format == MessageFormat::Json {
+                fail(&context.shell, name, &failure.with_data(output.data.clone()));
+            }
+            return ExitCode::from(output.code);
+        }
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),
     };

@@ -1,6 +1,6 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf};
 
 use etcetera::BaseStrategy;
 use reqwest::{NoProxy, Proxy};
@@ -35,6 +35,8 @@ pub struct Environment {
     pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// `PYTHONPATH`, for programs that get more on it.
+    pub python_path: Option<OsString>,
     /// The names of all variables, for what a project's configuration refers to.
     pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
@@ -82,6 +84,7 @@ impl Environment {
             http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
             path: text("PATH"),
+            python_path: std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty()),
             variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
