@@ -23,7 +23,9 @@ pub fn command() -> Command {
         .iter()
         .map(|(heading, names)| (*heading, names.iter().filter_map(|name| command.find_subcommand(name)).collect()))
         .collect();
-    let is_listed = |command: &&Command| command.is_hide_set() || GROUPS.iter().any(|(_, names)| names.contains(&command.get_name()));
+    let is_listed = |command: &&Command| {
+        command.is_hide_set() || GROUPS.iter().any(|(_, names)| names.contains(&command.get_name()))
+    };
     groups.push(("More", command.get_subcommands().filter(|command| !is_listed(command)).collect()));
 
     let styles = Styles::default();

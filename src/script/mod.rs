@@ -53,9 +53,10 @@ impl Fault for ScriptError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ScriptError::Start { error, .. } if error.kind() == io::ErrorKind::NotFound => {
-                Some("write the program and its arguments after `--`, for example `napt exec -- python script.py`".to_owned())
-            }
+            ScriptError::Start { error, .. } if error.kind() == io::ErrorKind::NotFound => Some(
+                "write the program and its arguments after `--`, for example `napt exec -- python script.py`"
+                    .to_owned(),
+            ),
             ScriptError::Start { .. } | ScriptError::Io(_) => None,
         }
     }

@@ -18,6 +18,7 @@ mod deployments;
 mod dev;
 mod docs;
 mod errors;
+mod exec;
 mod faults;
 mod init;
 mod json;
