@@ -34,6 +34,7 @@ mod node_crash;
 mod node_doors;
 mod node_faults;
 mod node_fsck;
+mod node_grpc;
 mod node_peers;
 mod node_runs;
 mod package;

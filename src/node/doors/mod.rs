@@ -2,6 +2,7 @@
 
 mod answer;
 mod forward;
+mod grpc;
 mod naptha;
 mod request;
 mod storage;
@@ -52,6 +53,7 @@ pub(super) fn router(core: Shared) -> Router {
         .route("/{module_type}/create", post(naptha::create))
         .route("/{module_type}/run", post(naptha::run))
         .route("/{module_type}/check", post(naptha::check))
+        .merge(grpc::router(core.clone()))
         .fallback(missing)
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| -> Response {
