@@ -13,6 +13,7 @@ mod explain;
 mod fetch;
 mod fsck;
 mod help;
+mod inference;
 mod info;
 mod init;
 mod login;
@@ -150,6 +151,7 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Inference(inference),
     Token(token),
     Config(config),
     Completions(completions),
