@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{
     Ran, Sandbox,
-    modules::{Python, write_python},
+    modules::Python,
     node::TestNode,
     python,
 };

@@ -20,6 +20,7 @@ mod docs;
 mod errors;
 mod exec;
 mod faults;
+mod inference;
 mod init;
 mod json;
 mod login;
