@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `publish.rs` | the steps of a publish, in an order that survives a crash |
 //! | `accounts.rs` | challenges, accounts, tokens |
+//! | `nodes.rs` | the directory of nodes |
 //! | `store/` | the records, behind a trait; SQLite |
 //! | `blobs.rs` | the archives |
 //! | `refusal.rs` | each reason to refuse, with its status and words |
@@ -18,6 +19,7 @@ mod api;
 mod blobs;
 mod fsck;
 mod hub;
+mod nodes;
 mod publish;
 mod rate;
 mod refusal;
@@ -38,13 +40,14 @@ use jiff::Timestamp;
 use rate::Buckets;
 pub use rate::Rate;
 pub use store::{
-    AccountKey, Changed, HubAccount, HubModule, HubNode, HubSecret, HubServer, HubSignUp, HubStore, Inserted,
-    NewVersion, Pointer, SqliteStore, Store, StoreError, TokenRecord, Yanked,
+    AccountKey, Announced, Changed, HubAccount, HubModule, HubNode, HubSecret, HubServer, HubSignUp, HubStore,
+    Inserted, NewVersion, Pointer, SqliteStore, Store, StoreError, TokenRecord, Yanked,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use url::Url;
 
 use crate::{
+    identity::Nonces,
     module::ModuleId,
     package,
     report::{Fault, Kind},
@@ -75,6 +78,8 @@ pub struct Limits {
     pub failed_logins: Rate,
     /// How long a connection to the hub may be silent. Naptha's clients ping every 20 seconds.
     pub hub_idle: Duration,
+    /// Announcements of nodes from one address.
+    pub announcements: Rate,
 }
 
 impl Default for Limits {
@@ -86,6 +91,7 @@ impl Default for Limits {
             challenges: Rate { burst: 60, refill: Duration::from_secs(1) },
             failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
             hub_idle: Duration::from_secs(120),
+            announcements: Rate { burst: 200, refill: Duration::from_millis(500) },
         }
     }
 }
@@ -186,6 +192,9 @@ struct Registry {
     challenges: Buckets<IpAddr>,
     failed_logins: Buckets<IpAddr>,
     hub: hub::Hub,
+    announcements: Buckets<IpAddr>,
+    /// Of signed requests.
+    nonces: Nonces,
 }
 
 impl Registry {
@@ -267,6 +276,8 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         blobs: blobs::Blobs::open(&data)?,
         challenges: Buckets::new(limits.challenges),
         failed_logins: Buckets::new(limits.failed_logins),
+        announcements: Buckets::new(limits.announcements),
+        nonces: Nonces::default(),
         limits,
         clock,
         hosts: hosts(addr, url.as_ref()),

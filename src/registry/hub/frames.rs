@@ -155,7 +155,7 @@ pub(super) enum Thing {
     Module(ModuleId),
     /// With its user's id.
     User(String),
-    /// With its user's id: a node's key is its user's.
+    /// With the whole id.
     Node(String),
     /// With the whole id.
     Server(String),
@@ -175,7 +175,7 @@ pub(super) fn thing(text: &str) -> Result<Thing, HubError> {
         Table::Modules => Ok(Thing::Module(text.parse().map_err(HubError::from)?)),
         _ if !well_formed => Err(HubError::Params(format!("`{table}:` is not followed by a record's id"))),
         Table::Users => Ok(Thing::User(text.to_owned())),
-        Table::Nodes => Ok(Thing::Node(format!("user:{key}"))),
+        Table::Nodes => Ok(Thing::Node(text.to_owned())),
         Table::Servers => Ok(Thing::Server(text.to_owned())),
     }
 }

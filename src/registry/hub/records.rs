@@ -1,5 +1,6 @@
 //! Our records in Naptha's shape, and Naptha's records judged.
 
+use napt_registry_client::NodeRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -143,7 +144,7 @@ pub(super) fn pointer(id: ModuleId, given: &Map<String, Value>) -> Result<Pointe
 
 /// What a node says of itself.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct NodeRecord {
+struct Said {
     ip: String,
     user_communication_protocol: String,
     user_communication_port: u16,
@@ -170,9 +171,9 @@ pub(super) struct NodeRecord {
     vram: u64,
 }
 
-/// A node's record of the user whose key is the node's.
+/// What the signed-in user says of the node that has the user's key.
 pub(super) fn node_record(given: &Map<String, Value>) -> Result<Value, HubError> {
-    let record: NodeRecord = serde_json::from_value(Value::Object(given.clone()))
+    let record: Said = serde_json::from_value(Value::Object(given.clone()))
         .map_err(|error| HubError::Params(format!("the node's record: {error}")))?;
     let texts = [
         Some(&record.ip),
@@ -199,17 +200,55 @@ pub(super) fn node_record(given: &Map<String, Value>) -> Result<Value, HubError>
     Ok(record)
 }
 
-/// A node as Naptha's clients read it. Owner and key are those of the user who signed in, the servers are those there are.
+/// A node of the directory and its server: napt's nodes have one port, for users and nodes.
+pub(super) fn of_directory(record: &NodeRecord) -> Option<(HubNode, HubServer)> {
+    let node = &record.node;
+    let url = Url::parse(&node.url).ok()?;
+    let (protocol, servers_speak) = if url.scheme() == "https" { ("https", "wss") } else { ("http", "ws") };
+    let port = url.port_or_known_default()?;
+    let said = json!({
+        "ip": url.host_str()?,
+        "name": node.name,
+        "user_communication_protocol": protocol,
+        "user_communication_port": port,
+        "node_communication_protocol": servers_speak,
+        "num_node_communication_servers": 1,
+        "provider_types": node.provider_types,
+        "models": node.models,
+        "docker_jobs": false,
+        "routing_type": "direct",
+        "routing_url": null,
+        "num_gpus": 0,
+        "arch": node.arch,
+        "os": node.os,
+        "ram": 0,
+        "vram": 0,
+    });
+    let server = HubServer {
+        id: node.id.replacen("node:", "server:", 1),
+        node: node.id.clone(),
+        protocol: servers_speak.to_owned(),
+        port,
+    };
+    Some((HubNode { id: node.id.clone(), owner: node.owner.clone(), record: said }, server))
+}
+
+/// Whether a text by which somebody looks for a node means this one: its address, with or without port, or its name.
+pub(super) fn is_at(node: &HubNode, wanted: &str) -> bool {
+    let HubNode { record, .. } = node;
+    let (Some(ip), port) = (record["ip"].as_str(), &record["user_communication_port"]) else { return false };
+    ip == wanted || record["name"] == wanted || format!("{ip}:{port}") == wanted
+}
+
+/// A node as Naptha's clients read it. Owner and key are not what it says of itself, the servers are those there are.
 pub(super) fn node(node: &HubNode, servers: &[HubServer]) -> Value {
-    let HubNode { user, record } = node;
-    let key = user.strip_prefix("user:").unwrap_or(user);
+    let HubNode { id, owner, record } = node;
+    let own: Vec<&str> = servers.iter().filter(|server| server.node == *id).map(|server| server.id.as_str()).collect();
     let mut record = record.clone();
-    let own: Vec<&str> =
-        servers.iter().filter(|server| server.user == *user).map(|server| server.id.as_str()).collect();
     if let Some(record) = record.as_object_mut() {
-        record.insert("id".to_owned(), json!(format!("node:{key}")));
-        record.insert("owner".to_owned(), json!(user));
-        record.insert("public_key".to_owned(), json!(key));
+        record.insert("id".to_owned(), json!(id));
+        record.insert("owner".to_owned(), json!(owner));
+        record.insert("public_key".to_owned(), json!(id.strip_prefix("node:").unwrap_or(id)));
         record.insert("servers".to_owned(), json!(own));
     }
     record
@@ -217,23 +256,21 @@ pub(super) fn node(node: &HubNode, servers: &[HubServer]) -> Value {
 
 /// A node's server. The SDK reads the protocol by another name than nodes do.
 pub(super) fn server(server: &HubServer) -> Value {
-    let HubServer { id, user, protocol, port } = server;
-    let key = user.strip_prefix("user:").unwrap_or(user);
+    let HubServer { id, node, protocol, port } = server;
     json!({
         "id": id,
         "communication_protocol": protocol,
         "node_communication_protocol": protocol,
         "port": port,
-        "node_id": format!("node:{key}"),
+        "node_id": node,
     })
 }
 
 /// What a client says of a server of its node.
-pub(super) fn server_record(id: String, user: &str, given: &Map<String, Value>) -> Result<HubServer, HubError> {
+pub(super) fn server_record(id: String, node: &str, given: &Map<String, Value>) -> Result<HubServer, HubError> {
     let text = |key: &str| given.get(key).and_then(Value::as_str);
-    let node = format!("node:{}", user.strip_prefix("user:").unwrap_or(user));
-    if text("node_id").is_some_and(|said| said != node) {
-        return Err(HubError::NotOwner(text("node_id").unwrap_or_default().chars().take(160).collect()));
+    if let Some(other) = text("node_id").filter(|said| *said != node) {
+        return Err(HubError::NotOwner(other.chars().take(160).collect()));
     }
     let protocol = text("communication_protocol").or_else(|| text("node_communication_protocol"));
     let protocol = protocol
@@ -241,5 +278,5 @@ pub(super) fn server_record(id: String, user: &str, given: &Map<String, Value>) 
         .ok_or_else(|| HubError::Params(format!("`communication_protocol` must be one of {}", PROTOCOLS.join(", "))))?;
     let port = given.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
     let port = port.filter(|port| *port > 0).ok_or_else(|| HubError::Params("`port` must be a port".to_owned()))?;
-    Ok(HubServer { id, user: user.to_owned(), protocol: protocol.to_owned(), port })
+    Ok(HubServer { id, node: node.to_owned(), protocol: protocol.to_owned(), port })
 }

@@ -1,6 +1,6 @@
 //! One connection: who is signed in, and what each request does.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use crate::{
     registry::{
         Registry,
         refusal::Refusal,
-        store::{AccountKey, Changed, HubAccount, HubSecret},
+        store::{AccountKey, Changed, HubAccount, HubNode, HubSecret, HubServer},
     },
 };
 
@@ -104,13 +104,12 @@ impl Session {
                 let account = store.hub_account(AccountKey::User(&user)).await?;
                 account.map_or(Value::Null, |account| records::user(&account))
             }
-            Thing::Node(user) => {
-                let (nodes, servers) = (store.hub_nodes().await?, store.hub_servers().await?);
-                let node = nodes.iter().find(|node| node.user == user);
-                node.map_or(Value::Null, |node| records::node(node, &servers))
+            Thing::Node(id) => {
+                let (nodes, servers) = self.network().await?;
+                nodes.iter().find(|node| node.id == id).map_or(Value::Null, |node| records::node(node, &servers))
             }
             Thing::Server(id) => {
-                let servers = store.hub_servers().await?;
+                let (_, servers) = self.network().await?;
                 servers.iter().find(|server| server.id == id).map_or(Value::Null, records::server)
             }
         })
@@ -151,15 +150,15 @@ impl Session {
                 tracing::info!(module = %id, user, "pointed at {}", pointer.url);
                 self.module(&id).await
             }
-            Thing::Node(owner) => {
-                own(&owner, &user)?;
+            Thing::Node(id) => {
+                own(&id, &node_of(&user))?;
                 let changed = store.put_hub_node(&user, &records::node_record(record)?, is_new).await?;
-                HubError::of(changed, &node_id(&user), "nodes")?;
-                self.select(Thing::Node(owner)).await
+                HubError::of(changed, &id, "nodes")?;
+                self.select(Thing::Node(id)).await
             }
             Thing::Server(id) => {
-                let server = records::server_record(id.clone(), &user, record)?;
-                HubError::of(store.put_hub_server(&server, is_new).await?, &id, "servers")?;
+                let server = records::server_record(id.clone(), &node_of(&user), record)?;
+                HubError::of(store.put_hub_server(&server, &user, is_new).await?, &id, "servers")?;
                 Ok(records::server(&server))
             }
             Thing::User(_) => Err(HubError::Params("accounts are made by `signup` only".to_owned())),
@@ -175,10 +174,10 @@ impl Session {
                 let record = self.module(&id).await?;
                 (id.to_string(), record, store.remove_pointer(&id, &user, now).await?)
             }
-            Thing::Node(owner) => {
-                own(&owner, &user)?;
-                let record = self.select(Thing::Node(owner)).await?;
-                (node_id(&user), record, store.remove_hub_node(&user).await?)
+            Thing::Node(id) => {
+                own(&id, &node_of(&user))?;
+                let record = self.select(Thing::Node(id.clone())).await?;
+                (id, record, store.remove_hub_node(&user).await?)
             }
             Thing::Server(id) => {
                 let record = self.select(Thing::Server(id.clone())).await?;
@@ -207,8 +206,11 @@ impl Session {
                 account.iter().map(records::user).collect()
             }
             Query::Nodes => self.nodes(|_| true).await?,
-            Query::NodesAt(ip) => self.nodes(|record| record["ip"] == ip.as_str()).await?,
-            Query::Servers => records::list(store.hub_servers().await?.iter().map(records::server).collect()),
+            Query::NodesAt(ip) => self.nodes(|node| records::is_at(node, &ip)).await?,
+            Query::Servers => {
+                let (_, servers) = self.network().await?;
+                records::list(servers.iter().map(records::server).collect())
+            }
             Query::ServerByName => json!([]),
             Query::Modules(module_type) => {
                 let modules = store.hub_modules(module_type).await?;
@@ -238,11 +240,21 @@ impl Session {
         Ok(if module.is_null() { json!([]) } else { json!([module]) })
     }
 
-    async fn nodes(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value, HubError> {
-        let store = &self.registry.store;
-        let (nodes, servers) = (store.hub_nodes().await?, store.hub_servers().await?);
-        let nodes = nodes.iter().filter(|node| wanted(&node.record));
+    async fn nodes(&self, wanted: impl Fn(&HubNode) -> bool) -> Result<Value, HubError> {
+        let (nodes, servers) = self.network().await?;
+        let nodes = nodes.iter().filter(|node| wanted(node));
         Ok(records::list(nodes.map(|node| records::node(node, &servers)).collect()))
+    }
+
+    /// All nodes and servers: those of the directory, which have proved who they are, then those registered here.
+    async fn network(&self) -> Result<(Vec<HubNode>, Vec<HubServer>), HubError> {
+        let directory = self.registry.nodes().await?;
+        let (mut nodes, mut servers): (Vec<_>, Vec<_>) = directory.iter().filter_map(records::of_directory).unzip();
+        let proved: HashSet<String> = nodes.iter().map(|node| node.id.clone()).collect();
+        let store = &self.registry.store;
+        nodes.extend(store.hub_nodes().await?.into_iter().filter(|node| !proved.contains(&node.id)));
+        servers.extend(store.hub_servers().await?.into_iter().filter(|server| !proved.contains(&server.node)));
+        Ok((nodes, servers))
     }
 
     /// All statements of a transaction over the user's own secrets, or none.
@@ -277,8 +289,9 @@ fn own(owner: &str, user: &str) -> Result<(), HubError> {
     if owner == user { Ok(()) } else { Err(HubError::NotOwner(owner.chars().take(160).collect())) }
 }
 
-fn node_id(user: &str) -> String {
-    format!("node:{}", user.strip_prefix("user:").unwrap_or(user))
+/// The node that a user may register: the one with the user's key.
+fn node_of(user: &str) -> String {
+    user.replacen("user:", "node:", 1)
 }
 
 fn secret_record(user: &str, secret: &HubSecret) -> Value {

@@ -121,12 +121,14 @@ pub enum Changed {
     TooMany,
 }
 
-/// What a node says of itself.
+/// A node that its user has registered.
 #[derive(Debug, Clone)]
 pub struct HubNode {
-    /// Its user, whose key is the node's.
-    pub user: String,
-    /// The rest.
+    /// `node:` and a public key.
+    pub id: String,
+    /// Its user. Of a node that was registered here, the key is the same.
+    pub owner: String,
+    /// What it says of itself.
     pub record: Value,
 }
 
@@ -135,8 +137,8 @@ pub struct HubNode {
 pub struct HubServer {
     /// `server:…`
     pub id: String,
-    /// The node's user.
-    pub user: String,
+    /// The node's id.
+    pub node: String,
     /// `ws`, `grpc` …
     pub protocol: String,
     /// Its port.
@@ -186,7 +188,7 @@ pub trait HubStore: Send + Sync + 'static {
     /// All servers.
     async fn hub_servers(&self) -> Result<Vec<HubServer>, StoreError>;
     /// Makes a server of the user's node, or changes it.
-    async fn put_hub_server(&self, server: &HubServer, is_new: bool) -> Result<Changed, StoreError>;
+    async fn put_hub_server(&self, server: &HubServer, user: &str, is_new: bool) -> Result<Changed, StoreError>;
     /// Removes a server of the user's node.
     async fn remove_hub_server(&self, id: &str, user: &str) -> Result<Changed, StoreError>;
 
@@ -363,7 +365,8 @@ impl HubStore for SqliteStore {
         let sql = "SELECT * FROM hub_nodes ORDER BY user_id LIMIT ?";
         let rows = sqlx::query(sql).bind(MAX_NODES).fetch_all(&self.pool).await?;
         let node = |row: &SqliteRow| -> Result<HubNode, StoreError> {
-            Ok(HubNode { user: row.try_get("user_id")?, record: from_json(row, "record")? })
+            let owner: String = row.try_get("user_id")?;
+            Ok(HubNode { id: node_of(&owner), owner, record: from_json(row, "record")? })
         };
         rows.iter().map(node).collect()
     }
@@ -390,9 +393,10 @@ impl HubStore for SqliteStore {
         let sql = "SELECT * FROM hub_servers ORDER BY user_id, port, id LIMIT ?";
         let rows = sqlx::query(sql).bind(MAX_LISTED).fetch_all(&self.pool).await?;
         let server = |row: &SqliteRow| -> Result<HubServer, StoreError> {
+            let user: String = row.try_get("user_id")?;
             Ok(HubServer {
                 id: row.try_get("id")?,
-                user: row.try_get("user_id")?,
+                node: node_of(&user),
                 protocol: row.try_get("protocol")?,
                 port: row.try_get("port")?,
             })
@@ -400,26 +404,26 @@ impl HubStore for SqliteStore {
         rows.iter().map(server).collect()
     }
 
-    async fn put_hub_server(&self, server: &HubServer, is_new: bool) -> Result<Changed, StoreError> {
+    async fn put_hub_server(&self, server: &HubServer, user: &str, is_new: bool) -> Result<Changed, StoreError> {
         let mut transaction = self.begin().await?;
         let row = sqlx::query(
             "SELECT (SELECT user_id FROM hub_servers WHERE id = ?1) AS owner, \
              (SELECT count(*) FROM hub_servers WHERE user_id = ?2) AS n",
         )
         .bind(&server.id)
-        .bind(&server.user)
+        .bind(user)
         .fetch_one(&mut *transaction)
         .await?;
         match row.try_get::<Option<String>, _>("owner")? {
             Some(_) if is_new => return Ok(Changed::Exists),
-            Some(owner) if owner != server.user => return Ok(Changed::NotOwner),
+            Some(owner) if owner != user => return Ok(Changed::NotOwner),
             None if !is_new => return Ok(Changed::Missing),
             None if row.try_get::<i64, _>("n")? >= MAX_SERVERS => return Ok(Changed::TooMany),
             _ => {}
         }
         sqlx::query("INSERT OR REPLACE INTO hub_servers (id, user_id, protocol, port) VALUES (?, ?, ?, ?)")
             .bind(&server.id)
-            .bind(&server.user)
+            .bind(user)
             .bind(&server.protocol)
             .bind(server.port)
             .execute(&mut *transaction)
@@ -480,6 +484,11 @@ impl HubStore for SqliteStore {
         transaction.commit().await?;
         Ok(Changed::Done)
     }
+}
+
+/// The node that a user may register: the one with the user's key.
+fn node_of(user: &str) -> String {
+    user.replacen("user:", "node:", 1)
 }
 
 /// Names are taken without regard to case; they are ASCII.

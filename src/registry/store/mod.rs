@@ -1,6 +1,7 @@
 //! The registry's records. A trait, so that another database can stand behind the same registry.
 
 mod hub;
+mod nodes;
 mod records;
 mod sqlite;
 
@@ -9,7 +10,8 @@ pub use hub::{
     AccountKey, Changed, HubAccount, HubModule, HubNode, HubSecret, HubServer, HubSignUp, HubStore, Pointer,
 };
 use jiff::Timestamp;
-use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSummary, Page, TokenInfo};
+use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSummary, NodeRecord, Page, TokenInfo};
+pub use nodes::Announced;
 pub(super) use records::{Records, VersionRecord};
 use semver::Version;
 pub use sqlite::SqliteStore;
@@ -173,4 +175,11 @@ pub trait Store: HubStore {
         module_type: Option<ModuleType>,
         page: u32,
     ) -> Result<Page<ModuleSummary>, StoreError>;
+
+    /// Puts a node into the directory, or renews its record; those last seen before `gone` go.
+    async fn put_node(&self, record: &NodeRecord, gone: Timestamp) -> Result<Announced, StoreError>;
+    /// The nodes that were seen since, by name.
+    async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError>;
+    /// Takes a node out of the directory; false when it is not there.
+    async fn remove_node(&self, id: &str) -> Result<bool, StoreError>;
 }

@@ -5,7 +5,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use napt_registry_client::{
-    INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSource, ModuleSummary, ModuleVersion, Page, TokenInfo,
+    INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSource, ModuleSummary, ModuleVersion, NodeRecord, Page, TokenInfo,
 };
 use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,7 +15,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, hub::add_module, runtime_text};
+use super::{
+    Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, hub::add_module, nodes, runtime_text,
+};
 use crate::{
     crash,
     module::{ModuleId, ModuleType},
@@ -75,6 +77,7 @@ impl SqliteStore {
         let migrations = vec![
             migration(1, "start", include_str!("migrations/0001_start.sql")),
             migration(2, "hub", include_str!("migrations/0002_hub.sql")),
+            migration(3, "nodes", include_str!("migrations/0003_nodes.sql")),
         ];
         Migrator::with_migrations(migrations).run(&pool).await?;
         Ok(SqliteStore { pool })
@@ -332,6 +335,18 @@ impl Store for SqliteStore {
         .await?;
         let items = rows.iter().map(summary).collect::<Result<_, _>>()?;
         Ok(Page { items, page, total: total.unsigned_abs() })
+    }
+
+    async fn put_node(&self, record: &NodeRecord, gone: Timestamp) -> Result<Announced, StoreError> {
+        nodes::put(self.begin().await?, record, gone).await
+    }
+
+    async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
+        nodes::all(&self.pool, since).await
+    }
+
+    async fn remove_node(&self, id: &str) -> Result<bool, StoreError> {
+        nodes::remove(&self.pool, id).await
     }
 }
 
