@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod python;
 pub mod registry;
 pub mod terminal;
+pub mod websocket;
 
 use std::{
     path::{Path, PathBuf},

@@ -20,6 +20,8 @@ mod docs;
 mod errors;
 mod exec;
 mod faults;
+mod hub;
+mod hub_accounts;
 mod hub_sdk;
 mod inference;
 mod init;
