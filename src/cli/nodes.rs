@@ -22,6 +22,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         provider: None,
         max_runs: 64,
         caps: node::Caps::default(),
+        create_within: node::CREATE_WITHIN,
         http: context.http(),
         policy: context.policy()?,
         installer: context.env.installer.clone(),

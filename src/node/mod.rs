@@ -25,6 +25,9 @@ use self::core::Core;
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long Naptha's `create` may take: its clients stop waiting after 300 s.
+pub const CREATE_WITHIN: Duration = Duration::from_secs(280);
+
 /// How a node is run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -48,6 +51,8 @@ pub struct Options {
     pub max_runs: usize,
     /// Upper bounds of every run.
     pub caps: Caps,
+    /// How long Naptha's `create` may take before its client is told to ask again; its own limit is 300 s.
+    pub create_within: Duration,
     /// For calls to registry, peers and providers.
     pub http: reqwest::Client,
     /// How patient it is with the registry.

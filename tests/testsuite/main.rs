@@ -35,6 +35,7 @@ mod node_faults;
 mod node_fsck;
 mod node_peers;
 mod node_runs;
+mod on_demand;
 mod package;
 mod publish;
 mod quickstart;

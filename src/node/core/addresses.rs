@@ -54,6 +54,11 @@ pub(super) fn target_text(entry: &NodeEntry) -> Option<&str> {
     Some(credential.split_once('.')?.1.split_once(':')?.0)
 }
 
+/// Whether an entry says nothing about which node it means.
+pub(super) fn names_nothing(entry: &NodeEntry) -> bool {
+    entry.ip.is_none() && entry.name.is_none() && target_text(entry).is_none() && !entry.extra.contains_key("id")
+}
+
 /// A stored deployment as people write it: `localhost` is the node that is asked, and `name` says what they call another.
 pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> String) {
     deployment.for_each_node(&mut |node| {
@@ -69,6 +74,11 @@ pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> Str
 impl Addresses {
     pub(super) fn new(id: String, address: SocketAddr) -> Self {
         Addresses { id, address }
+    }
+
+    /// The node's own id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// The port that the node listens on.

@@ -5,6 +5,7 @@ mod access;
 mod addresses;
 mod calls;
 mod database;
+mod demand;
 mod deployments;
 mod follow;
 mod inference;

@@ -7,7 +7,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, Response};
 use url::Url;
 
-use super::{NodeError, addresses::Target};
+use super::{
+    NodeError,
+    addresses::{Addresses, Target},
+};
 use crate::{
     config::NodeEntry,
     identity::PublicKey,
@@ -118,8 +121,8 @@ impl Peers {
         self.find(|peer| peer.id == id).await.is_some()
     }
 
-    /// Which node an entry of a deployment file means. `own` decides whether a host and port are this node's.
-    pub(super) async fn locate(&self, entry: &NodeEntry, own_id: &str, own_port: u16) -> Result<Target, NodeError> {
+    /// Which node an entry of a deployment means. `own` are this node's addresses.
+    pub(super) async fn locate(&self, entry: &NodeEntry, own: &Addresses) -> Result<Target, NodeError> {
         if let Some(text) = super::addresses::target_text(entry) {
             return self
                 .target(text)
@@ -127,10 +130,12 @@ impl Peers {
                 .ok_or_else(|| NodeError::missing(format!("node `{text}` is not a peer of this node")));
         }
         let id = entry.extra.get("id").and_then(|id| id.as_str());
-        if id == Some(own_id) {
+        if id == Some(own.id()) {
             return Ok(Target::Local);
         }
         let Some(given) = entry.name.as_deref().or(entry.ip.as_deref()).or(id) else { return Ok(Target::Local) };
+        // A client's credential for this node may stand before the address.
+        let given = given.rsplit_once('@').map_or(given, |(_, address)| address);
         let (host, port) = match Url::parse(given).ok().filter(Url::has_host) {
             Some(url) => (url.host_str().unwrap_or_default().to_owned(), url.port_or_known_default()),
             None => match given.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
@@ -140,7 +145,7 @@ impl Peers {
         };
         // `localhost` is the node that resolves it, unless another port is meant.
         let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        if loopback && port.is_none_or(|port| port == own_port) {
+        if loopback && port.is_none_or(|port| port == own.port()) {
             return Ok(Target::Local);
         }
         let matching = self.find(|peer| {
