@@ -80,6 +80,14 @@ pub enum NodeError {
         /// That node.
         url: String,
     },
+    /// The registry does not take it into its directory.
+    #[error("the node is not put into the directory as `{name}`: {}", problem.detail)]
+    NotListed {
+        /// The name that it was to have.
+        name: String,
+        /// What the registry said.
+        problem: Box<Problem>,
+    },
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
@@ -158,7 +166,7 @@ impl NodeError {
             // That the nodes do not understand each other is not the caller's fault.
             NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
             NodeError::Peer { problem, .. } => problem.status,
-            NodeError::Upstream(_) => 502,
+            NodeError::Upstream(_) | NodeError::NotListed { .. } => 502,
             NodeError::Stopping | NodeError::Unfinished(_) => 503,
             NodeError::Full { .. } => 507,
         }
@@ -218,7 +226,7 @@ impl Fault for NodeError {
     fn kind(&self) -> Kind {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
-            NodeError::Conflict(_) | NodeError::InUse(_) => Kind::Conflict,
+            NodeError::Conflict(_) | NodeError::InUse(_) | NodeError::NotListed { .. } => Kind::Conflict,
             NodeError::Upstream(_)
             | NodeError::Peer { .. }
             | NodeError::Listen { .. }
@@ -233,7 +241,7 @@ impl Fault for NodeError {
         match self {
             NodeError::NotFound { hint, .. } | NodeError::NotReady { hint, .. } => hint.clone(),
             NodeError::Config(error) => error.hint(),
-            NodeError::Peer { problem, .. } => problem.hint.clone(),
+            NodeError::Peer { problem, .. } | NodeError::NotListed { problem, .. } => problem.hint.clone(),
             NodeError::Listen { .. } => {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
             }

@@ -82,12 +82,17 @@ impl Demand {
         Deployment { node: None, module, ..skeleton(&self.given) }
     }
 
+    /// Whether it is the module as its own files have it.
+    fn is_plain(&self) -> bool {
+        Deployment { name: None, ..self.skeleton() } == Deployment::default()
+    }
+
     /// What its deployment is called.
     fn name(&self) -> String {
         let owner = self.owner.trim_start_matches("user:");
         let name = format!("{}{MARK}{}", self.module, owner.get(..OWNER).unwrap_or(owner));
         let skeleton = Deployment { name: None, ..self.skeleton() };
-        if self.base.is_none() && skeleton == Deployment::default() {
+        if self.base.is_none() && self.is_plain() {
             return name;
         }
         let base = self.base.as_ref().map(|base| (base.name.as_str(), base.revision));
@@ -227,7 +232,16 @@ impl Core {
         }
     }
 
-    async fn deploy_demand(&self, demand: Demand) -> Result<Arc<DeploymentView>, NodeError> {
+    /// A choice of nodes or modules is made over the module as its own files have it, where these are complete.
+    async fn deploy_demand(&self, mut demand: Demand) -> Result<Arc<DeploymentView>, NodeError> {
+        if demand.base.is_none() && !demand.is_plain() && version_of(&demand.given).is_none() {
+            let plain = Demand { given: Deployment::default(), ..demand.clone() };
+            demand.base = self.deploy_choice(plain).await.ok();
+        }
+        self.deploy_choice(demand).await
+    }
+
+    async fn deploy_choice(&self, demand: Demand) -> Result<Arc<DeploymentView>, NodeError> {
         let name = demand.name();
         let _turn = self.turn(&name, &Silent).await;
         let latest = self.history(&name, &demand.owner).await?.into_iter().next();

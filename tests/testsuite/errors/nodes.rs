@@ -66,6 +66,10 @@ room! { node:
         },
         NodeError::InUse(_) => NodeError::InUse(path("/srv/node")),
         NodeError::Stopping => NodeError::Stopping,
+        NodeError::NotListed { .. } => NodeError::NotListed {
+            name: "one.example".to_owned(),
+            problem: problem(409, "the node name `one.example` belongs to another owner", Some("choose another name")),
+        },
         NodeError::Unfinished(_) => NodeError::Unfinished("`agent:a` is being installed".to_owned()),
         NodeError::Elsewhere { .. } => NodeError::Elsewhere { url: "http://two.example:7001/".to_owned() },
         NodeError::Several(_) => NodeError::Several(vec![
