@@ -5,6 +5,7 @@ mod env_file;
 mod merge;
 mod persona;
 mod resolve;
+mod storage_names;
 mod types;
 
 pub use env_file::{ENV_FILE, read_env_file};

@@ -19,6 +19,7 @@ mod dev;
 mod docs;
 mod errors;
 mod faults;
+mod generations;
 mod init;
 mod json;
 mod login;

@@ -87,8 +87,16 @@ impl Addresses {
             node_communication_protocol: "ws".to_owned(),
             user_communication_port: port,
             num_node_communication_servers: 1,
+            server_type: "ws".to_owned(),
+            http_port: port,
+            num_servers: 1,
             provider_types: ["models", "storage", "modules"].map(str::to_owned).to_vec(),
-            servers: vec![NodeServer { communication_protocol: "ws".to_owned(), port, node_id: id.to_owned() }],
+            servers: vec![NodeServer {
+                communication_protocol: "ws".to_owned(),
+                server_type: "ws".to_owned(),
+                port,
+                node_id: id.to_owned(),
+            }],
             models: vec![super::inference::ECHO.to_owned()],
             docker_jobs: false,
             ports: vec![port],
@@ -114,6 +122,7 @@ impl Addresses {
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@127.0.0.1")));
         });
+        deployment.name_storage_twice();
     }
 
     /// A stored deployment for somebody outside: no credentials, local nodes by this node's address.
@@ -123,5 +132,6 @@ impl Addresses {
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, self.address.ip().to_string()));
         });
+        deployment.name_storage_twice();
     }
 }

@@ -65,6 +65,8 @@ fn providers() -> Router<Shared> {
     Router::new()
         .route("/inference/models", get(naptha::models))
         .route("/inference/chat/completions", post(naptha::chat))
+        // As SDK 0.2 calls it.
+        .route("/inference/chat", post(naptha::chat))
         .route("/storage/db/create/{table}", post(storage::create))
         .route("/storage/db/read/{table}", get(storage::read))
         .route("/storage/db/list/{table}", get(storage::list))

@@ -11,10 +11,10 @@ use super::{
     Refusal,
     request::{Authenticated, reason},
 };
+pub(super) use crate::node::core::runnable;
 use crate::{
     config::Deployment,
     identity::PublicKey,
-    module::ModuleType,
     node::{NodeError, Shared, core::Caller},
     wire::{RunInput, RunRecord, UserReply},
 };
@@ -22,14 +22,6 @@ use crate::{
 /// That the node is there.
 pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok!!!", "communication_protocol": "http" }))
-}
-
-/// The module type of a path; a wrong one is told with the right ones.
-pub(super) fn runnable(text: &str) -> Result<ModuleType, NodeError> {
-    text.parse::<ModuleType>().ok().filter(|kind| kind.is_runnable()).ok_or_else(|| NodeError::NotFound {
-        what: format!("Invalid module type: {text}"),
-        hint: Some("the types are orchestrator, agent, tool, kb, memory, environment".to_owned()),
-    })
 }
 
 /// The resolved deployment of a module that is deployed here.
