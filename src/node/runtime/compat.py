@@ -79,6 +79,8 @@ class Run:
         self.waiting = {}
         self.calls = 0
         self.reader = None
+        # The last of its calls that failed, which the SDK tells nobody.
+        self.failure = None
 
     def send(self, message, **options):
         frame = encode(message, **options)
@@ -108,7 +110,11 @@ class Run:
         frame = {"op": "call", "id": number, "type": module_type, "target": target, "input": run_input}
         try:
             self.send(frame, allow_nan=False)
-            return await future
+            answer = await future
+            record = answer.get("data")
+            if record is not None and record["error"]:
+                self.failure = f"`{module_type}:{record['deployment']['module']['name']}`: {record['error_message']}"
+            return answer
         except asyncio.CancelledError:
             # Also a timeout: whoever gave up waiting wants no run.
             self.send({"op": "cancel", "id": number})

@@ -312,6 +312,10 @@ def outcome(run):
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
         log_exception()
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        # A module that goes on as if nothing was stumbles over what is missing.
+        failure = compat.RUN.failure
+        if failure and failure.partition(": ")[2] not in text:
+            text += f" (a call failed before: {failure})"
         reply = {"ok": False, "kind": "exception", "message": text}
     if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
         reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
