@@ -1,4 +1,4 @@
-//! The node: doors (napt's `/v1`, Naptha's HTTP and WebSocket) over one core of installs, deployments, runs, runtimes,
+//! The node: doors (napt's `/v1`, Naptha's HTTP, WebSocket and gRPC) over one core of installs, deployments, runs, runtimes,
 //! storage and inference. All doors are on one port.
 
 mod core;
@@ -42,8 +42,8 @@ pub struct Options {
     pub open: bool,
     /// Nodes that it trusts, both ways.
     pub peers: Vec<Url>,
-    /// Where models other than the built-in one are.
-    pub provider: Option<Provider>,
+    /// Where models other than the built-in one are; the first that serves a model answers.
+    pub providers: Vec<Provider>,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Upper bounds of every run.
@@ -79,6 +79,7 @@ pub async fn serve(options: Options) -> Result<Running, NodeError> {
         ));
     }
     hide_from_other_processes();
+    raise_descriptor_limit();
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|reason| NodeError::Listen { address: options.listen, reason })?;
@@ -100,6 +101,16 @@ fn hide_from_other_processes() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "modules can read the node's environment");
+    }
+}
+
+/// A run takes three descriptors and a caller one, and systems let a process have 1,024 unless it asks for more.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the node may run out of file descriptors when many runs go on");
     }
 }
 

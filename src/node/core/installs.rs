@@ -15,16 +15,13 @@ use super::{
     NodeError,
 };
 use crate::{
-    config::{ConfigError, Deployment, ModuleConfigs, ModuleEntry, PersonaError, read_persona},
+    config::{COMPONENT_FILE, ConfigError, Deployment, ModuleConfigs, ModuleEntry, PersonaError, read_persona},
     crash,
     module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
     report::{Amount, Reporter},
     wire::ModulePin,
 };
-
-/// The configuration file of modules of 2024.
-const COMPONENT: &str = "component.yaml";
 
 /// A module that is ready to run.
 #[derive(Debug)]
@@ -243,11 +240,13 @@ impl Installs {
 
 /// The configuration of modules of 2024, if it is one.
 fn read_component(package: &Path) -> Result<Option<Map<String, Value>>, String> {
-    match read_persona(package, COMPONENT) {
+    match read_persona(package, COMPONENT_FILE) {
         Ok(component) => Ok(Some(component)),
         Err(PersonaError::Missing(_)) => Ok(None),
-        Err(PersonaError::Syntax { reason, .. }) => Err(format!("`{COMPONENT}` cannot be used: {reason}")),
-        Err(PersonaError::TooLarge { size, .. }) => Err(format!("`{COMPONENT}` has {size} bytes, which is too many")),
+        Err(PersonaError::Syntax { reason, .. }) => Err(format!("`{COMPONENT_FILE}` cannot be used: {reason}")),
+        Err(PersonaError::TooLarge { size, .. }) => {
+            Err(format!("`{COMPONENT_FILE}` has {size} bytes, which is too many"))
+        }
         Err(error) => Err(error.to_string()),
     }
 }

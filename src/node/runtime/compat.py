@@ -1,7 +1,7 @@
-"""What modules of all generations and their SDKs need of a napt node, though nobody changes them. Standard library only.
+"""What modules of all generations need within a run, though nobody changes them. Standard library only.
 
-Each shim mends one Python module of an SDK or a library once that has been imported; what an environment does not
-have is left alone. Modules that an SDK had once and has no more are provided where they are missing.
+It stands on `napt_sdk`, which has what every program written for the SDK needs: each shim is applied once what it
+changes has been imported, and what an environment does not have is left alone.
 
     1.x     `run(module_run=…)`, `Agent()`, `create`, `run`
     0.2     `Agent(deployment=…)`, `call_agent_func`, `naptha_sdk.storage.storage_provider`
@@ -13,7 +13,6 @@ import asyncio
 import functools
 import importlib
 import importlib.machinery
-import importlib.util
 import inspect
 import json
 import logging
@@ -22,6 +21,9 @@ import struct
 import sys
 import threading
 import types
+
+import napt_sdk
+from napt_sdk import after_import
 
 MAX_FRAME = 256 * 1024 * 1024
 
@@ -68,11 +70,11 @@ def receive(sock):
 class Run:
     """The run of this process, and its calls of other modules: many at a time, from any thread and event loop."""
 
-    def __init__(self, sock, module_run, token):
+    def __init__(self, sock, module_run, env):
         self.module_run = module_run or {}
-        self.id, _, secret = token.partition(":")
-        self.id = self.id.rpartition(".")[0]
-        self.secret = secret
+        self.id = env["NAPT_RUN_ID"]
+        self.secret = env["NAPT_RUN_TOKEN"].partition(":")[2]
+        self.home = env["NAPT_NODE_URL"]
         self.process = os.getpid()
         self.sock = sock
         self.sending = threading.Lock()
@@ -149,13 +151,8 @@ def settle(future, answer):
         future.set_result(answer)
 
 
-# The run of this process; `None` in scripts.
+# The run of this process, once it is one.
 RUN = None
-
-
-def home():
-    """The address of the node that this process talks to."""
-    return os.environ.get("NAPT_NODE_URL") or os.environ.get("NODE_URL") or "http://localhost:7001"
 
 
 # --- nodes in all shapes
@@ -171,7 +168,7 @@ class Node(types.SimpleNamespace):
             node = vars(node) if node is not None else {}
         if not node.get("ip") or (node["ip"] == "localhost" and not port_of(node)):
             # By name, or not at all: the own node finds it.
-            node = {**node, **from_url(home())}
+            node = {**node, **from_url(RUN.home)}
         port = port_of(node) or 7001
         secure = node.get("user_communication_protocol") == "https"
         protocol = node.get("node_communication_protocol") or node.get("server_type")
@@ -199,8 +196,6 @@ def port_of(node):
 def from_url(url):
     scheme, _, rest = url.partition("://")
     credential, at, host = rest.rstrip("/").rpartition("@")
-    if at and ":" not in credential:
-        credential += ":x"  # WebSocket clients want a password
     host, _, port = host.partition(":")
     secure = scheme in ("https", "wss")
     return {
@@ -215,22 +210,10 @@ def is_complete(node):
     return not isinstance(node, dict) and getattr(node, "ports", None)
 
 
-# --- shims: each mends the module that it is named for
+# --- shims
 
 
-SHIMS = {}
-
-
-def mends(*names):
-    def register(shim):
-        for name in names:
-            SHIMS.setdefault(name, []).append(shim)
-        return shim
-
-    return register
-
-
-@mends("dotenv.main")
+@after_import("dotenv.main")
 def keep_environment(module):
     """`load_dotenv(override=True)` must not replace what the node has set."""
     original = module.load_dotenv
@@ -244,7 +227,7 @@ def keep_environment(module):
     module.load_dotenv = load_dotenv
 
 
-@mends("httpx._transports.default")
+@after_import("httpx._transports.default")
 def share_tls_context(module):
     """One TLS context for all clients of a process: building one takes 40 ms, and the SDK makes a client a call."""
     create = getattr(module, "create_ssl_context", None)
@@ -264,22 +247,7 @@ def share_tls_context(module):
     module.create_ssl_context = create_ssl_context
 
 
-@mends("websockets.legacy.client")
-def allow_large_messages(module):
-    """Messages between modules may exceed the library's default of 1 MiB."""
-    connect = getattr(module, "Connect", None)
-    if connect is None:
-        return
-    original = connect.__init__
-
-    def __init__(self, *args, **kwargs):
-        kwargs.setdefault("max_size", MAX_FRAME)
-        original(self, *args, **kwargs)
-
-    connect.__init__ = __init__
-
-
-@mends("naptha_sdk.client.node")
+@after_import("naptha_sdk.client.node")
 def call_over_own_socket(module):
     """A call of a module goes over the run's own socket instead of a connection of its own: same rules, same answer."""
     original = getattr(getattr(module, "NodeClient", None), "send_receive_ws", None)
@@ -296,7 +264,7 @@ def call_over_own_socket(module):
     module.NodeClient.send_receive_ws = send_receive_ws
 
 
-@mends("naptha_sdk.client.node")
+@after_import("naptha_sdk.client.node")
 def connect_to_any_node(module):
     """A node's client takes a node as files and users write it; and it was called `Node`."""
     client = getattr(module, "NodeClient", None)
@@ -312,7 +280,7 @@ def connect_to_any_node(module):
         module.Node = Node
 
 
-@mends("naptha_sdk.utils")
+@after_import("naptha_sdk.utils")
 def url_of_any_node(module):
     """The same for the clients of models, storage and users."""
     original = getattr(module, "node_to_url", None)
@@ -320,109 +288,42 @@ def url_of_any_node(module):
         module.node_to_url = lambda node: original(Node(node) if isinstance(node, dict) else node)
 
 
-# Each type's class, the method that called its function once, and how it called its deployment.
-CLASSES = {
-    "agent": ("Agent", "call_agent_func"),
-    "tool": ("Tool", "call_tool_func"),
-    "kb": ("KnowledgeBase", "call_kb_func"),
-    "memory": ("Memory", "call_memory_func"),
-    "environment": ("Environment", "call_environment_func"),
-    "orchestrator": ("Orchestrator", "call_orchestrator_func"),
-}
+def agents_of_2024(kind):
+    @after_import(f"naptha_sdk.modules.{kind}")
+    def keyword_calls(module):
+        """Classes by the caller's run and an index, or by a name and a worker; the keywords of a call are its inputs."""
+        target = getattr(module, napt_sdk.CLASSES[kind])
+        if not hasattr(target, "run"):
+            return  # 0.2's own
+        func = f"call_{kind}_func"
+        original, call = target.__init__, getattr(target, func)
+
+        def __init__(self, *args, **kwargs):
+            caller = next((kwargs[name] for name in kwargs if name.endswith("_run") and name != "flow_run"), None)
+            if f"{kind}_index" in kwargs:
+                deployment = getattr(caller.deployment, f"{kind}_deployments")[kwargs[f"{kind}_index"]]
+                args, kwargs = (deployment,), {}
+            elif "fn" in kwargs:
+                worker = kwargs.get("worker_node", kwargs.get("worker_node_url"))
+                args, kwargs = (sub_deployment(kwargs["fn"], worker)[1],), {}
+            original(self, *args, **kwargs)
+
+        @functools.wraps(call)
+        async def call_func(self, *args, **inputs):
+            if args or not inputs or isinstance(next(iter(inputs.values())), napt_sdk.run_input_class(kind)):
+                return await call(self, *args, **inputs)
+            return await self.run({**new_run_input(inputs), "deployment": as_dict(self.deployment)})
+
+        target.__init__ = __init__
+        setattr(target, func, call_func)
 
 
-class Created(dict):
-    """What `create` answers, which is also what can be run, as authors took it to be."""
-
-    def __init__(self, answer, creator):
-        super().__init__(answer)
-        self.__dict__["creator"] = creator
-
-    def __getattr__(self, name):
-        if name in self:
-            return self[name]
-        return getattr(self.creator, name)
-
-
-@mends(*(f"naptha_sdk.modules.{module_type}" for module_type in CLASSES))
-def accept_old_calls(module):
-    """The classes of 1.x take what those of 0.2 and of 2024 took."""
-    module_type = module.__name__.rpartition(".")[2]
-    class_name, func = CLASSES[module_type]
-    cls = getattr(module, class_name, None)
-    if cls is None or cls.__init__ is not object.__init__ or not hasattr(cls, "run"):
-        return  # the class of 0.2 itself
-    schemas = importlib.import_module("naptha_sdk.schemas")
-    prefix = "KB" if module_type == "kb" else module_type.capitalize()
-    deployment_class = getattr(schemas, f"{prefix}Deployment")
-    input_class = getattr(schemas, f"{prefix}RunInput")
-
-    def __init__(self, deployment=None, *_args, **kwargs):
-        named = next((kwargs[name] for name in kwargs if name.endswith("deployment")), None)
-        self.deployment = deployment if deployment is not None else named
-        caller = next((kwargs[name] for name in kwargs if name.endswith("_run")), None)
-        if self.deployment is None and caller is not None:
-            index = kwargs.get(f"{module_type}_index", 0)
-            self.deployment = getattr(caller.deployment, f"{module_type}_deployments")[index]
-        if self.deployment is None and kwargs.get("fn"):
-            self.deployment = sub_deployment(kwargs["fn"], kwargs.get("worker_node_url") or kwargs.get("worker_node"))[1]
-        setattr(self, f"{module_type}_deployment", self.deployment)
-
-    async def call(self, run_input=None, *_args, **inputs):
-        run_input = next((inputs.pop(name) for name in ("module_run_input", "module_run") if name in inputs), run_input)
-        if run_input is None:
-            # In 2024 the keywords were the inputs.
-            run_input = {**new_run_input(inputs), "deployment": as_dict(self.deployment)}
-        if isinstance(run_input, dict):
-            run_input = input_class(**run_input)
-        return await self.run(run_input)
-
-    create_one, run_one = cls.create, cls.run
-
-    @functools.wraps(create_one)
-    async def create(self, deployment, *args, **kwargs):
-        if isinstance(deployment, dict):
-            deployment = deployment_class(**deployment)
-        created = await create_one(self, deployment, *args, **kwargs)
-        return Created(created, self) if isinstance(created, dict) else created
-
-    @functools.wraps(run_one)
-    async def run(self, module_run_input, *args, **kwargs):
-        if isinstance(module_run_input, dict):
-            module_run_input = input_class(**module_run_input)
-        return await run_one(self, module_run_input, *args, **kwargs)
-
-    cls.__init__, cls.create, cls.run = __init__, create, run
-    setattr(cls, func, call)
+for kind in napt_sdk.CLASSES:
+    agents_of_2024(kind)
 
 
 def as_dict(model):
     return model.model_dump() if hasattr(model, "model_dump") else model
-
-
-class Mender:
-    """Finds modules as Python does, and mends them once they have been executed."""
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name not in SHIMS:
-            return None
-        finders = (finder for finder in sys.meta_path if finder is not cls and hasattr(finder, "find_spec"))
-        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in finders)), None)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            execute = spec.loader.exec_module
-
-            def exec_module(module):
-                execute(module)
-                mend(module)
-
-            spec.loader.exec_module = exec_module
-        return spec
-
-
-def mend(module):
-    for shim in SHIMS[module.__name__]:
-        shim(module)
 
 
 # --- modules that an SDK had once
@@ -442,8 +343,6 @@ class Task:
 
 async def run_task(task, flow_run=None, parameters=None, *_args, **_kwargs):
     """The agent's result; its error is raised."""
-    if RUN is None:
-        raise RuntimeError("`naptha_sdk.task` works inside a run only; use `Agent().run(…)` in scripts")
     module_type, deployment = sub_deployment(task.fn, task.worker_node)
     target = RUN.target(Node(deployment["node"]).node_url)
     if target is None:
@@ -461,7 +360,7 @@ async def run_parallel_tasks(tasks, flow_run=None, parameters=None, *_args, **_k
 
 
 def new_run_input(inputs):
-    run = RUN.module_run if RUN else {}
+    run = RUN.module_run
     return {"consumer_id": run.get("consumer_id", ""), "inputs": inputs, "signature": run.get("signature") or "none"}
 
 
@@ -470,14 +369,14 @@ def sub_deployment(fn, worker):
     module_type, _, name = fn.rpartition(":")
     module_type = module_type or "agent"
     worker = Node(worker) if worker is not None else None
-    own = (RUN.module_run.get("deployment") or {}) if RUN else {}
+    own = RUN.module_run.get("deployment") or {}
     found = [
         deployment
         for deployment in own.get(f"{module_type}_deployments") or []
         if (deployment.get("module") or {}).get("name") == name
     ]
     there = [deployment for deployment in found if worker and Node(deployment["node"]).node_url == worker.node_url]
-    node = vars(worker) if worker is not None else own.get("node") or from_url(home())
+    node = vars(worker) if worker is not None else own.get("node") or from_url(RUN.home)
     return module_type, next(iter(there + found), {"node": node, "module": {"name": name}})
 
 
@@ -498,13 +397,8 @@ TASKS = {
     "naptha_sdk.task_engine": {"run_task": run_task, "run_parallel_tasks": run_parallel_tasks},
 }
 
-# What is provided where it is missing: by another name now, or a few of its names.
-RENAMED = {
-    **{f"naptha_sdk.{module_type}": f"naptha_sdk.modules.{module_type}" for module_type in CLASSES},
-    "naptha_sdk.storage.storage_provider": "naptha_sdk.storage.storage_client",
-}
-RENAMED_CLASSES = {"StorageClient": "StorageProvider"}
-MISSING = {
+# What is provided where there is no SDK, as for most modules of 2024.
+WITHOUT_SDK = {
     "naptha_sdk": {},
     "naptha_sdk.client": {},
     "naptha_sdk.client.node": {"Node": Node},
@@ -513,36 +407,30 @@ MISSING = {
 
 
 class Provider:
-    """Makes modules out of these tables."""
+    """Makes modules out of such a table."""
 
-    def __init__(self, names, renamed):
-        self.names, self.renamed = names, renamed
+    def __init__(self, modules):
+        self.modules = modules
 
     def find_spec(self, name, path=None, target=None):
-        if name in self.names or name in self.renamed:
-            return importlib.machinery.ModuleSpec(name, self, is_package=name in ("naptha_sdk", "naptha_sdk.client"))
-        return None
+        if name not in self.modules:
+            return None
+        is_package = any(other.startswith(f"{name}.") for other in self.modules)
+        # A loader for each: shims are put into them.
+        return importlib.machinery.ModuleSpec(name, Provider(self.modules), is_package=is_package)
 
     def create_module(self, spec):
         return None
 
     def exec_module(self, module):
-        name = module.__name__
-        vars(module).update(self.names.get(name, {}))
-        if name in self.renamed:
-            original = importlib.import_module(self.renamed[name])
-            for key, value in vars(original).items():
-                if not key.startswith("__"):
-                    setattr(module, RENAMED_CLASSES.get(key, key), value)
+        vars(module).update(self.modules[module.__name__])
 
 
 def install():
-    """Shims for what will be imported, and for what has been."""
-    sys.meta_path[:0] = [Provider(TASKS, {}), Mender]
-    sys.meta_path.append(Provider(MISSING, RENAMED))
-    for name in SHIMS:
-        if name in sys.modules:
-            mend(sys.modules[name])
+    """For what will be imported from now on."""
+    sys.meta_path.insert(0, Provider(TASKS))
+    napt_sdk.install()
+    sys.meta_path.append(Provider(WITHOUT_SDK))
 
 
 # --- how a module's function is called
@@ -619,6 +507,6 @@ def run_object(name, module_run, inputs):
     # Past pydantic, which knows no such fields.
     vars(deployment)[f"{module_type}_config"] = getattr(deployment, "config", None)
     vars(run)[f"{module_type}_deployment"] = deployment
-    for sub_type in CLASSES:
+    for sub_type in napt_sdk.CLASSES:
         vars(run)[f"{sub_type}_deployments"] = getattr(deployment, f"{sub_type}_deployments", None)
     return run

@@ -26,11 +26,12 @@ use super::{
     RuntimeError,
     frames::{read_frame, write_frame, write_frame_with_fds},
 };
+use crate::compat;
 
 /// The Python side; it needs nothing but the standard library.
 const RUNNER: &str = include_str!("runner.py");
 
-/// What unmodified modules and SDKs need: the argument of [`RUNNER`].
+/// What unmodified modules need within a run; on top of what all programs written for the SDK need.
 const COMPAT: &str = include_str!("compat.py");
 
 /// How long imports of dependencies may take.
@@ -286,7 +287,7 @@ impl Parent {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", RUNNER, COMPAT])
+                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")

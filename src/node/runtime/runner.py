@@ -22,7 +22,7 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `compat.py`, whose text is this program's argument.
+What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments.
 """
 
 import asyncio
@@ -53,14 +53,14 @@ MAX_TRACEBACK = 64 * 1024
 RESERVE = 1 << 20
 
 
-def load_compat(text):
-    module = types.ModuleType("napt_compat")
-    sys.modules[module.__name__] = module
-    exec(compile(text, module.__name__, "exec"), vars(module))
+def load(name, text):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), vars(module))
     return module
 
 
-compat = load_compat(sys.argv[1])
+load("napt_sdk", sys.argv[1])
+compat = load("napt_compat", sys.argv[2])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
@@ -283,7 +283,7 @@ def child(fds):
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
         run = receive(channel)
-        compat.RUN = compat.Run(channel, run["module_run"], run["env"].get("NAPT_RUN_TOKEN", ""))
+        compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run)})
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop

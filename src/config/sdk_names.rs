@@ -1,8 +1,19 @@
-//! A storage's settings by the names of both SDKs: 1.x has them in `storage_config`, 0.2 had them in `config` itself.
+//! What SDKs call things. A storage's settings by the names of both: 1.x has them in `storage_config`, 0.2 had them in
+//! `config` itself. And names that mean none: the SDK's models put them where nobody gave one.
 
 use serde_json::{Value, json};
 
 use super::{Deployment, DeploymentConfig, SUB_DEPLOYMENTS};
+
+/// How the SDK's models call a configuration that nobody has named.
+const UNNAMED: [&str; 4] = ["agent_config", "orchestrator_config", "environment_config", "llm_config"];
+
+/// Forgets a name that means none, where there is another.
+fn keep_name(given: &mut Option<String>, default: Option<&String>) {
+    if default.is_some() && given.as_deref().is_some_and(|name| UNNAMED.contains(&name)) {
+        *given = None;
+    }
+}
 
 impl DeploymentConfig {
     /// Fills `storage_config` from the old names, where only these are given.
@@ -43,6 +54,15 @@ impl Deployment {
             config.read_old_storage();
         }
         deployment
+    }
+
+    /// Forgets names that the SDK has made up, where `default` has real ones.
+    pub(super) fn keep_names_of(&mut self, default: &Deployment) {
+        let (Some(config), Some(default)) = (&mut self.config, &default.config) else { return };
+        keep_name(&mut config.config_name, default.config_name.as_ref());
+        if let (Some(llm), Some(default)) = (&mut config.llm_config, &default.llm_config) {
+            keep_name(&mut llm.config_name, default.config_name.as_ref());
+        }
     }
 
     /// Gives its storage and those of everything below it by both names, for modules of any SDK.
