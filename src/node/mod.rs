@@ -1,4 +1,4 @@
-//! The node: doors (napt's `/v1`, Naptha's HTTP and WebSocket) over one core of installs, deployments, runs, runtimes,
+//! The node: doors (napt's `/v1`, Naptha's HTTP, WebSocket and gRPC) over one core of installs, deployments, runs, runtimes,
 //! storage and inference. All doors are on one port.
 
 mod core;
@@ -42,8 +42,8 @@ pub struct Options {
     pub open: bool,
     /// Nodes that it trusts, both ways.
     pub peers: Vec<Url>,
-    /// Where models other than the built-in one are.
-    pub provider: Option<Provider>,
+    /// Where models other than the built-in one are; the first that serves a model answers.
+    pub providers: Vec<Provider>,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Upper bounds of every run.
