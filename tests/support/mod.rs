@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod python;
 pub mod registry;
 pub mod sdk;
+pub mod repository;
 pub mod terminal;
 
 use std::{

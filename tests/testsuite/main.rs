@@ -52,6 +52,7 @@ mod registry_client;
 mod registry_crash;
 mod registry_fsck;
 mod resolve;
+mod sources;
 mod structure;
 mod templates;
 mod terminal;
