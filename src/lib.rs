@@ -17,6 +17,7 @@
 //! | [`check`] | verb: diagnostics, rules, fixes, renderers; the files' schemas |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
+//! | [`script`] | verb: a user's program with what Naptha's SDK looks for in its environment |
 //! | [`client`] | verb: a client of a node: deploy, roll back, run, follow |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`registry`] | verb: the registry server |
@@ -24,6 +25,7 @@
 //! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
 //! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
+//! | [`compat`] | noun: what programs written for Naptha's SDK need beside it |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
@@ -36,6 +38,7 @@ pub mod adopt;
 pub mod check;
 pub mod cli;
 pub mod client;
+pub mod compat;
 pub mod config;
 pub mod context;
 pub mod crash;
@@ -52,6 +55,7 @@ pub mod registry;
 pub mod report;
 pub mod resolve;
 pub mod scaffold;
+pub mod script;
 pub mod secrets;
 pub mod shell;
 pub mod wire;

@@ -66,7 +66,7 @@ pub(super) struct Args {
 }
 
 /// A published module. As with `cargo install`, a whole version is that version and no newer one.
-fn published(given: &str) -> Result<ModuleSpec, Failure> {
+pub(super) fn published(given: &str) -> Result<ModuleSpec, Failure> {
     let mut spec: ModuleSpec = given.parse()?;
     let version = given.split_once('@').and_then(|(_, version)| version.parse::<Version>().ok());
     if let Some(Version { major, minor, patch, pre, .. }) = version {
@@ -108,7 +108,7 @@ impl Args {
             What::Project { workspace: &workspace, root: &root, locked: self.locked }
         } else {
             spec = published(given)?;
-            What::Published(&spec)
+            What::Published { spec: &spec, others: &[] }
         };
         let options = DeployOptions {
             what,

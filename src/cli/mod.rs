@@ -6,9 +6,11 @@ mod cancel;
 mod check;
 mod completions;
 mod config;
+mod create;
 mod deploy;
 mod deployed;
 mod dev;
+mod exec;
 mod explain;
 mod fetch;
 mod fsck;
@@ -24,6 +26,7 @@ mod new;
 mod node;
 mod nodes;
 mod package;
+mod placement;
 mod publish;
 mod quickstart;
 mod registry;
@@ -36,6 +39,7 @@ mod search;
 mod status;
 mod token;
 mod tree;
+mod types;
 mod undeploy;
 mod update;
 mod yank;
@@ -44,6 +48,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
 pub use help::command;
+use types::{agents, environments, kbs, memories, orchestrators, personas, tools};
 
 use crate::{
     context::{Context, Environment, Key},
@@ -135,6 +140,13 @@ commands! {
     Publish(publish),
     Yank(yank),
     Search(search),
+    Agents(agents),
+    Tools(tools),
+    Kbs(kbs),
+    Memories(memories),
+    Personas(personas),
+    Orchestrators(orchestrators),
+    Environments(environments),
     Info(info),
     Add(add),
     Remove(remove),
@@ -144,6 +156,7 @@ commands! {
     Node(node),
     Dev(dev),
     Deploy(deploy),
+    Create(create),
     Rollback(rollback),
     Undeploy(undeploy),
     Run(run),
@@ -151,6 +164,7 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Exec(exec),
     Inference(inference),
     Token(token),
     Config(config),
@@ -205,6 +219,14 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {
+        Ok(output) if output.code != 0 => {
+            let failure = Failure::new(Kind::Failed, format!("the program ended with exit code {}", output.code));
+            // The program itself has told people.
+            if cli.global.message_format == MessageFormat::Json {
+                fail(&context.shell, name, &failure.with_data(output.data.clone()));
+            }
+            return ExitCode::from(output.code);
+        }
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),
     };

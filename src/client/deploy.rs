@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use futures_util::StreamExt;
 use reqwest::Method;
+use semver::VersionReq;
 use serde_json::json;
 use url::Url;
 
@@ -14,7 +15,7 @@ use crate::{
     package::Packed,
     registries::{Registries, address},
     report::{Amount, Failure, Kind, Relayed, Reporter, plural},
-    resolve::{Lock, LockedModule, Request, resolve, yanked},
+    resolve::{Lock, LockedModule, Need, Request, resolve, yanked},
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
@@ -30,8 +31,13 @@ pub enum What<'a> {
         /// Fail when `napt.lock` would change.
         locked: bool,
     },
-    /// A published module.
-    Published(&'a ModuleSpec),
+    /// A published module with all that it needs.
+    Published {
+        /// The module.
+        spec: &'a ModuleSpec,
+        /// Others that its sub-deployments are of, beside its dependencies.
+        others: &'a [ModuleId],
+    },
 }
 
 /// How to deploy.
@@ -68,8 +74,11 @@ pub async fn deploy(
 ) -> Result<Deployed, Failure> {
     let index = options.registries;
     let (root, modules) = match options.what {
-        What::Published(spec) => {
-            let lock = resolve(Request::of_module(spec.id.clone(), spec.req.clone()), index).await?;
+        What::Published { spec, others } => {
+            let mut request = Request::of_module(spec.id.clone(), spec.req.clone());
+            let any = |id: &ModuleId| Need { id: id.clone(), req: VersionReq::STAR, registry: None };
+            request.roots.extend(others.iter().map(any));
+            let lock = resolve(request, index).await?;
             give_fetched(node, &lock, index, reporter).await?;
             (spec.id.clone(), pins(&lock, &BTreeMap::new()))
         }

@@ -98,6 +98,13 @@ impl NodeClient {
         self.json(Method::POST, "/v1/tokens", self.encode(token)?).await
     }
 
+    /// Ends the token in a URL of the node, with nothing but itself as proof.
+    pub async fn end_token(&self, url: &Url) -> Result<(), ClientError> {
+        let Ok(token) = url.username().parse() else { return Ok(()) };
+        let holder = NodeClient { credential: Credential::Token(token), ..self.clone() };
+        holder.send_as(Method::DELETE, "/v1/tokens", Vec::new(), Some(Repeat::Untouched)).await
+    }
+
     /// Whether the node has an archive.
     async fn has_archive(&self, sha256: &str) -> Result<bool, ClientError> {
         match self.send(Method::GET, &format!("/v1/archives/{sha256}"), Vec::new()).await {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     path::PathBuf,
 };
 
@@ -40,6 +41,8 @@ pub struct Environment {
     pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// `PYTHONPATH`, for programs that get more on it.
+    pub python_path: Option<OsString>,
     /// The names of all variables, for what a project's configuration refers to.
     pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
@@ -95,6 +98,7 @@ impl Environment {
                 .filter(|(_, key)| !key.reveal().is_empty())
                 .collect(),
             path: text("PATH"),
+            python_path: std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty()),
             variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

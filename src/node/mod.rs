@@ -1,4 +1,4 @@
-//! The node: doors (napt's `/v1`, Naptha's HTTP and WebSocket) over one core of installs, deployments, runs, runtimes,
+//! The node: doors (napt's `/v1`, Naptha's HTTP, WebSocket and gRPC) over one core of installs, deployments, runs, runtimes,
 //! storage and inference. All doors are on one port.
 
 mod core;

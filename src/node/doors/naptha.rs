@@ -74,17 +74,27 @@ pub(super) async fn check(
     let module_type = runnable(&module_type)?;
     let asked: CheckRequest = request.json()?;
     let id = asked.id.ok_or_else(|| NodeError::Invalid("the run record has no `id`".to_owned()))?;
-    let stored = core.stored_run(&id).await?;
-    let theirs = core.may_see(&request.caller, &stored.view).await?;
+    Ok(Json(seen(&core, &request.caller, module_type, &id).await?))
+}
+
+/// The record of a run that the caller may see.
+pub(super) async fn seen(
+    core: &Shared,
+    caller: &Caller,
+    module_type: ModuleType,
+    id: &str,
+) -> Result<RunRecord, NodeError> {
+    let stored = core.stored_run(id).await?;
+    let theirs = core.may_see(caller, &stored.view).await?;
     if !theirs || stored.view.module.module_type != module_type {
-        return Err(NodeError::missing(format!("there is no {module_type} run `{id}`")).into());
+        return Err(NodeError::missing(format!("there is no {module_type} run `{id}`")));
     }
-    Ok(Json(core.record_for(&request.caller, &stored)?))
+    core.record_for(caller, &stored)
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct UserRequest {
-    public_key: String,
+    pub(super) public_key: String,
 }
 
 impl UserRequest {

@@ -3,7 +3,7 @@
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
-    http::{header, request::Parts},
+    http::{header, request::Parts, uri::Authority},
 };
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -102,7 +102,9 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
 /// Judges the sender of a request without a body (a WebSocket's opening).
 pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> Result<Caller, NodeError> {
     let proof = Proof::parse(authorization(parts))?;
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // HTTP/2 has it in the request's own line.
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default();
     // A web page must not use an open node behind its visitor's back, also not under a name that leads here.
     if matches!(proof, Proof::None) && (parts.headers.contains_key(header::ORIGIN) || !is_loopback(host)) {
         return Err(NodeError::Unauthorised(

@@ -56,6 +56,8 @@ pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
 
     /// Keeps a token by its hash.
     async fn put_token(&self, hash: &str, name: &str, user: &str, expires: Timestamp) -> Result<(), StoreError>;
+    /// Forgets a token.
+    async fn end_token(&self, hash: &str) -> Result<(), StoreError>;
     /// Whose token it is, if it is still good.
     async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError>;
 

@@ -144,6 +144,18 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn end_token(&self, hash: &str) -> Result<(), StoreError> {
+        let hash = hash.to_owned();
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    sqlx::query("DELETE FROM tokens WHERE hash = $1").bind(hash).execute(db).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
     async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
         let row = sqlx::query("SELECT user FROM tokens WHERE hash = $1 AND expires > $2")
             .bind(hash)
