@@ -27,7 +27,7 @@ use super::{
     Core, NodeError,
 };
 use crate::{
-    config::{Deployment, merge, resolve},
+    config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
     module::ModuleId,
@@ -280,9 +280,7 @@ impl Core {
     ) -> Result<Deployment, NodeError> {
         let mut given = new.given.clone().unwrap_or_default();
         if is_root && modules.module == new.module {
-            let over = serde_json::to_value(&given).map_err(NodeError::internal("write a deployment"))?;
-            let under = serde_json::to_value(&modules.deployment).map_err(NodeError::internal("write a deployment"))?;
-            given = serde_json::from_value(merge(&over, &under))
+            given = overlay(&given, &modules.deployment)
                 .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {error}")))?;
         }
         let catalog = self.modules_of(modules).await?;
