@@ -283,6 +283,60 @@ pub struct ModuleVersion {
     pub publisher: String,
 }
 
+/// What a node says of itself: `PUT /api/v1/nodes/{id}`, signed with the node's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAnnouncement {
+    /// `node:` and its public key.
+    pub id: String,
+    /// Who runs it: `user:` and a public key.
+    pub owner: String,
+    /// What deployments call it, in lower case.
+    pub name: String,
+    /// Where it is reached.
+    pub url: String,
+    /// Models that it serves.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// What it provides: `models`, `storage`, `modules`.
+    #[serde(default)]
+    pub provider_types: Vec<String>,
+    /// The machine's architecture.
+    #[serde(default)]
+    pub arch: String,
+    /// The machine's system.
+    #[serde(default)]
+    pub os: String,
+    /// napt's version.
+    #[serde(default)]
+    pub version: String,
+    /// The owner's, over [`crate::node_owner_text`].
+    pub owner_signature: String,
+}
+
+/// A node in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// What it said.
+    #[serde(flatten)]
+    pub node: NodeAnnouncement,
+    /// When it said so last.
+    pub seen: Timestamp,
+}
+
+/// The answer to an announcement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAnnounced {
+    /// When the record goes unless the node announces itself again.
+    pub expires: Timestamp,
+}
+
+/// `GET /api/v1/nodes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeList {
+    /// By name.
+    pub nodes: Vec<NodeRecord>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::matches;

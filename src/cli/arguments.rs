@@ -57,6 +57,35 @@ pub(super) fn server(text: &str) -> Result<Url, String> {
     url.ok_or_else(|| "write it with `http://` or `https://`, for example `http://127.0.0.1:7002`".to_owned())
 }
 
+/// A model provider as `--provider` names it: `URL`, or `NAME=URL,models=PATTERN,…`.
+#[derive(Debug, Clone)]
+pub(super) struct ProviderFlag {
+    pub(super) name: Option<String>,
+    pub(super) url: Url,
+    pub(super) models: Vec<String>,
+}
+
+/// A model provider.
+pub(super) fn provider(text: &str) -> Result<ProviderFlag, String> {
+    let (place, models) = text.split_once(",models=").map_or((text, None), |(place, models)| (place, Some(models)));
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    let (name, url) = match place.split_once('=') {
+        Some((name, url)) if !name.contains(':') => (Some(name), url),
+        _ => (None, place),
+    };
+    if let Some(name) = name.filter(|name| !is_name(name)) {
+        return Err(format!("`{name}` is no name of a provider: use lower-case letters, digits and `-`"));
+    }
+    let models: Vec<String> = models.into_iter().flat_map(|models| models.split(',')).map(str::to_owned).collect();
+    if models.iter().any(String::is_empty) {
+        return Err("a pattern of `models` is empty; write for example `models=llama-*,qwen-*`".to_owned());
+    }
+    Ok(ProviderFlag { name: name.map(str::to_owned), url: server(url)?, models })
+}
+
 /// The JSON of a flag; what is wrong is told with its place.
 pub(super) fn json_value<T: serde::de::DeserializeOwned>(flag: &str, text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)

@@ -11,8 +11,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["new", "init", "check", "explain", "schema", "package"]),
     ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
     ("Share", &["publish", "yank", "login", "logout"]),
-    ("Run", &["dev", "deploy", "create", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel", "exec"]),
-    ("Serve", &["registry", "node", "token"]),
+    ("Run", &["dev", "deploy", "create", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Use", &["inference", "storage", "secret", "exec"]),
+    ("Serve", &["registry", "node", "nodes", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];
 

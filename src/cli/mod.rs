@@ -15,6 +15,7 @@ mod explain;
 mod fetch;
 mod fsck;
 mod help;
+mod inference;
 mod info;
 mod init;
 mod login;
@@ -164,6 +165,7 @@ commands! {
     Logs(logs),
     Cancel(cancel),
     Exec(exec),
+    Inference(inference),
     Token(token),
     Config(config),
     Completions(completions),

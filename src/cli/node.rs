@@ -8,7 +8,7 @@ use url::Url;
 use crate::{
     context::{Context, Key},
     identity::Secret,
-    node::{self, Provider},
+    node,
     report::{Failure, Reporter, plural},
     shell::Output,
 };
@@ -22,6 +22,7 @@ use crate::{
   napt node
   napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
   NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
+  napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*' --provider openai=https://api.openai.com/v1
   napt node fsck")]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
@@ -52,9 +53,13 @@ pub(super) struct Args {
     #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is the setting `provider-key`
-    #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
-    provider: Option<Url>,
+    /// An OpenAI-compatible API for models other than `napt/echo`: `URL`, or `NAME=URL,models=PATTERN,…`; repeatable
+    ///
+    /// The first whose patterns match a model answers for it; one without patterns takes what is left. The key of one
+    /// without a name is the setting `provider-key`, that of `NAME` is in the variable `NAPT_PROVIDER_KEY_NAME` or in
+    /// your own `config.toml`, where providers can stand too.
+    #[arg(long = "provider", value_name = "PROVIDER", value_parser = super::arguments::provider)]
+    providers: Vec<super::arguments::ProviderFlag>,
 
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
@@ -102,7 +107,7 @@ impl Args {
         options.open = self.open;
         options.peers.clone_from(&self.peers);
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
-        options.provider = self.provider.clone().map(|url| Provider { url, key });
+        options.providers = super::nodes::providers(context, &self.providers, key)?;
         options.max_runs = self.max_runs.get();
         let data = options.data.clone();
         context.shell.start_log();

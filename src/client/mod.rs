@@ -5,6 +5,7 @@ mod archives;
 mod deploy;
 mod error;
 mod events;
+mod inference;
 mod run;
 mod transport;
 
@@ -12,6 +13,7 @@ pub use archives::Archives;
 pub use deploy::{DeployOptions, Deployed, What, deploy, rollback, undeploy};
 pub use error::ClientError;
 use futures_util::Stream;
+pub use inference::Model;
 use napt_registry_client::Policy;
 use reqwest::{Method, Response, StatusCode};
 pub use run::{follow, yanked_of};

@@ -15,6 +15,7 @@ use std::{
 };
 
 pub use environment::{Dirs, Environment};
+pub use layer::ProviderSetting;
 use napt_registry_client::{Policy, RegistryClient};
 pub use schema::config_schema;
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
@@ -129,6 +130,11 @@ impl Context {
     /// Their URLs alone.
     pub fn registry_names(&self) -> BTreeMap<String, Url> {
         self.settings.registries().into_iter().map(|(name, setting)| (name, setting.value)).collect()
+    }
+
+    /// The model providers of a node that have a name, by it.
+    pub fn providers(&self) -> BTreeMap<String, ProviderSetting> {
+        self.settings.providers()
     }
 
     /// Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.

@@ -42,8 +42,8 @@ pub struct Options {
     pub open: bool,
     /// Nodes that it trusts, both ways.
     pub peers: Vec<Url>,
-    /// Where models other than the built-in one are.
-    pub provider: Option<Provider>,
+    /// Where models other than the built-in one are; the first that serves a model answers.
+    pub providers: Vec<Provider>,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Upper bounds of every run.

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `publish.rs` | the steps of a publish, in an order that survives a crash |
 //! | `accounts.rs` | challenges, accounts, tokens |
+//! | `nodes.rs` | the directory of nodes |
 //! | `store/` | the records, behind a trait; SQLite |
 //! | `blobs.rs` | the archives |
 //! | `refusal.rs` | each reason to refuse, with its status and words |
@@ -16,6 +17,7 @@ mod accounts;
 mod api;
 mod blobs;
 mod fsck;
+mod nodes;
 mod publish;
 mod rate;
 mod refusal;
@@ -35,11 +37,12 @@ pub use fsck::fsck;
 use jiff::Timestamp;
 use rate::Buckets;
 pub use rate::Rate;
-pub use store::{Inserted, NewVersion, SqliteStore, Store, StoreError, TokenRecord, Yanked};
+pub use store::{Announced, Inserted, NewVersion, SqliteStore, Store, StoreError, TokenRecord, Yanked};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use url::Url;
 
 use crate::{
+    identity::Nonces,
     module::ModuleId,
     package,
     report::{Fault, Kind},
@@ -68,6 +71,8 @@ pub struct Limits {
     pub challenges: Rate,
     /// Failed logins from one address.
     pub failed_logins: Rate,
+    /// Announcements of nodes from one address.
+    pub announcements: Rate,
 }
 
 impl Default for Limits {
@@ -78,6 +83,7 @@ impl Default for Limits {
             body_rate: 1024,
             challenges: Rate { burst: 60, refill: Duration::from_secs(1) },
             failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
+            announcements: Rate { burst: 200, refill: Duration::from_millis(500) },
         }
     }
 }
@@ -177,6 +183,9 @@ struct Registry {
     hosts: Vec<String>,
     challenges: Buckets<IpAddr>,
     failed_logins: Buckets<IpAddr>,
+    announcements: Buckets<IpAddr>,
+    /// Of signed requests.
+    nonces: Nonces,
 }
 
 impl Registry {
@@ -260,6 +269,8 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         blobs: blobs::Blobs::open(&data)?,
         challenges: Buckets::new(limits.challenges),
         failed_logins: Buckets::new(limits.failed_logins),
+        announcements: Buckets::new(limits.announcements),
+        nonces: Nonces::default(),
         limits,
         clock,
         hosts: hosts(addr, url.as_ref()),

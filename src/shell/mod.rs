@@ -125,6 +125,15 @@ impl Shell {
         self.bars.suspend(|| writeln!(anstream::stdout().lock(), "{}", redact(text)))
     }
 
+    /// Writes a piece of a result to stdout at once; a secret in pieces is not seen as one.
+    pub fn piece(&self, text: &str) -> std::io::Result<()> {
+        self.bars.suspend(|| {
+            let mut stdout = anstream::stdout().lock();
+            write!(stdout, "{}", redact(text))?;
+            stdout.flush()
+        })
+    }
+
     /// Writes a command's result.
     pub fn output(&self, command: &str, output: &Output) -> std::io::Result<()> {
         let text = match self.format {

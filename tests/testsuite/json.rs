@@ -127,6 +127,10 @@ fn every_command_has_the_envelope() {
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);
     call(&["token", "new"], 0);
     call(&["token", "new", "--node", "http://127.0.0.1:1"], 4);
+    call(&["inference", "models"], 0);
+    call(&["inference", "chat", "two words"], 0);
+    call(&["inference", "chat", "--model", "none"], 1);
+    call(&["inference", "embed", "two words"], 0);
     call(&["config"], 0);
     call(&["config", "get", "registry"], 0);
     call(&["config", "set", "color", "never"], 0);

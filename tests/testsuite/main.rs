@@ -21,6 +21,7 @@ mod docs;
 mod errors;
 mod exec;
 mod faults;
+mod inference;
 mod init;
 mod json;
 mod login;

@@ -389,6 +389,7 @@ impl Core {
         let peer = self.peers.peer(short).await?;
         let path = format!("/v1/forward{target}");
         let envelope = self.envelope(&peer, &path, &body, &run.consumer, &run.root, &run.id);
-        self.peers.request(&peer, method, &path, &envelope, body).await
+        // A model may think for longer than any other answer takes.
+        self.peers.request(self.inference.http(), &peer, method, &path, &envelope, body).await
     }
 }

@@ -388,12 +388,11 @@ impl Core {
     fn warn_of_models(&self, deployment: &Deployment, reporter: &dyn Reporter) {
         let mut models = Vec::new();
         collect_models(deployment, &mut models);
-        if self.options.provider.is_none() {
-            for model in models.iter().filter(|model| **model != super::inference::ECHO) {
-                reporter.warn(&format!(
-                    "the model `{model}` is not served by this node, which has no provider (`napt node --provider URL`)"
-                ));
-            }
+        let such = if self.options.providers.is_empty() { "" } else { " for it" };
+        for model in models.iter().filter(|model| !self.inference.serves(model)) {
+            reporter.warn(&format!(
+                "the model `{model}` is not served by this node, which has no provider{such} (`napt node --provider URL`)"
+            ));
         }
     }
 

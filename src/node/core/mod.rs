@@ -23,8 +23,8 @@ pub(in crate::node) use calls::ForwardQuery;
 pub(in crate::node) use database::{DatabaseError, ReadOptions};
 pub(in crate::node) use deployments::Deployed;
 pub(in crate::node) use follow::Follower;
-pub(in crate::node) use inference::ECHO;
 pub use inference::Provider;
+pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
@@ -101,7 +101,7 @@ impl Core {
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address),
-            inference: Inference::new(options.provider.clone()),
+            inference: Inference::new(options.providers.clone()),
             database: Database::new(data.join("storage")),
             parents: Parents::new(installs.folder().to_owned()),
             installs,

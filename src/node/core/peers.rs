@@ -163,6 +163,7 @@ impl Peers {
     /// Sends a signed call to a peer, whatever it answers.
     pub(super) async fn request(
         &self,
+        http: &reqwest::Client,
         peer: &Peer,
         method: Method,
         path: &str,
@@ -174,7 +175,7 @@ impl Peers {
         };
         let url = peer.url.join(path).map_err(|error| unreachable(&error))?;
         let header = serde_json::to_vec(envelope).map_err(NodeError::internal("write an envelope"))?;
-        let request = self.http.request(method, url).header(ENVELOPE_HEADER, URL_SAFE_NO_PAD.encode(header));
+        let request = http.request(method, url).header(ENVELOPE_HEADER, URL_SAFE_NO_PAD.encode(header));
         request.body(body).send().await.map_err(|error| unreachable(&cause(&error)))
     }
 
@@ -187,7 +188,7 @@ impl Peers {
         envelope: &SignedEnvelope,
         body: Vec<u8>,
     ) -> Result<Response, NodeError> {
-        let response = self.request(peer, method, path, envelope, body).await?;
+        let response = self.request(&self.http, peer, method, path, envelope, body).await?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -3,6 +3,7 @@
 mod answer;
 mod forward;
 mod grpc;
+mod inference;
 mod naptha;
 mod request;
 mod storage;
@@ -65,8 +66,10 @@ pub(super) fn router(core: Shared) -> Router {
 /// What a module uses of the node that its address means: models and storage.
 fn providers() -> Router<Shared> {
     Router::new()
-        .route("/inference/models", get(naptha::models))
-        .route("/inference/chat/completions", post(naptha::chat))
+        .route("/inference/models", get(inference::models))
+        .route("/inference/chat/completions", post(inference::chat))
+        .route("/inference/completions", post(inference::completions))
+        .route("/inference/embeddings", post(inference::embeddings))
         .route("/storage/db/create/{table}", post(storage::create))
         .route("/storage/db/read/{table}", get(storage::read))
         .route("/storage/db/list/{table}", get(storage::list))

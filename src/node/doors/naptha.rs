@@ -139,13 +139,3 @@ pub(super) async fn register_user(
 ) -> Result<Json<UserReply>, Refusal> {
     Ok(Json(user_register(&core, &request.caller, &request.json()?).await?))
 }
-
-/// The models that are certainly there.
-pub(super) async fn models(State(core): State<Shared>, _request: Authenticated) -> Json<Value> {
-    Json(core.inference.models())
-}
-
-/// A chat completion.
-pub(super) async fn chat(State(core): State<Shared>, request: Authenticated) -> Result<Json<Value>, Refusal> {
-    Ok(Json(core.inference.chat(request.json()?).await?))
-}

@@ -1,11 +1,13 @@
 //! The registry's records. A trait, so that another database can stand behind the same registry.
 
+mod nodes;
 mod records;
 mod sqlite;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSummary, Page, TokenInfo};
+use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSummary, NodeRecord, Page, TokenInfo};
+pub use nodes::Announced;
 pub(super) use records::{Records, VersionRecord};
 use semver::Version;
 pub use sqlite::SqliteStore;
@@ -169,4 +171,11 @@ pub trait Store: Send + Sync + 'static {
         module_type: Option<ModuleType>,
         page: u32,
     ) -> Result<Page<ModuleSummary>, StoreError>;
+
+    /// Puts a node into the directory, or renews its record; those last seen before `gone` go.
+    async fn put_node(&self, record: &NodeRecord, gone: Timestamp) -> Result<Announced, StoreError>;
+    /// The nodes that were seen since, by name.
+    async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError>;
+    /// Takes a node out of the directory; false when it is not there.
+    async fn remove_node(&self, id: &str) -> Result<bool, StoreError>;
 }

@@ -4,7 +4,9 @@ use std::{path::Path, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use napt_registry_client::{INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSummary, ModuleVersion, Page, TokenInfo};
+use napt_registry_client::{
+    INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSummary, ModuleVersion, NodeRecord, Page, TokenInfo,
+};
 use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
@@ -13,7 +15,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, runtime_text};
+use super::{Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, nodes, runtime_text};
 use crate::{
     crash,
     module::{ModuleId, ModuleType},
@@ -61,7 +63,11 @@ impl SqliteStore {
             .connect_with(options)
             .await?;
         let start = include_str!("migrations/0001_start.sql").into_sql_str();
-        let migrations = vec![Migration::new(1, "start".into(), MigrationType::Simple, start, false)];
+        let nodes = include_str!("migrations/0003_nodes.sql").into_sql_str();
+        let migrations = vec![
+            Migration::new(1, "start".into(), MigrationType::Simple, start, false),
+            Migration::new(3, "nodes".into(), MigrationType::Simple, nodes, false),
+        ];
         Migrator::with_migrations(migrations).run(&pool).await?;
         Ok(SqliteStore { pool })
     }
@@ -312,6 +318,18 @@ impl Store for SqliteStore {
             .await?;
         let items = rows.iter().map(summary).collect::<Result<_, _>>()?;
         Ok(Page { items, page, total: total.unsigned_abs() })
+    }
+
+    async fn put_node(&self, record: &NodeRecord, gone: Timestamp) -> Result<Announced, StoreError> {
+        nodes::put(self.begin().await?, record, gone).await
+    }
+
+    async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
+        nodes::all(&self.pool, since).await
+    }
+
+    async fn remove_node(&self, id: &str) -> Result<bool, StoreError> {
+        nodes::remove(&self.pool, id).await
     }
 }
 
