@@ -21,6 +21,7 @@ mod docs;
 mod errors;
 mod exec;
 mod faults;
+mod hub_sdk;
 mod inference;
 mod init;
 mod json;
