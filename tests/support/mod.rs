@@ -14,6 +14,7 @@ pub mod provider;
 pub mod proxy;
 pub mod python;
 pub mod registry;
+pub mod sdk;
 pub mod repository;
 pub mod terminal;
 

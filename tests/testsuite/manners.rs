@@ -37,6 +37,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("new", &["agnt", "x"], 2),
     ("node", &["--listen", "nowhere"], 2),
     ("node fsck", &["--data", "nowhere"], 2),
+    ("nodes", &[], 1),
     ("package", &[], 0),
     ("publish", &[], 1),
     ("quickstart", &["napt.toml"], 1),
