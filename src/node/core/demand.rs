@@ -288,7 +288,7 @@ impl Core {
         let req = wanted(&demand.given)?.unwrap_or(VersionReq::STAR);
         let mut needs = Vec::new();
         if demand.base.is_none() {
-            needs.push(Need { id: demand.module.clone(), req, registry: None });
+            needs.push(Need { id: demand.module.clone(), req, registry: None, git: None });
         }
         loop {
             let mut pins = base.clone();
@@ -312,7 +312,7 @@ impl Core {
                 // Naptha's modules name what they call in their deployments only.
                 Err(error) => match missing(&error) {
                     Some(id) if needs.len() < MAX_MISSING && !needs.iter().any(|need| need.id == id) => {
-                        needs.push(Need { id, req: VersionReq::STAR, registry: None });
+                        needs.push(Need { id, req: VersionReq::STAR, registry: None, git: None });
                     }
                     _ => return Err(error.into()),
                 },
