@@ -3,12 +3,14 @@
 mod edit;
 mod git;
 mod id;
+mod locks;
 mod manifest;
 mod name;
 mod native;
 mod project;
 mod requirements;
 mod session;
+mod setuptools;
 
 pub use edit::{ManifestEdit, NewDependency};
 pub use git::{GitReference, GitSource, GitSourceError, is_commit};
@@ -21,5 +23,9 @@ pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};
 pub(crate) use project::member_folders;
 pub use project::{MANIFEST_FILE, Project, ProjectError, SCHEMA_FOLDER, Workspace, existing_folder, package_dir_of};
-pub use requirements::{RequirementError, SDK_VERSION, python_requirements};
+pub use locks::PythonLock;
+pub use requirements::{
+    PythonNeeds, PythonNeedsError, RequirementError, SDK_VERSION, python_needs, python_requirements,
+};
 pub use session::DevSession;
+pub use setuptools::Setuptools;
