@@ -563,7 +563,9 @@ mod tests {
             assert!(of(&format!("[project]\ndependencies = [{elsewhere:?}]\n")).is_err(), "{elsewhere}");
         }
         for table in ["tool.poetry.dependencies", "tool.uv.sources"] {
-            let two = |entry: &str| of(&format!("[project]\ndependencies = [\"Naptha_SDK\", \"x>=1\"]\n[{table}]\n{entry}\n"));
+            let two = |entry: &str| {
+                of(&format!("[project]\ndependencies = [\"Naptha_SDK\", \"x>=1\"]\n[{table}]\n{entry}\n"))
+            };
             let sdk = |tag: &str| format!("naptha-sdk = {{ git = \"https://github.com/NapthaAI/naptha-sdk\"{tag} }}");
             assert_eq!(two(&sdk("")), Ok(vec!["naptha-sdk==1.0.5".to_owned(), "x>=1".to_owned()]));
             assert_eq!(two(&sdk(", tag = \"v1.0.4\"")), Ok(vec!["naptha-sdk==1.0.4".to_owned(), "x>=1".to_owned()]));

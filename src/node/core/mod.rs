@@ -8,6 +8,7 @@ mod database;
 mod demand;
 mod deployments;
 mod directory;
+mod elsewhere;
 mod follow;
 mod inference;
 mod installs;

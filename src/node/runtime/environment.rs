@@ -176,7 +176,10 @@ impl Environments {
             // Other bytes than those that were locked are never a matter of age.
             Err(EnvironmentError::Failed { output, .. }) if output.contains("No solution found") => {
                 self.run(what, install().args(&needs.requirements)).await?;
-                format!("`{}` is out of date, and was not followed: it does not fit what the module asks for", lock.file)
+                format!(
+                    "`{}` is out of date, and was not followed: it does not fit what the module asks for",
+                    lock.file
+                )
             }
             Err(error) => return Err(error),
         };
