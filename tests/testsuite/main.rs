@@ -39,6 +39,7 @@ mod node_fsck;
 mod node_grpc;
 mod node_peers;
 mod node_runs;
+mod own_calls;
 mod package;
 mod publish;
 mod quickstart;
