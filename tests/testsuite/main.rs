@@ -45,6 +45,7 @@ mod node_grpc;
 mod node_peers;
 mod node_runs;
 mod on_demand;
+mod own_calls;
 mod package;
 mod publish;
 mod quickstart;
