@@ -11,7 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["new", "init", "check", "explain", "schema", "package"]),
     ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
     ("Share", &["publish", "yank", "login", "logout"]),
-    ("Run", &["dev", "deploy", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Run", &["dev", "deploy", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel", "storage"]),
     ("Serve", &["registry", "node", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];

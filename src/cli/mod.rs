@@ -33,6 +33,7 @@ mod runs;
 mod schema;
 mod search;
 mod status;
+mod storage;
 mod token;
 mod tree;
 mod undeploy;
@@ -150,6 +151,7 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Storage(storage),
     Token(token),
     Config(config),
     Completions(completions),

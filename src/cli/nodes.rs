@@ -21,6 +21,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         peers: Vec::new(),
         provider: None,
         max_runs: 64,
+        quota: node::QUOTA,
         caps: node::Caps::default(),
         http: context.http(),
         policy: context.policy()?,

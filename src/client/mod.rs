@@ -6,6 +6,7 @@ mod deploy;
 mod error;
 mod events;
 mod run;
+mod storage;
 mod transport;
 
 pub use archives::Archives;
@@ -16,6 +17,7 @@ use napt_registry_client::Policy;
 use reqwest::{Method, Response, StatusCode};
 pub use run::{follow, yanked_of};
 use serde::Serialize;
+pub use storage::{Saved, Storage};
 use transport::Repeat;
 use url::Url;
 

@@ -25,6 +25,9 @@ use self::core::Core;
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes that a node keeps for each user unless told otherwise.
+pub const QUOTA: u64 = 4 << 30;
+
 /// How a node is run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -46,6 +49,8 @@ pub struct Options {
     pub provider: Option<Provider>,
     /// Root runs at a time.
     pub max_runs: usize,
+    /// Bytes that the node keeps for each user: of tables, and again of files.
+    pub quota: u64,
     /// Upper bounds of every run.
     pub caps: Caps,
     /// For calls to registry, peers and providers.

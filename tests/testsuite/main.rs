@@ -45,6 +45,7 @@ mod registry_client;
 mod registry_crash;
 mod registry_fsck;
 mod resolve;
+mod storage;
 mod structure;
 mod templates;
 mod terminal;

@@ -45,6 +45,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("schema", &["manifest"], 0),
     ("search", &["none"], 1),
     ("status", &[], 1),
+    ("storage", &["db", "read", "none"], 1),
     ("token", &[], 2),
     ("token new", &[], 1),
     ("tree", &[], 0),

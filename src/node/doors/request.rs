@@ -9,9 +9,12 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::{MAX_BODY, Refusal, forward::Forwarded};
-use crate::node::{
-    NodeError, Shared,
-    core::{Caller, Proof},
+use crate::{
+    identity::body_digest,
+    node::{
+        NodeError, Shared,
+        core::{Caller, Proof},
+    },
 };
 
 /// Marks the routes that peers may use for their modules' users.
@@ -19,7 +22,7 @@ use crate::node::{
 pub(super) struct FromPeer;
 
 /// How much of a request that is too large is read before its client is cut off.
-const MAX_IGNORED: usize = 4 * MAX_BODY;
+pub(super) const MAX_IGNORED: usize = 4 * MAX_BODY;
 
 /// A request whose sender has been judged, with its body.
 #[derive(Debug)]
@@ -99,8 +102,13 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
     Ok(kept.into())
 }
 
-/// Judges the sender of a request without a body (a WebSocket's opening).
+/// Judges the sender of a request with this body.
 pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> Result<Caller, NodeError> {
+    authenticate_digest(core, parts, &body_digest(body)).await
+}
+
+/// Judges the sender of a request whose body has this digest, and may not have been read yet.
+pub(super) async fn authenticate_digest(core: &Shared, parts: &Parts, digest: &str) -> Result<Caller, NodeError> {
     let proof = Proof::parse(authorization(parts))?;
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     // A web page must not use an open node behind its visitor's back, also not under a name that leads here.
@@ -115,7 +123,7 @@ pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> R
         ));
     }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    core.authenticate(proof, (parts.method.as_str(), host, target), body).await
+    core.authenticate(proof, (parts.method.as_str(), host, target), digest).await
 }
 
 /// Whether a `Host` header names this machine.
