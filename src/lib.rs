@@ -12,18 +12,21 @@
 //! | [`context`] | what surrounds a command: folders, environment, settings, HTTP client |
 //! | [`shell`] | the only room that prints |
 //! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
-//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`check`] | verb: diagnostics, rules, fixes, renderers; the files' schemas |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
 //! | [`dependencies`] | verb: what modules need: add, remove, update, fetch, show |
+//! | [`script`] | verb: a user's program with what Naptha's SDK looks for in its environment |
 //! | [`client`] | verb: a client of a node: deploy, roll back, run, follow |
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`registry`] | verb: the registry server |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
+//! | [`sources`] | verb: a module in git in, its archive out |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
 //! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
+//! | [`compat`] | noun: what programs written for Naptha's SDK need beside it |
 //! | [`config`] | noun: Naptha's configuration files |
 //! | [`identity`] | noun: keys, signatures, tokens |
 //! | [`module`] | noun: ids, manifests, projects, workspaces |
@@ -36,6 +39,7 @@ pub mod adopt;
 pub mod check;
 pub mod cli;
 pub mod client;
+pub mod compat;
 pub mod config;
 pub mod context;
 pub mod crash;
@@ -52,6 +56,8 @@ pub mod registry;
 pub mod report;
 pub mod resolve;
 pub mod scaffold;
+pub mod script;
 pub mod secrets;
 pub mod shell;
+pub mod sources;
 pub mod wire;

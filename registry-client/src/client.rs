@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::TryStreamExt;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION},
 };
 use semver::Version;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,8 @@ use crate::{
     retry::{Policy, retry_after},
     transfer,
     types::{
-        Challenge, IndexConfig, IndexEntry, Me, ModuleDetails, ModuleSummary, NewToken, Page, Problem, PublishStatus,
+        Challenge, IndexConfig, IndexEntry, Me, ModuleDetails, ModuleSummary, NewToken, NodeAnnounced,
+        NodeAnnouncement, NodeList, NodeRecord, Page, PasswordAccount, PasswordRequest, Problem, PublishStatus,
         Published, SignUp, SignedUp, TokenInfo, TokenRequest, YankRequest,
     },
 };
@@ -35,6 +36,12 @@ const MAX_WORDS: usize = 4000;
 /// scheme's own, as the *client* dials it: an answer that was made for one registry is worth nothing at another.
 pub fn account_challenge_text(host: &str, challenge: &str) -> String {
     format!("napt-account-challenge-1\n{host}\n{challenge}")
+}
+
+/// The text whose signature says that a node, under this name and at this URL, is its owner's. It holds everywhere: who
+/// asks a directory need not believe it.
+pub fn node_owner_text(id: &str, name: &str, url: &str) -> String {
+    format!("napt-node-1\n{id}\n{name}\n{url}")
 }
 
 /// What the index says of a module.
@@ -353,6 +360,12 @@ impl RegistryClient {
         self.call(false, "the account", || self.request(Method::POST, url.clone()).json(proof)).await
     }
 
+    /// Sets the name and password by which Naptha's clients sign in to the account.
+    pub async fn set_password(&self, wanted: &PasswordRequest) -> Result<PasswordAccount, ClientError> {
+        let url = self.url(&["api", "v1", "accounts", "password"]);
+        self.call(true, "the account", || self.request(Method::PUT, url.clone()).json(wanted)).await
+    }
+
     /// Whose token the client has, and what it may do.
     pub async fn me(&self) -> Result<Me, ClientError> {
         let url = self.url(&["api", "v1", "me"]);
@@ -376,6 +389,48 @@ impl RegistryClient {
         let url = self.url(&["api", "v1", "tokens", id]);
         let _: Value = self.call(true, "the token", || self.request(Method::DELETE, url.clone())).await?;
         Ok(())
+    }
+
+    /// The directory of nodes.
+    pub async fn nodes(&self) -> Result<Vec<NodeRecord>, ClientError> {
+        let url = self.url(&["api", "v1", "nodes"]);
+        self.get::<NodeList>(url, "the directory of nodes").await.map(|list| list.nodes)
+    }
+
+    /// Puts a node into the directory, or keeps it there. `sign` makes the `Authorization` header of a request from its
+    /// method, host, target and body.
+    pub async fn announce_node(
+        &self,
+        node: &NodeAnnouncement,
+        sign: impl Fn(&str, &str, &str, &[u8]) -> String,
+    ) -> Result<NodeAnnounced, ClientError> {
+        let body = serde_json::to_vec(node).map_err(|error| self.garbage(error.to_string()))?;
+        let request = || self.signed_by_node(Method::PUT, &node.id, body.clone(), &sign);
+        self.call(true, "the announcement", request).await
+    }
+
+    /// Takes a node out of the directory.
+    pub async fn remove_node(
+        &self,
+        id: &str,
+        sign: impl Fn(&str, &str, &str, &[u8]) -> String,
+    ) -> Result<(), ClientError> {
+        let request = || self.signed_by_node(Method::DELETE, id, Vec::new(), &sign);
+        self.call::<Value>(true, "the removal", request).await.map(|_| ())
+    }
+
+    /// Signed anew for each try: a signature is good once.
+    fn signed_by_node(
+        &self,
+        method: Method,
+        id: &str,
+        body: Vec<u8>,
+        sign: &impl Fn(&str, &str, &str, &[u8]) -> String,
+    ) -> RequestBuilder {
+        let url = self.url(&["api", "v1", "nodes", id]);
+        let header = sign(method.as_str(), &self.host(), url.path(), &body);
+        let request = self.http.request(method, url).header(AUTHORIZATION, header);
+        request.header(CONTENT_TYPE, "application/json").body(body)
     }
 
     fn url(&self, path: &[&str]) -> Url {

@@ -16,7 +16,6 @@ use crate::{
     dev::{self, Audience, Event, develop},
     identity::Secret,
     module::{ModuleId, Workspace},
-    node::Provider,
     report::{Failure, Reporter, plural},
     shell::{MessageFormat, Output, Shell, error_of},
 };
@@ -52,10 +51,11 @@ pub(super) struct Args {
     #[arg(long)]
     open: bool,
 
-    /// An OpenAI-compatible API for models other than `napt/echo`; its key is `NAPT_PROVIDER_KEY` in the
-    /// environment or in the workspace's `.env`, else the setting `provider-key`
-    #[arg(long, value_name = "URL", value_parser = super::arguments::server)]
-    provider: Option<Url>,
+    /// An OpenAI-compatible API for models other than `napt/echo`, as `napt node --provider` takes it; repeatable. The
+    /// key of one without a name is `NAPT_PROVIDER_KEY` in the environment or in the workspace's `.env`, else the setting
+    /// `provider-key`
+    #[arg(long = "provider", value_name = "PROVIDER", value_parser = super::arguments::provider)]
+    providers: Vec<super::arguments::ProviderFlag>,
 
     /// Forget tables, runs and what was published the last time
     #[arg(long)]
@@ -78,12 +78,11 @@ impl Args {
             Some(url) => context.registries(Some(url.as_str())),
             None => context.registries(self.registry.as_deref()),
         };
-        let mut node = super::nodes::options(context)?;
+        let mut node = super::serving::options(context)?;
         node.registry = named.value;
         node.open = self.open;
-        if let Some(url) = &self.provider {
-            node.provider = Some(Provider { url: url.clone(), key: provider_key(context, &workspace)? });
-        }
+        let key = provider_key(context, &workspace)?;
+        node.providers = super::serving::providers(context, &self.providers, key)?;
         let options = dev::Options {
             workspace: workspace.clone(),
             registry,

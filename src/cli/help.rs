@@ -11,24 +11,28 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Write", &["new", "init", "check", "explain", "schema", "package"]),
     ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
     ("Share", &["publish", "yank", "login", "logout"]),
-    ("Run", &["dev", "deploy", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel", "storage"]),
-    ("Serve", &["registry", "node", "token"]),
+    ("Run", &["dev", "deploy", "create", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel"]),
+    ("Use", &["inference", "storage", "secret", "exec"]),
+    ("Serve", &["registry", "node", "nodes", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];
 
-/// The whole command line. A command that is in no group is listed under `More`.
+/// The whole command line. A command that is in no group and not hidden is listed under `More`.
 pub fn command() -> Command {
     let command = Cli::command();
     let mut groups: Vec<(&str, Vec<&Command>)> = GROUPS
         .iter()
         .map(|(heading, names)| (*heading, names.iter().filter_map(|name| command.find_subcommand(name)).collect()))
         .collect();
-    let is_grouped = |command: &&Command| GROUPS.iter().any(|(_, names)| names.contains(&command.get_name()));
-    groups.push(("More", command.get_subcommands().filter(|command| !is_grouped(command)).collect()));
+    let is_listed = |command: &&Command| {
+        command.is_hide_set() || GROUPS.iter().any(|(_, names)| names.contains(&command.get_name()))
+    };
+    groups.push(("More", command.get_subcommands().filter(|command| !is_listed(command)).collect()));
 
     let styles = Styles::default();
     let (header, literal) = (styles.get_header(), styles.get_literal());
-    let width = command.get_subcommands().map(|command| command.get_name().len()).max().unwrap_or_default();
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let width = shown.map(|command| command.get_name().len()).max().unwrap_or_default();
     let mut list = String::new();
     for (heading, commands) in groups.iter().filter(|(_, commands)| !commands.is_empty()) {
         // Writing to a string cannot fail.

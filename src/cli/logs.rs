@@ -68,6 +68,11 @@ impl Args {
                 }
                 EventPayload::Line { text, .. } => context.shell.line(text)?,
                 EventPayload::Call { run, module, .. } => context.shell.note(&format!("called {module} as run {run}")),
+                EventPayload::Inference { provider, model, prompt_tokens, completion_tokens } => {
+                    let tokens = |count: &Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+                    let (asked, answered) = (tokens(prompt_tokens), tokens(completion_tokens));
+                    context.shell.note(&format!("used model {model} of {provider}: {asked} + {answered} tokens"));
+                }
                 EventPayload::Status { status, message } => context.shell.note(&match message {
                     Some(message) => format!("{}: {message}", status.as_str()),
                     None => status.as_str().to_owned(),

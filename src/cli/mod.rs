@@ -6,13 +6,16 @@ mod cancel;
 mod check;
 mod completions;
 mod config;
+mod create;
 mod deploy;
 mod deployed;
 mod dev;
+mod exec;
 mod explain;
 mod fetch;
 mod fsck;
 mod help;
+mod inference;
 mod info;
 mod init;
 mod login;
@@ -23,6 +26,7 @@ mod new;
 mod node;
 mod nodes;
 mod package;
+mod placement;
 mod publish;
 mod quickstart;
 mod registry;
@@ -32,10 +36,12 @@ mod run;
 mod runs;
 mod schema;
 mod search;
+mod serving;
 mod status;
 mod storage;
 mod token;
 mod tree;
+mod types;
 mod undeploy;
 mod update;
 mod yank;
@@ -44,6 +50,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
 pub use help::command;
+use types::{agents, environments, kbs, memories, orchestrators, personas, tools};
 
 use crate::{
     context::{Context, Environment, Key},
@@ -135,6 +142,13 @@ commands! {
     Publish(publish),
     Yank(yank),
     Search(search),
+    Agents(agents),
+    Tools(tools),
+    Kbs(kbs),
+    Memories(memories),
+    Personas(personas),
+    Orchestrators(orchestrators),
+    Environments(environments),
     Info(info),
     Add(add),
     Remove(remove),
@@ -142,8 +156,10 @@ commands! {
     Fetch(fetch),
     Tree(tree),
     Node(node),
+    Nodes(nodes),
     Dev(dev),
     Deploy(deploy),
+    Create(create),
     Rollback(rollback),
     Undeploy(undeploy),
     Run(run),
@@ -152,6 +168,8 @@ commands! {
     Logs(logs),
     Cancel(cancel),
     Storage(storage),
+    Exec(exec),
+    Inference(inference),
     Token(token),
     Config(config),
     Completions(completions),
@@ -205,6 +223,14 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let result = cli.command.exec(&context);
     context.shell.clear_progress();
     let written = match &result {
+        Ok(output) if output.code != 0 => {
+            let failure = Failure::new(Kind::Failed, format!("the program ended with exit code {}", output.code));
+            // The program itself has told people.
+            if cli.global.message_format == MessageFormat::Json {
+                fail(&context.shell, name, &failure.with_data(output.data.clone()));
+            }
+            return ExitCode::from(output.code);
+        }
         Ok(output) => context.shell.output(name, output),
         Err(failure) => return fail(&context.shell, name, failure),
     };

@@ -1,33 +1,55 @@
-//! Nodes as commands start them and find them.
+use clap::Args as ClapArgs;
+use serde_json::json;
 
 use crate::{
     client::NodeClient,
     context::Context,
     identity::Token,
-    node,
     report::{Failure, Kind},
+    shell::Output,
 };
 
-/// A node as the surroundings suggest it: the user is its operator.
-pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
-    let operator = context.credentials().key_or_create()?;
-    Ok(node::Options {
-        listen: ([127, 0, 0, 1], 7001).into(),
-        data: context.dirs.data.join("node"),
-        environments: context.dirs.cache.join("environments"),
-        registry: context.registry(None)?.value,
-        users: vec![operator.public().user_id()],
-        open: false,
-        peers: Vec::new(),
-        provider: None,
-        max_runs: 64,
-        quota: node::QUOTA,
-        caps: node::Caps::default(),
-        http: context.http(),
-        policy: context.policy()?,
-        installer: context.env.installer.clone(),
-        path: context.env.path.clone().unwrap_or_default(),
-    })
+/// Letters of an owner's id that are shown: `user:` and eight digits.
+const OWNER: usize = 13;
+
+/// List the nodes in a registry's directory
+///
+/// A node is there while it runs with `napt node --name`. Deployments name it so, or by its id, URL or address.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt nodes
+  napt nodes --registry https://registry.example --message-format json")]
+pub(super) struct Args {
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
+    registry: Option<String>,
+}
+
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let registry = context.registry(self.registry.as_deref())?.value;
+        context.require_network(&registry)?;
+        let client = context.registry_client(self.registry.as_deref())?;
+        let nodes = context.interruptible(async { Ok::<_, Failure>(client.nodes().await?) })?;
+        let address = crate::registries::address(&registry);
+        if nodes.is_empty() {
+            context.shell.note(&format!("No nodes are in the directory of the registry at {address}"));
+        }
+        let width = |of: fn(&napt_registry_client::NodeAnnouncement) -> &str| {
+            nodes.iter().map(|record| of(&record.node).chars().count()).max().unwrap_or_default()
+        };
+        let (names, urls) = (width(|node| &node.name), width(|node| &node.url));
+        let lines = nodes.iter().map(|record| {
+            let node = &record.node;
+            let owner = node.owner.get(..OWNER).unwrap_or(&node.owner);
+            let models = node.models.join(", ");
+            let line =
+                format!("{:<names$}  {:<urls$}  {owner}…  {} {}  {models}", node.name, node.url, node.os, node.arch);
+            line.trim_end().to_owned()
+        });
+        let human = lines.collect::<Vec<_>>().join("\n");
+        Ok(Output::new(human, json!({ "registry": address, "nodes": nodes })))
+    }
 }
 
 /// A client of the node, with the user's key.

@@ -5,6 +5,7 @@ use napt_registry_client::Policy;
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::placement::Given;
 use crate::{
     client::{ClientError, NodeClient, follow, yanked_of},
     context::Context,
@@ -20,10 +21,14 @@ const YANKED_WITHIN: Duration = Duration::from_secs(1);
 /// Run a deployed module on a node and follow it
 ///
 /// What the module prints appears on stderr as it comes, its result on stdout. Ctrl-C asks the node to cancel the run.
+///
+/// With `--agent-nodes` and the like the module gets one agent a node, in the order of its deployment, whose last one stands
+/// for all that follow; without, those of its deployment. Naptha's spellings, such as `--agent_nodes`, are the same options.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt run orchestrator:debate -p \"prompt='Is a hot dog a sandwich?'\"
-  napt run agent:critic -p '{\"prompt\": \"hello\"}' --node http://127.0.0.1:7001")]
+  napt run agent:critic -p '{\"prompt\": \"hello\"}' --node http://127.0.0.1:7001
+  napt run orchestrator:debate -p prompt=why --agent_nodes \"one.example,two.example\"")]
 pub(super) struct Args {
     /// The module, as `type:name`
     #[arg(value_name = "TYPE:NAME", value_parser = super::arguments::hinted::<ModuleId>)]
@@ -36,10 +41,6 @@ pub(super) struct Args {
     #[arg(long = "parameter", short = 'p', value_name = "INPUTS")]
     parameters: Vec<String>,
 
-    /// Differences to the deployed configuration, as JSON
-    #[arg(long, value_name = "JSON")]
-    deployment: Option<String>,
-
     /// Do not follow: print the run's id as soon as it is accepted
     #[arg(long, short)]
     detach: bool,
@@ -47,6 +48,9 @@ pub(super) struct Args {
     /// The node's URL
     #[arg(long, value_name = "URL")]
     node: Option<String>,
+
+    #[command(flatten)]
+    given: Given,
 }
 
 impl Args {
@@ -54,9 +58,9 @@ impl Args {
         let node = super::nodes::client(context, self.node.as_deref())?;
         let mut inputs = Map::new();
         for text in &self.parameters {
-            inputs.extend(parse_inputs(text)?);
+            inputs.extend(super::arguments::pairs("-p \"prompt='two words' rounds=3\"", text)?);
         }
-        let deployment = super::arguments::deployment_value(context, self.deployment.as_deref())?;
+        let deployment = self.given.deployment(context)?;
         let request = RunRequest { module: self.module.clone(), inputs: Value::Object(inputs), deployment };
         context.block_on(async {
             // From before the run is accepted, so that no Ctrl-C leaves one behind.
@@ -96,6 +100,8 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
     let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| pin.id.to_string());
+    // One that is there under this name is there in another way, which the node's own hint tells.
+    let known = known.filter(|known| *known != wanted.to_string());
     match near_id(wanted, &known.collect::<Vec<_>>()) {
         // Not that the mistyped one should be deployed.
         Some(near) => Failure { hints: vec![format!("did you mean `{near}`?")], ..failure },
@@ -130,48 +136,4 @@ fn finished(run: RunView) -> Result<Output, Failure> {
         _ => result,
     };
     Ok(Output::new(human, json!({ "run": run })))
-}
-
-/// `{"a": 1}`, or `a=1 b='two words'`. A value that is JSON other than text is that; everything else is text.
-fn parse_inputs(text: &str) -> Result<Map<String, Value>, Failure> {
-    if text.trim_start().starts_with('{') {
-        return super::arguments::json_value("--parameter", text);
-    }
-    let usage = |what: String| {
-        Failure::new(Kind::Usage, what).hinted("write for example -p \"prompt='two words' rounds=3\", or a JSON object")
-    };
-    let words = shell_words::split(text).map_err(|_| usage(format!("a quote is not closed in `{text}`")))?;
-    words
-        .iter()
-        .map(|word| {
-            let (key, value) = word.split_once('=').ok_or_else(|| usage(format!("`{word}` is not `key=value`")))?;
-            if key.is_empty() {
-                return Err(usage(format!("`{word}` has no key")));
-            }
-            let value = match serde_json::from_str::<Value>(value) {
-                Ok(parsed) if !parsed.is_string() => parsed,
-                _ => Value::String(value.to_owned()),
-            };
-            Ok((key.to_owned(), value))
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inputs_are_pairs_or_json() {
-        let inputs =
-            parse_inputs("prompt='it is = a \"test\"' n=3 on=true url=https://h/?a=b== s=\"01\"").expect("pairs");
-        assert_eq!(
-            Value::Object(inputs),
-            json!({"prompt": "it is = a \"test\"", "n": 3, "on": true, "url": "https://h/?a=b==", "s": "01"})
-        );
-        assert_eq!(Value::Object(parse_inputs(r#"{"a": [1]}"#).expect("JSON")), json!({"a": [1]}));
-        for bad in ["prompt", "=x", "a='open", "{\"a\": }"] {
-            assert_eq!(parse_inputs(bad).expect_err(bad).kind, Kind::Usage, "{bad}");
-        }
-    }
 }

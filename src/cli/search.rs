@@ -15,13 +15,20 @@ const PAGE: usize = 20;
   napt search debate
   napt search --type kb wikipedia --limit 50")]
 pub(super) struct Args {
-    /// Words; none finds all
-    #[arg(value_name = "QUERY")]
-    query: Vec<String>,
-
     /// Only modules of this type
     #[arg(long = "type", value_name = "TYPE", value_parser = hinted::<ModuleType>)]
     module_type: Option<ModuleType>,
+
+    #[command(flatten)]
+    search: Search,
+}
+
+/// A search of any type of module.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Search {
+    /// Words; none finds all
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
 
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = PAGE)]
@@ -34,6 +41,12 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        self.search.exec(self.module_type, context)
+    }
+}
+
+impl Search {
+    pub(super) fn exec(&self, module_type: Option<ModuleType>, context: &Context) -> Result<Output, Failure> {
         let registries = context.registries(self.registry.as_deref())?;
         let registry = registries.default_registry();
         let query = self.query.join(" ");
@@ -41,7 +54,7 @@ impl Args {
             let mut modules = Vec::new();
             let mut page = 1;
             loop {
-                let found = registry.search(&query, self.module_type, page).await?;
+                let found = registry.search(&query, module_type, page).await?;
                 let is_last = found.items.is_empty();
                 modules.extend(found.items);
                 if is_last || modules.len() >= self.limit || modules.len() as u64 >= found.total {
@@ -52,11 +65,19 @@ impl Args {
             }
         })?;
         let name = |module: &napt_registry_client::ModuleSummary| format!("{}:{}", module.module_type, module.name);
+        // A module that is kept elsewhere has the version that it has there.
+        let version = |module: &napt_registry_client::ModuleSummary| {
+            module.source.as_ref().map_or_else(|| module.version.to_string(), |source| source.version.clone())
+        };
         let width = modules.iter().map(|module| name(module).len()).max().unwrap_or_default();
-        let version_width = modules.iter().map(|module| module.version.to_string().len()).max().unwrap_or_default();
+        let version_width = modules.iter().map(|module| version(module).len()).max().unwrap_or_default();
         let lines = modules.iter().map(|module| {
-            let version = module.version.to_string();
-            let line = format!("{:<width$}  {version:<version_width$}  {}", name(module), module.description);
+            let line = format!(
+                "{:<width$}  {:<version_width$}  {}",
+                name(module),
+                version(module),
+                module.description.lines().next().unwrap_or_default()
+            );
             line.trim_end().to_owned()
         });
         let human = lines.collect::<Vec<_>>().join("\n");

@@ -47,6 +47,10 @@ pub(super) fn parse<T: DeserializeOwned + Send + 'static>(
             let rest = buffer.split_off(end + 1);
             for line in std::mem::replace(&mut buffer, rest).split(|byte| *byte == b'\n') {
                 let Some(data) = line.strip_prefix(b"data:") else { continue };
+                // How streams of models end.
+                if data.trim_ascii() == b"[DONE]" {
+                    return;
+                }
                 yield serde_json::from_slice(data).map_err(|error| node.garbage(error.to_string()));
             }
             // Not counted: what whoever reads the events has done with them.

@@ -5,6 +5,7 @@ mod archives;
 mod deploy;
 mod error;
 mod events;
+mod inference;
 mod run;
 mod storage;
 mod transport;
@@ -13,6 +14,7 @@ pub use archives::Archives;
 pub use deploy::{DeployOptions, Deployed, What, deploy, rollback, undeploy};
 pub use error::ClientError;
 use futures_util::Stream;
+pub use inference::Model;
 use napt_registry_client::Policy;
 use reqwest::{Method, Response, StatusCode};
 pub use run::{follow, yanked_of};
@@ -96,6 +98,13 @@ impl NodeClient {
     /// Makes a token for clients that cannot sign.
     pub async fn new_token(&self, token: &NewToken) -> Result<TokenView, ClientError> {
         self.json(Method::POST, "/v1/tokens", self.encode(token)?).await
+    }
+
+    /// Ends the token in a URL of the node, with nothing but itself as proof.
+    pub async fn end_token(&self, url: &Url) -> Result<(), ClientError> {
+        let Ok(token) = url.username().parse() else { return Ok(()) };
+        let holder = NodeClient { credential: Credential::Token(token), ..self.clone() };
+        holder.send_as(Method::DELETE, "/v1/tokens", Vec::new(), Some(Repeat::Untouched)).await
     }
 
     /// Whether the node has an archive.

@@ -23,7 +23,7 @@ pub async fn follow(node: &NodeClient, id: &str, show: &(dyn Fn(&str) + Sync)) -
             match event.payload {
                 EventPayload::Line { stream, text } if stream == "stdout" => show(&text),
                 EventPayload::Status { status, .. } if status.is_final() => return Ok(()),
-                EventPayload::Line { .. } | EventPayload::Status { .. } | EventPayload::Call { .. } => {}
+                _ => {}
             }
         }
         // The node stopped, or cannot read its events just now.

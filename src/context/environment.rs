@@ -1,6 +1,10 @@
 //! The one place that reads environment variables, and the folders that follow from them.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::PathBuf,
+};
 
 use etcetera::BaseStrategy;
 use reqwest::{NoProxy, Proxy};
@@ -31,15 +35,22 @@ pub struct Environment {
     pub http_retries: Option<String>,
     /// `NAPT_PROVIDER_KEY`: the key of a node's model provider.
     pub provider_key: Option<Secret>,
+    /// `NAPT_PROVIDER_KEY_NAME`: the keys of providers with a name, by `NAME`.
+    pub provider_keys: BTreeMap<String, Secret>,
     /// `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`: what the first of them that is set says of colour, and which it is.
     pub color: Option<(&'static str, &'static str)>,
     /// `PATH`, for the programs that a node starts.
     pub path: Option<String>,
+    /// `PYTHONPATH`, for programs that get more on it.
+    pub python_path: Option<OsString>,
     /// The names of all variables, for what a project's configuration refers to.
     pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
 }
+
+/// What the names of variables with keys of named providers begin with.
+const PROVIDER_KEY: &str = "NAPT_PROVIDER_KEY_";
 
 /// Prefixes and names of variables that an installer gets.
 const INSTALLER: [&str; 10] = [
@@ -81,7 +92,13 @@ impl Environment {
             http_timeout: text("NAPT_HTTP_TIMEOUT"),
             http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
+            provider_keys: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter_map(|(name, value)| Some((name.strip_prefix(PROVIDER_KEY)?.to_owned(), Secret::new(value))))
+                .filter(|(_, key)| !key.reveal().is_empty())
+                .collect(),
             path: text("PATH"),
+            python_path: std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty()),
             variables: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -10,16 +10,41 @@ use toml::Spanned;
 use url::Url;
 
 use super::settings::{Key, Setting, SettingsError, Source, server};
-use crate::{identity::read_private, module::DevSession};
+use crate::{
+    identity::{Secret, read_private},
+    module::DevSession,
+};
 
 /// The table of registries with a name.
 pub(super) const REGISTRIES: &str = "registries";
+
+/// The table of model providers with a name.
+pub(super) const PROVIDERS: &str = "providers";
+
+/// A model provider of a node, as a configuration file has it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderSetting {
+    /// Its base URL.
+    pub url: Url,
+    /// The models that it serves; none: all that no other does.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Its key.
+    pub key: Option<Secret>,
+}
+
+#[derive(Deserialize)]
+struct Providers {
+    providers: BTreeMap<String, ProviderSetting>,
+}
 
 /// A configuration file, or what a running `napt dev` wrote: each setting in it, with where it is.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub(super) values: BTreeMap<Key, Setting<String>>,
     pub(super) registries: BTreeMap<String, Setting<Url>>,
+    pub(super) providers: BTreeMap<String, ProviderSetting>,
 }
 
 /// What a file has of registries with a name.
@@ -40,7 +65,7 @@ impl Layer {
     pub(super) fn of_session(path: &Path, session: DevSession) -> Self {
         let setting = |value| Setting { value, source: Source::File { path: path.to_owned(), line: None } };
         let values = [(Key::Registry, setting(session.registry)), (Key::Node, setting(session.node))];
-        Layer { values: BTreeMap::from(values), registries: BTreeMap::new() }
+        Layer { values: BTreeMap::from(values), registries: BTreeMap::new(), providers: BTreeMap::new() }
     }
 
     pub(super) fn read(path: PathBuf, is_users: bool) -> Result<Self, SettingsError> {
@@ -48,7 +73,7 @@ impl Layer {
         let syntax = |error| SettingsError::syntax(&path, &text, &error);
         let table: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(&text).map_err(syntax)?;
         let place = |at: usize| Source::in_file(&path, &text, at);
-        let mut layer = Layer { values: BTreeMap::new(), registries: BTreeMap::new() };
+        let mut layer = Layer { values: BTreeMap::new(), registries: BTreeMap::new(), providers: BTreeMap::new() };
         for (name, value) in table {
             let source = place(name.span().start);
             let name = name.into_inner();
@@ -64,6 +89,15 @@ impl Layer {
                     })?;
                     layer.registries.insert(name, Setting { value, source });
                 }
+                continue;
+            }
+            if name == PROVIDERS {
+                // Whoever writes a checkout's file must not choose where a node's keys and prompts go.
+                if !is_users {
+                    return Err(SettingsError::Providers { path });
+                }
+                read_private(&path)?;
+                layer.providers = toml::from_str::<Providers>(&text).map_err(syntax)?.providers;
                 continue;
             }
             let key: Key = name

@@ -15,6 +15,7 @@ use std::{
 };
 
 pub use environment::{Dirs, Environment};
+pub use layer::ProviderSetting;
 use napt_registry_client::{Policy, RegistryClient};
 pub use schema::config_schema;
 pub use settings::{DEFAULT_NODE_URL, DEFAULT_REGISTRY_URL, Key, Setting, Settings, SettingsError, Source};
@@ -118,7 +119,8 @@ impl Context {
         let named = self.registry_names();
         // The variable holds one token, which is not for all of them.
         let named = named.into_iter().map(|(name, url)| Ok((name, open(&url, None)?)));
-        Ok(Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?))
+        let registries = Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?);
+        Ok(registries.keeping_in(self.dirs.cache.clone()))
     }
 
     /// The registries with a name.
@@ -129,6 +131,11 @@ impl Context {
     /// Their URLs alone.
     pub fn registry_names(&self) -> BTreeMap<String, Url> {
         self.settings.registries().into_iter().map(|(name, setting)| (name, setting.value)).collect()
+    }
+
+    /// The model providers of a node that have a name, by it.
+    pub fn providers(&self) -> BTreeMap<String, ProviderSetting> {
+        self.settings.providers()
     }
 
     /// Whoever wrote a checkout's configuration must not get the token of whoever runs a command in it.

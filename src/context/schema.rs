@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{layer::REGISTRIES, settings::Key};
+use super::{
+    layer::{PROVIDERS, REGISTRIES},
+    settings::Key,
+};
 
 /// Where a workspace keeps it, relative to its `.napt/config.toml`.
 pub(super) const CONFIG_SCHEMA: &str = "schemas/config.json";
@@ -18,6 +21,27 @@ pub fn config_schema() -> Value {
             "additionalProperties": {
                 "type": "object",
                 "properties": { "url": { "description": "The registry's URL.", "type": "string", "format": "uri" } },
+                "required": ["url"],
+                "additionalProperties": false,
+            },
+        }),
+    );
+    properties.insert(
+        PROVIDERS.to_owned(),
+        json!({
+            "description": "A node's model providers by name; only in your own file, never in a workspace's.",
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "url": { "description": "The provider's base URL.", "type": "string", "format": "uri" },
+                    "models": {
+                        "description": "The models that it serves, with `*` for anything; left out: all that no other does.",
+                        "type": "array",
+                        "items": { "type": "string" },
+                    },
+                    "key": { "description": "The provider's key.", "type": "string" },
+                },
                 "required": ["url"],
                 "additionalProperties": false,
             },

@@ -10,7 +10,10 @@ use std::{
 
 use url::Url;
 
-use super::{Dirs, Environment, layer::Layer};
+use super::{
+    Dirs, Environment,
+    layer::{Layer, ProviderSetting},
+};
 use crate::{
     identity::StoreError,
     module::DevSession,
@@ -217,6 +220,12 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// Providers of a node that whoever wrote a checkout would choose.
+    #[error("`[providers]` in `{}` is in a checkout", path.display())]
+    Providers {
+        /// The file.
+        path: PathBuf,
+    },
     /// A registry is named, and none has the name.
     #[error("no registry is called `{name}`, which is from {from}")]
     UnknownRegistry {
@@ -265,6 +274,9 @@ impl Fault for SettingsError {
             SettingsError::Secret { key, .. } => {
                 Some(format!("take it out, and keep it in your own file: `napt config set {key} --user`"))
             }
+            SettingsError::Providers { .. } => {
+                Some("keep them in your own `config.toml`; `napt config` shows where its folder is".to_owned())
+            }
             SettingsError::UnknownRegistry { name, known, .. } => Some(format!(
                 "{} (a URL begins with `http://` or `https://`)",
                 crate::registries::unknown_name(name, known)
@@ -296,6 +308,11 @@ impl Settings {
     /// The registries with a name, the nearest file's of each.
     pub(super) fn registries(&self) -> BTreeMap<String, Setting<Url>> {
         self.layers.iter().rev().flat_map(|layer| layer.registries.clone()).collect()
+    }
+
+    /// The model providers of a node.
+    pub(super) fn providers(&self) -> BTreeMap<String, ProviderSetting> {
+        self.layers.iter().flat_map(|layer| layer.providers.clone()).collect()
     }
 
     /// A setting, if anything says what it is.

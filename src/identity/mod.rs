@@ -8,6 +8,6 @@ mod token;
 
 pub use key::{KeyError, PublicKey, SecretKey};
 pub use private::read_private;
-pub use request::{CLOCK_LEEWAY_SECONDS, RequestSignature, RequestSignatureError, SCHEME, body_digest};
+pub use request::{CLOCK_LEEWAY_SECONDS, Nonces, RequestSignature, RequestSignatureError, SCHEME, body_digest};
 pub use store::{CredentialStore, StoreError};
 pub use token::{Secret, Token, TokenError, random_hex};

@@ -1,7 +1,12 @@
 //! The signature of one request to a node: method, target, host, body, time and nonce, under the header
 //! `Authorization: Napt key=…,time=…,nonce=…,signature=…`.
 
-use std::{fmt, str::FromStr};
+use std::{
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    sync::{Mutex, PoisonError},
+};
 
 use sha2::{Digest, Sha256};
 
@@ -55,6 +60,21 @@ impl Fault for RequestSignatureError {
             RequestSignatureError::Time(_) => Some("set the clocks of both machines".to_owned()),
             RequestSignatureError::Malformed | RequestSignatureError::Mismatch(_) => None,
         }
+    }
+}
+
+/// Nonces that were used lately, with the time after which they cannot be used anyway.
+#[derive(Debug, Default)]
+pub struct Nonces(Mutex<HashMap<String, i64>>);
+
+impl Nonces {
+    /// True for the first who brings it. `now` is in Unix seconds.
+    pub fn is_new(&self, nonce: &str, now: i64) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() > 10_000 {
+            seen.retain(|_, until| *until >= now);
+        }
+        seen.insert(nonce.to_owned(), now + 2 * CLOCK_LEEWAY_SECONDS).is_none_or(|until| until < now)
     }
 }
 

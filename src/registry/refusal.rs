@@ -61,8 +61,26 @@ pub(super) enum Refusal {
     NoModule(ModuleId),
     #[error("there is no version {1} of `{0}` here")]
     NoVersion(ModuleId, Version),
+    #[error("the user name `{0}` is taken")]
+    UsernameTaken(String),
+    #[error("the hub has as many connections as it takes")]
+    Busy,
     #[error("there is no token `{0}` of this account")]
     NoSuchToken(String),
+    #[error("only the node `{0}` and its owner can do this")]
+    NotTheNode(String),
+    #[error("the request's signature does not hold: {0}")]
+    NodeSignature(String),
+    #[error("`owner_signature` is not the owner's for this node, name and URL")]
+    NotItsOwner,
+    #[error("the node `{0}` is here as another owner's")]
+    NodeOwner(String),
+    #[error("the node name `{0}` belongs to another owner")]
+    NodeName(String),
+    #[error("the node name `{name}` is in use by `{id}`")]
+    NodeNameInUse { name: String, id: String },
+    #[error("the directory has no room for more nodes of this owner, or for more nodes at all")]
+    ManyNodes,
     #[error("there is nothing at `{0}`")]
     NoRoute(String),
     #[error("`{0}` does not take this method")]
@@ -123,7 +141,14 @@ impl Refusal {
             Refusal::NoModule(_) | Refusal::NoVersion(..) | Refusal::NoSuchToken(_) | Refusal::NoRoute(_) => {
                 (404, "not-found", "Not found")
             }
+            Refusal::NodeSignature(_) => (401, "node-signature", "Not signed by the node"),
+            Refusal::NotTheNode(_) | Refusal::NodeOwner(_) => (403, "not-the-node", "Another node's record"),
+            Refusal::NotItsOwner => (403, "not-its-owner", "Not signed by the owner"),
+            Refusal::NodeName(_) | Refusal::NodeNameInUse { .. } => (409, "node-name", "The name is taken"),
+            Refusal::ManyNodes => (409, "many-nodes", "The directory is full"),
             Refusal::Method(_) => (405, "method", "Method not allowed"),
+            Refusal::UsernameTaken(_) => (409, "username-taken", "The user name is taken"),
+            Refusal::Busy => (503, "busy", "Too many connections"),
             Refusal::Full => (507, "full", "No room"),
             Refusal::Internal(_) => (500, "internal", "Internal error"),
         }
@@ -138,6 +163,16 @@ impl Refusal {
             Refusal::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Refusal::Challenge | Refusal::Proof(_) => "ask for a new challenge".to_owned(),
             Refusal::Conflict { .. } => "raise the version and publish again".to_owned(),
+            Refusal::UsernameTaken(_) => "choose another".to_owned(),
+            Refusal::Busy => "try again later".to_owned(),
+            Refusal::NodeName(_) => "choose another name".to_owned(),
+            Refusal::NodeNameInUse { .. } => {
+                "stop that node, or wait until its record has expired; or choose another name".to_owned()
+            }
+            Refusal::NotTheNode(_) => "a record is changed with the node's own key".to_owned(),
+            Refusal::NodeSignature(_) => "set the clocks of both machines, and use the URL that the registry knows \
+                                          itself by"
+                .to_owned(),
             Refusal::Full => "tell the registry's operator, and try again later".to_owned(),
             Refusal::NoRoute(_) => "this is a napt registry: is it what the address should be of?".to_owned(),
             Refusal::Id(error) => return error.hint(),

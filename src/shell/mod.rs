@@ -56,17 +56,24 @@ pub struct Output {
     pub data: Value,
     /// Whether it is a secret that was asked for, and so is shown as it is.
     revealed: bool,
+    /// The exit code of a program that was run, which becomes napt's.
+    pub code: u8,
 }
 
 impl Output {
     /// An output for people and its data.
     pub fn new(human: impl Into<String>, data: Value) -> Self {
-        Output { human: human.into(), data, revealed: false }
+        Output { human: human.into(), data, revealed: false, code: 0 }
     }
 
     /// The same, shown as it is: for a new secret, which is told this once.
     pub fn revealed(self) -> Self {
         Output { revealed: true, ..self }
+    }
+
+    /// The same, of a program that has ended with this exit code.
+    pub fn ended(self, code: u8) -> Self {
+        Output { code, ..self }
     }
 }
 
@@ -116,6 +123,15 @@ impl Shell {
     /// Writes a line of a result to stdout as it comes (logs, live output).
     pub fn line(&self, text: &str) -> std::io::Result<()> {
         self.bars.suspend(|| writeln!(anstream::stdout().lock(), "{}", redact(text)))
+    }
+
+    /// Writes a piece of a result to stdout at once; a secret in pieces is not seen as one.
+    pub fn piece(&self, text: &str) -> std::io::Result<()> {
+        self.bars.suspend(|| {
+            let mut stdout = anstream::stdout().lock();
+            write!(stdout, "{}", redact(text))?;
+            stdout.flush()
+        })
     }
 
     /// Writes a command's result.

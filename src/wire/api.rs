@@ -162,6 +162,19 @@ pub enum EventPayload {
         /// On which node.
         node: String,
     },
+    /// The module had a model answer.
+    Inference {
+        /// Whose model, as its node calls the provider.
+        provider: String,
+        /// Which one.
+        model: String,
+        /// How much it was asked, if the provider says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prompt_tokens: Option<u64>,
+        /// How much it answered, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        completion_tokens: Option<u64>,
+    },
 }
 
 /// One module of a deployment: exactly these bytes.

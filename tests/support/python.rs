@@ -6,6 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
+use serde_json::Value;
+
 /// The release that the templates pin.
 const SDK: &str = "naptha-sdk==1.0.5";
 
@@ -46,4 +48,13 @@ pub fn expect_success(command: &mut Command) -> Output {
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+/// Runs a Python program with the SDK's environment; what it found, as the line `FOUND JSON` on its stdout.
+#[track_caller]
+pub fn found(script: &str, arguments: &[&str]) -> Value {
+    let output = expect_success(Command::new(with_sdk()).args(["-c", script]).args(arguments));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("FOUND ")).unwrap_or_else(|| panic!("{text}"));
+    serde_json::from_str(line).expect("JSON")
 }

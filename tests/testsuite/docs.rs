@@ -47,6 +47,7 @@ followed! {
     pipelines_can_be_followed: "docs/ci.md" a_persona,
     operating_can_be_followed: "docs/operations.md" backups,
     storing_can_be_followed: "docs/storage.md" servers,
+    models_can_be_followed: "docs/inference.md" servers,
     settings_can_be_followed: "docs/settings.md" servers,
 }
 

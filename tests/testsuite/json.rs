@@ -77,6 +77,8 @@ fn every_command_has_the_envelope() {
     call(&["publish", "--workspace", "-C", "debate"], 0);
     call(&["search", "debate"], 0);
     call(&["search", "--offline"], 4);
+    call(&["nodes"], 0);
+    call(&["nodes", "--offline"], 4);
     call(&["info", "orchestrator:debate"], 0);
     call(&["info", "orchestrator:nothing"], 1);
     call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);
@@ -119,6 +121,10 @@ fn every_command_has_the_envelope() {
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);
     call(&["token", "new"], 0);
     call(&["token", "new", "--node", "http://127.0.0.1:1"], 4);
+    call(&["inference", "models"], 0);
+    call(&["inference", "chat", "two words"], 0);
+    call(&["inference", "chat", "--model", "none"], 1);
+    call(&["inference", "embed", "two words"], 0);
     call(&["config"], 0);
     call(&["config", "get", "registry"], 0);
     call(&["config", "set", "color", "never"], 0);

@@ -1,6 +1,6 @@
 //! What a module sees of the world, and what Naptha's own clients see of a node.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::support::{
     modules::{with_sdk, write_python},
     node::{TestNode, cache},
     provider::Provider,
-    python::{self, expect_success},
+    python::found,
     wait_for,
 };
 
@@ -182,14 +182,6 @@ fn a_module_sees_its_node_its_run_and_a_key_of_its_own() {
 fn with_worker(node: &TestNode) {
     write_python(&node.sandbox, "worker", "agent:worker", WORKER, "");
     node.napt(&["deploy", "worker", "--no-verify"]).expect(0);
-}
-
-/// Runs a Python program with the SDK's environment; what it found.
-fn found(script: &str, arguments: &[&str]) -> Value {
-    let output = expect_success(Command::new(python::with_sdk()).args(["-c", script]).args(arguments));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("FOUND ")).unwrap_or_else(|| panic!("{text}"));
-    serde_json::from_str(line).expect("JSON")
 }
 
 fn expect_client(found: &Value, user: &str) {

@@ -538,7 +538,7 @@ fn modules_use_storage_here_and_on_peers() {
     first.napt(&["deploy", "--module", "keeper", "--no-verify"]).expect(0);
     let ran = first.napt(&["run", "orchestrator:keeper"]);
     let id = ran.stderr.split_whitespace().nth(1).expect("an id").to_owned();
-    assert_eq!(ran.code, Some(0), "{}", first.napt(&["logs", &id, "--all"]).stderr);
+    assert_eq!(ran.code, Some(0), "{}", first.napt(&["logs", &id, "--all"]).stdout);
     let found: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let expected = |name: &str| json!([true, [format!("d/{name}.bin")], "hello world", "hello world"]);
     assert_eq!((&found["here"], &found["there"]), (&expected("here"), &expected("there")));

@@ -1,16 +1,13 @@
 //! Who is calling, and what they may do. Proofs are parsed by the doors and judged here.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 
 use super::{super::store::Store, Core, NodeError, Options, addresses::Target};
 use crate::{
-    identity::{CLOCK_LEEWAY_SECONDS, PublicKey, RequestSignature, SCHEME, Token, body_digest},
+    identity::{Nonces, PublicKey, RequestSignature, SCHEME, Token, body_digest},
     wire::RunView,
 };
 
@@ -90,20 +87,6 @@ impl Caller {
             }
             (Caller::Open, None) => Ok("user:anonymous".to_owned()),
         }
-    }
-}
-
-/// Nonces that were used lately, with the time after which they cannot be used anyway.
-#[derive(Debug, Default)]
-struct Nonces(Mutex<HashMap<String, i64>>);
-
-impl Nonces {
-    fn is_new(&self, nonce: &str, now: i64) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if seen.len() > 10_000 {
-            seen.retain(|_, until| *until >= now);
-        }
-        seen.insert(nonce.to_owned(), now + 2 * CLOCK_LEEWAY_SECONDS).is_none_or(|until| until < now)
     }
 }
 

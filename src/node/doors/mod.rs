@@ -2,6 +2,8 @@
 
 mod answer;
 mod forward;
+mod grpc;
+mod inference;
 mod naptha;
 mod request;
 mod storage;
@@ -30,7 +32,7 @@ pub(super) fn router(core: Shared) -> Router {
     Router::new()
         .route("/health", get(naptha::health))
         .route("/v1/node", get(v1::node))
-        .route("/v1/tokens", post(v1::new_token))
+        .route("/v1/tokens", post(v1::new_token).delete(v1::end_token))
         .route("/v1/archives/{sha256}", get(v1::has_archive).put(v1::put_archive))
         .route("/v1/deployments", get(v1::deployments).post(v1::deploy))
         .route("/v1/deployments/{name}", get(v1::revisions).delete(v1::undeploy))
@@ -53,6 +55,7 @@ pub(super) fn router(core: Shared) -> Router {
         .route("/{module_type}/create", post(naptha::create))
         .route("/{module_type}/run", post(naptha::run))
         .route("/{module_type}/check", post(naptha::check))
+        .merge(grpc::router(core.clone()))
         .fallback(missing)
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| -> Response {
@@ -64,8 +67,12 @@ pub(super) fn router(core: Shared) -> Router {
 /// What a module uses of the node that its address means: models and storage.
 fn providers() -> Router<Shared> {
     Router::new()
-        .route("/inference/models", get(naptha::models))
-        .route("/inference/chat/completions", post(naptha::chat))
+        .route("/inference/models", get(inference::models))
+        .route("/inference/chat/completions", post(inference::chat))
+        // As SDK 0.2 calls it.
+        .route("/inference/chat", post(inference::chat))
+        .route("/inference/completions", post(inference::completions))
+        .route("/inference/embeddings", post(inference::embeddings))
         .route("/storage/db/create/{table}", post(storage::create))
         .route("/storage/db/read/{table}", get(storage::read))
         .route("/storage/db/list/{table}", get(storage::list))

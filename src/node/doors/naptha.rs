@@ -11,6 +11,7 @@ use super::{
     Refusal,
     request::{Authenticated, reason},
 };
+pub(super) use crate::node::core::runnable;
 use crate::{
     config::Deployment,
     identity::PublicKey,
@@ -22,14 +23,6 @@ use crate::{
 /// That the node is there.
 pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok!!!", "communication_protocol": "http" }))
-}
-
-/// The module type of a path; a wrong one is told with the right ones.
-pub(super) fn runnable(text: &str) -> Result<ModuleType, NodeError> {
-    text.parse::<ModuleType>().ok().filter(|kind| kind.is_runnable()).ok_or_else(|| NodeError::NotFound {
-        what: format!("Invalid module type: {text}"),
-        hint: Some("the types are orchestrator, agent, tool, kb, memory, environment".to_owned()),
-    })
 }
 
 /// The resolved deployment of a module that is deployed here.
@@ -74,17 +67,27 @@ pub(super) async fn check(
     let module_type = runnable(&module_type)?;
     let asked: CheckRequest = request.json()?;
     let id = asked.id.ok_or_else(|| NodeError::Invalid("the run record has no `id`".to_owned()))?;
-    let stored = core.stored_run(&id).await?;
-    let theirs = core.may_see(&request.caller, &stored.view).await?;
+    Ok(Json(seen(&core, &request.caller, module_type, &id).await?))
+}
+
+/// The record of a run that the caller may see.
+pub(super) async fn seen(
+    core: &Shared,
+    caller: &Caller,
+    module_type: ModuleType,
+    id: &str,
+) -> Result<RunRecord, NodeError> {
+    let stored = core.stored_run(id).await?;
+    let theirs = core.may_see(caller, &stored.view).await?;
     if !theirs || stored.view.module.module_type != module_type {
-        return Err(NodeError::missing(format!("there is no {module_type} run `{id}`")).into());
+        return Err(NodeError::missing(format!("there is no {module_type} run `{id}`")));
     }
-    Ok(Json(core.record_for(&request.caller, &stored)?))
+    core.record_for(caller, &stored)
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct UserRequest {
-    public_key: String,
+    pub(super) public_key: String,
 }
 
 impl UserRequest {
@@ -128,14 +131,4 @@ pub(super) async fn register_user(
     request: Authenticated,
 ) -> Result<Json<UserReply>, Refusal> {
     Ok(Json(user_register(&core, &request.caller, &request.json()?).await?))
-}
-
-/// The models that are certainly there.
-pub(super) async fn models(State(core): State<Shared>, _request: Authenticated) -> Json<Value> {
-    Json(core.inference.models())
-}
-
-/// A chat completion.
-pub(super) async fn chat(State(core): State<Shared>, request: Authenticated) -> Result<Json<Value>, Refusal> {
-    Ok(Json(core.inference.chat(request.json()?).await?))
 }

@@ -3,12 +3,13 @@
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
-    http::{header, request::Parts},
+    http::{header, request::Parts, uri::Authority},
 };
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::{MAX_BODY, Refusal, forward::Forwarded};
+pub(super) use crate::node::error::reason;
 use crate::{
     identity::body_digest,
     node::{
@@ -57,22 +58,6 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, NodeErro
     })
 }
 
-/// What is wrong with some JSON, without the values in it: they may be secrets, and errors are logged and passed on.
-pub(super) fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if !error.is_data() || text.starts_with("missing field") {
-        return text;
-    }
-    // Of a value that was no text, there is no line; what looks like one is the value's.
-    let place = text.rfind(" at line ").filter(|_| error.line() > 0).unwrap_or(text.len());
-    let (said, place) = text.split_at(place);
-    match said.rfind("expected ").map(|at| &said[at..]) {
-        // Values stand before it, in quotes.
-        Some(expected) if !expected.contains('"') => format!("{expected}{place}"),
-        _ => format!("the value is not valid{place}"),
-    }
-}
-
 pub(super) fn authorization(parts: &Parts) -> Option<&str> {
     // Bytes that are not text are not a credential either; `Proof::parse` refuses the empty one.
     parts.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""))
@@ -110,7 +95,9 @@ pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> R
 /// Judges the sender of a request whose body has this digest, and may not have been read yet.
 pub(super) async fn authenticate_digest(core: &Shared, parts: &Parts, digest: &str) -> Result<Caller, NodeError> {
     let proof = Proof::parse(authorization(parts))?;
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // HTTP/2 has it in the request's own line.
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(authority).unwrap_or_default();
     // A web page must not use an open node behind its visitor's back, also not under a name that leads here.
     if matches!(proof, Proof::None) && (parts.headers.contains_key(header::ORIGIN) || !is_loopback(host)) {
         return Err(NodeError::Unauthorised(
@@ -153,21 +140,5 @@ impl FromRequest<Shared> for Authenticated {
         }
         let caller = authenticate(core, &parts, b"").await?;
         Ok(Authenticated { caller, signed: false, body: read_body(body).await? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_told_without_the_value() {
-        let of = |text: &str| reason(&serde_json::from_str::<u32>(text).expect_err("no number"));
-        assert_eq!(of("\"secret\""), "expected u32 at line 1 column 8");
-        assert_eq!(of("\"secret at line 3, expected x\""), "expected u32 at line 1 column 30");
-        // Without a line: what looks like one is the value's.
-        let of = |value: serde_json::Value| reason(&serde_json::from_value::<u32>(value).expect_err("no number"));
-        assert_eq!(of("secret at line 3".into()), "expected u32");
-        assert_eq!(of("secret expected at line 3".into()), "expected u32");
     }
 }

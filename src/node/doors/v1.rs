@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -24,7 +24,7 @@ use crate::{
     identity::Token,
     node::{
         NodeError, Shared,
-        core::{Caller, Deployed, ECHO, Follower},
+        core::{Caller, Deployed, ECHO, Follower, Proof},
         store::RunFilter,
     },
     wire::{
@@ -77,6 +77,20 @@ pub(super) async fn new_token(
         .await
         .map_err(NodeError::internal("keep a token"))?;
     Ok((StatusCode::CREATED, Json(TokenView { name: wanted.name, token: token.reveal().to_owned(), expires })))
+}
+
+/// Ends a token: who holds it may.
+pub(super) async fn end_token(
+    State(core): State<Shared>,
+    headers: HeaderMap,
+    _request: Authenticated,
+) -> Result<StatusCode, Refusal> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Proof::Token(token) = Proof::parse(header)? else {
+        return Err(NodeError::Forbidden("a token is ended by a request with that token".to_owned()).into());
+    };
+    core.store.end_token(&token.hash()).await.map_err(NodeError::internal("end a token"))?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whether an archive is here.

@@ -3,6 +3,8 @@
 mod accounts;
 mod index;
 mod modules;
+mod nodes;
+mod rpc;
 mod upload;
 
 use std::sync::Arc;
@@ -40,9 +42,13 @@ pub(super) fn router(registry: Shared) -> Router {
         .route(&format!("{version}/yank"), put(modules::yank).delete(modules::unyank))
         .route("/api/v1/accounts/challenge", post(accounts::challenge))
         .route("/api/v1/accounts", post(accounts::sign_up))
+        .route("/api/v1/accounts/password", put(accounts::set_password))
         .route("/api/v1/me", get(accounts::me))
+        .route("/api/v1/nodes", get(nodes::nodes))
+        .route("/api/v1/nodes/{id}", put(nodes::announce).delete(nodes::withdraw))
         .route("/api/v1/tokens", get(accounts::tokens).post(accounts::create_token))
         .route("/api/v1/tokens/{id}", axum::routing::delete(accounts::revoke_token))
+        .route("/rpc", get(rpc::open))
         .fallback(async |OriginalUri(uri): OriginalUri| Refusal::NoRoute(uri.path().to_owned()))
         .method_not_allowed_fallback(async |OriginalUri(uri): OriginalUri| Refusal::Method(uri.path().to_owned()))
         .layer(middleware::from_fn(headers))
@@ -130,10 +136,21 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, registry: &Shared) -> Result<Self, Refusal> {
-        let body = tokio::time::timeout(registry.limits.body_window, Bytes::from_request(request, registry));
-        let body = body.await.map_err(|_| Refusal::Slow)?;
-        let body = body.map_err(|rejection| Refusal::Request(rejection.body_text()))?;
+        let RawBody(body) = RawBody::from_request(request, registry).await?;
         let text = if body.is_empty() { b"null" } else { &*body };
         serde_json::from_slice(text).map(Body).map_err(|error| Refusal::Request(error.to_string()))
+    }
+}
+
+/// The bytes of a body that comes in time.
+struct RawBody(Bytes);
+
+impl FromRequest<Shared> for RawBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, registry: &Shared) -> Result<Self, Refusal> {
+        let body = tokio::time::timeout(registry.limits.body_window, Bytes::from_request(request, registry));
+        let body = body.await.map_err(|_| Refusal::Slow)?;
+        body.map(RawBody).map_err(|rejection| Refusal::Request(rejection.body_text()))
     }
 }

@@ -185,6 +185,7 @@ room! { settings:
             key: Key::ProviderKey,
             path: path(".napt/config.toml"),
         },
+        SettingsError::Providers { .. } => SettingsError::Providers { path: path(".napt/config.toml") },
     }
 }
 
