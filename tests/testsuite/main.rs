@@ -12,6 +12,7 @@ mod ci;
 mod cli;
 mod completions;
 mod config;
+mod create;
 mod dependencies;
 mod deploy;
 mod deployments;

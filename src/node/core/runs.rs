@@ -30,7 +30,7 @@ use super::{
     own_calls::RunCalls,
 };
 use crate::{
-    config::{Deployment, merge, resolve},
+    config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
     module::ModuleId,
@@ -347,9 +347,7 @@ impl Core {
     ) -> Result<Deployment, NodeError> {
         let mut given = given.clone();
         if is_root && modules.module == *module {
-            let over = serde_json::to_value(&given).map_err(NodeError::internal("write a deployment"))?;
-            let under = serde_json::to_value(&modules.deployment).map_err(NodeError::internal("write a deployment"))?;
-            given = serde_json::from_value(merge(&over, &under))
+            given = overlay(&given, &modules.deployment)
                 .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {error}")))?;
         }
         let catalog = self.modules_of(modules).await?;
