@@ -82,6 +82,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
 
+    /// How much storage each user has for tables, and as much again for files
+    #[arg(long, value_name = "SIZE", default_value = "4GiB")]
+    quota: bytesize::ByteSize,
+
     /// How long runs may go on after Ctrl-C or SIGTERM before they are ended with an error
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     grace: u64,
@@ -132,6 +136,7 @@ impl Args {
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
         options.providers = super::serving::providers(context, &self.providers, key)?;
         options.max_runs = self.max_runs.get();
+        options.quota = self.quota.as_u64();
         let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {

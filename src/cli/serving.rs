@@ -24,6 +24,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         listing: None,
         providers: providers(context, &[], None)?,
         max_runs: 64,
+        quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: node::CREATE_WITHIN,
         http: context.http(),

@@ -57,6 +57,7 @@ mod registry_crash;
 mod registry_fsck;
 mod resolve;
 mod sources;
+mod storage;
 mod structure;
 mod templates;
 mod terminal;
