@@ -38,6 +38,7 @@ mod schema;
 mod search;
 mod serving;
 mod status;
+mod storage;
 mod token;
 mod tree;
 mod types;
@@ -166,6 +167,7 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Storage(storage),
     Exec(exec),
     Inference(inference),
     Token(token),

@@ -58,6 +58,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("schema", &["manifest"], 0),
     ("search", &["none"], 1),
     ("status", &[], 1),
+    ("storage", &["db", "read", "none"], 1),
     ("token", &[], 2),
     ("token new", &[], 1),
     ("tools", &["none"], 1),
