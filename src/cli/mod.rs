@@ -36,6 +36,7 @@ mod run;
 mod runs;
 mod schema;
 mod search;
+mod secret;
 mod status;
 mod token;
 mod tree;
@@ -166,6 +167,7 @@ commands! {
     Cancel(cancel),
     Exec(exec),
     Inference(inference),
+    Secret(secret),
     Token(token),
     Config(config),
     Completions(completions),

@@ -7,7 +7,7 @@ mod persona;
 mod resolve;
 mod types;
 
-pub use env_file::{ENV_FILE, read_env_file};
+pub use env_file::{ENV_FILE, read_env_file, read_env_variables};
 pub use merge::merge;
 pub use persona::{MAX_PERSONA, PersonaError, read_persona};
 pub use resolve::{Catalog, ConfigError, ModuleConfigs, resolve};

@@ -8,12 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{
-    Ran, Sandbox,
-    modules::Python,
-    node::TestNode,
-    python,
-};
+use crate::support::{Ran, Sandbox, modules::Python, node::TestNode, python};
 
 /// Says what it finds in its environment; the credential backwards, since nothing may show it.
 const LOOK: &str = "\

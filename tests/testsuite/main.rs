@@ -48,6 +48,7 @@ mod registry_client;
 mod registry_crash;
 mod registry_fsck;
 mod resolve;
+mod secrets;
 mod structure;
 mod templates;
 mod terminal;

@@ -11,6 +11,7 @@ use super::{
     access::Caller,
     peers::{Lines, Peer},
     runs::{ActiveRun, NewRun, Origin, Waiting},
+    secrets::RunSecrets,
 };
 use crate::{
     config::Deployment,
@@ -18,7 +19,7 @@ use crate::{
     report::{Relayed, Reporter},
     wire::{
         DeployEvent, DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
-        SignedEnvelope,
+        SecretRow, SignedEnvelope,
     },
 };
 
@@ -65,6 +66,7 @@ impl Core {
             signature: String::new(),
             given: request.deployment,
             origin,
+            secrets: RunSecrets::default(),
         })
         .await
         .map(Waiting::detach)
@@ -77,14 +79,19 @@ impl Core {
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
+        secrets: Vec<SecretRow>,
     ) -> Result<Waiting, NodeError> {
         let origin = self.origin(caller)?;
+        if origin.is_some() && !secrets.is_empty() {
+            return Err(NodeError::Invalid("secrets go with a user's run; a module's calls get them too".to_owned()));
+        }
         let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
         if origin.is_none() {
             // A module signs with its delegate key instead, and its address is the proof.
             self.check_consumer_signature(&consumer, input.signature.as_deref())?;
         }
         self.remember(&consumer).await?;
+        let secrets = self.secrets_with_run(&consumer, secrets).await?;
         self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
@@ -92,6 +99,7 @@ impl Core {
             signature: input.signature.unwrap_or_default(),
             given: Some(input.deployment),
             origin,
+            secrets,
         })
         .await
     }
@@ -102,8 +110,9 @@ impl Core {
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
+        secrets: Vec<SecretRow>,
     ) -> Result<Arc<ActiveRun>, NodeError> {
-        self.call_local(caller, module_type, input).await.map(Waiting::detach)
+        self.call_local(caller, module_type, input, secrets).await.map(Waiting::detach)
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.
@@ -118,7 +127,7 @@ impl Core {
             let peer = self.peers.peer(short).await?;
             return self.forward_run(&parent, &peer, module_type, input).await;
         }
-        let waiting = self.call_local(caller, module_type, input).await?;
+        let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
         let ended = self.wait(waiting.run()).await?;
         self.record_for(caller, &ended)
     }
@@ -169,6 +178,7 @@ impl Core {
             signature: String::new(),
             given: Some(given),
             origin: None,
+            secrets: RunSecrets::default(),
         };
         let deployment = self.resolve_for_run(&new, &modules, is_root).await?;
         let stored = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
@@ -250,7 +260,9 @@ impl Core {
             consumer: envelope.consumer,
             signature: input.signature.unwrap_or_default(),
             given: Some(input.deployment),
+            secrets: RunSecrets::default(),
             origin: Some(Origin::Forwarded {
+                from: envelope.from,
                 root: envelope.root,
                 parent: envelope.parent,
                 part: Arc::new(part),

@@ -13,6 +13,7 @@ mod parts;
 mod peers;
 mod readiness;
 mod runs;
+mod secrets;
 mod surroundings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -31,7 +32,7 @@ pub(in crate::node) use peers::ENVELOPE_HEADER;
 
 use self::{
     addresses::Addresses, database::Database, deployments::Turns, inference::Inference, installs::Installs,
-    peers::Peers, runs::Runs,
+    peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
@@ -57,6 +58,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) installs: Installs,
     parents: Parents,
     pub(in crate::node) peers: Peers,
+    secrets: Secrets,
     turns: Turns,
     runs: Runs,
     scratch: PathBuf,
@@ -106,6 +108,7 @@ impl Core {
             parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), options.http.clone()),
+            secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
             runs: Runs::new(options.max_runs),
             key,

@@ -25,6 +25,7 @@ use super::{
         store::{StoredRun, deployment_of},
     },
     Core, NodeError,
+    secrets::RunSecrets,
 };
 use crate::{
     config::{Deployment, merge, resolve},
@@ -52,6 +53,10 @@ pub(in crate::node) struct ActiveRun {
     pub(super) consumer: String,
     pub(super) root: String,
     pub(super) depth: u32,
+    /// The node that the tree came from, if not from a user.
+    pub(super) via: Option<String>,
+    /// Whether secrets came with it, which end with it.
+    has_secrets: bool,
     /// The modules that it may call.
     pub(super) modules: Arc<DeploymentView>,
     /// Cancelled when the run ends, however it does: its children end with it.
@@ -101,9 +106,9 @@ impl Waiting {
 pub(super) enum Origin {
     /// A run of this node.
     Local(Arc<ActiveRun>),
-    /// A run of a peer: root and parent as that node calls them, the revision that it has deployed here, and how deep
+    /// A run of a peer: that node, root and parent as that node calls them, the revision that it has deployed here, and how deep
     /// calls are nested already.
-    Forwarded { root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
+    Forwarded { from: String, root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
 }
 
 /// A run to be accepted.
@@ -115,6 +120,7 @@ pub(super) struct NewRun {
     pub(super) signature: String,
     pub(super) given: Option<Deployment>,
     pub(super) origin: Option<Origin>,
+    pub(super) secrets: RunSecrets,
 }
 
 /// All runs that have not ended, and their turn.
@@ -208,6 +214,16 @@ impl Core {
         let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
         let revision = (modules.name.clone(), modules.revision);
         let stored = StoredRun { view, deployment, revision, signature: new.signature };
+        let via = match &new.origin {
+            None => None,
+            Some(Origin::Local(parent)) => parent.via.clone(),
+            Some(Origin::Forwarded { from, .. }) => Some(from.clone()),
+        };
+        let has_secrets = !new.secrets.is_empty();
+        let foreign = new.secrets.foreign.clone();
+        if has_secrets {
+            self.keep_for_run(&new.consumer, &root, new.secrets).await?;
+        }
         let cancel = parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token());
         let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
@@ -216,6 +232,8 @@ impl Core {
             consumer: new.consumer,
             root,
             depth,
+            via,
+            has_secrets,
             modules,
             cancel,
             claimed: AtomicBool::new(false),
@@ -227,6 +245,12 @@ impl Core {
         // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
         let accepted = tokio::spawn(async move { core.accept(stored, run, parent, queued).await });
         let run = accepted.await.map_err(NodeError::internal("accept the run"))??;
+        for name in foreign {
+            let text =
+                format!("napt: the secret `{name}` came with the run and is left out: another node's key sealed it");
+            let line = EventPayload::Line { stream: "stderr".to_owned(), text };
+            self.record(&run, vec![(Timestamp::now(), line)]).await;
+        }
         Ok(Waiting { run, guard })
     }
 
@@ -374,6 +398,9 @@ impl Core {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(10));
         }
+        if run.has_secrets {
+            self.forget_secrets_of_runs(Some(&run.root)).await;
+        }
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
     }
@@ -411,7 +438,8 @@ impl Core {
         self.record(run, vec![(started, processing)]).await;
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
-        let surroundings = self.surroundings(&run.id, &run.secret).await?;
+        let secrets = self.secrets_of_run(run, &stored.view.module).await?;
+        let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
@@ -523,6 +551,9 @@ impl Core {
                 consumer: stored.view.consumer,
                 root: stored.view.root,
                 depth: 0,
+                via: None,
+                // There is no harm in forgetting what is not there.
+                has_secrets: true,
                 modules: Arc::new(modules),
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
@@ -531,6 +562,7 @@ impl Core {
             });
             self.enqueue(&run).await;
         }
+        self.forget_secrets_of_runs(None).await;
         Ok(())
     }
 }
