@@ -1,6 +1,7 @@
 //! Takes a run's credential and its user's secrets out of what its module says, also where they are encoded as an
 //! `Authorization` header has them.
 
+use aho_corasick::AhoCorasick;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
 use crate::identity::Secret;
@@ -8,15 +9,20 @@ use crate::identity::Secret;
 /// What is shorter is found everywhere: a port, `true`.
 const MIN_VALUE: usize = 8;
 
-/// Longer values are looked for in blocks, since lines are cut.
-const MAX_VALUE: usize = 4096;
-const BLOCK: usize = 512;
+/// Longer forms are found by anchors, since lines are cut; so many bytes, every so many.
+const MAX_FORM: usize = 4096;
+const ANCHOR: usize = 16;
+const SPACING: usize = 1024;
+
+/// How many different bytes an anchor has, so that no row of spaces is one.
+const DIFFERENT: usize = 6;
 
 /// Secrets in all the forms that modules write.
 #[derive(Debug)]
 pub(in crate::node) struct Redactor {
     credential: Vec<String>,
     values: Vec<String>,
+    long: Long,
 }
 
 impl Redactor {
@@ -26,8 +32,9 @@ impl Redactor {
         // What holds another goes before it.
         found.sort_by_key(|form| std::cmp::Reverse(form.len()));
         found.dedup();
+        let short = found.split_off(found.partition_point(|form| form.len() > MAX_FORM));
         let credential = std::iter::once(credential.to_owned()).chain(in_base64(credential)).collect();
-        Redactor { credential, values: found }
+        Redactor { credential, values: short, long: Long::new(found) }
     }
 
     /// The text without any of them.
@@ -37,12 +44,56 @@ impl Redactor {
 
     /// The text without the user's secrets; for results, of which the run's credential may be a part.
     pub(in crate::node) fn redact_values(&self, text: &str) -> String {
-        replace(&self.values, text)
+        replace(&self.values, &self.long.redact(text))
     }
 }
 
 fn replace(forms: &[String], text: &str) -> String {
     forms.iter().fold(text.to_owned(), |text, form| if text.contains(form) { text.replace(form, "…") } else { text })
+}
+
+/// Long texts, of which any piece with an anchor in it is found as far as it goes.
+#[derive(Debug)]
+struct Long {
+    texts: Vec<String>,
+    /// Which text, and where in it, for each anchor.
+    places: Vec<(usize, usize)>,
+    /// None without anchors.
+    anchors: Option<AhoCorasick>,
+}
+
+impl Long {
+    fn new(texts: Vec<String>) -> Self {
+        let all = texts.iter().enumerate().flat_map(|(index, text)| {
+            (0..text.len() - ANCHOR).step_by(SPACING).map(move |at| ((index, at), &text.as_bytes()[at..at + ANCHOR]))
+        });
+        let telling = |bytes: &[u8]| bytes.iter().collect::<std::collections::HashSet<_>>().len() >= DIFFERENT;
+        let (places, bytes): (Vec<_>, Vec<_>) = all.filter(|(_, bytes)| telling(bytes)).unzip();
+        // So many that it cannot be built are more than a run's secrets may have.
+        let anchors = if bytes.is_empty() { None } else { AhoCorasick::new(bytes).ok() };
+        Long { texts, places, anchors }
+    }
+
+    fn redact(&self, text: &str) -> String {
+        let Some(anchors) = &self.anchors else { return text.to_owned() };
+        let (mut shown, mut from) = (String::new(), 0);
+        for found in anchors.find_iter(text) {
+            if found.start() < from {
+                continue;
+            }
+            let (index, at) = self.places[found.pattern().as_usize()];
+            let secret = self.texts[index].as_bytes();
+            let before = text.as_bytes()[from..found.start()].iter().rev().zip(secret[..at].iter().rev());
+            let start = found.start() - before.take_while(|(a, b)| a == b).count();
+            let after = text.as_bytes()[found.end()..].iter().zip(&secret[at + ANCHOR..]);
+            let end = found.end() + after.take_while(|(a, b)| a == b).count();
+            shown.push_str(&text[from..text.floor_char_boundary(start).max(from)]);
+            shown.push('…');
+            from = text.ceil_char_boundary(end);
+        }
+        shown.push_str(&text[from..]);
+        shown
+    }
 }
 
 /// A text at each of three offsets in base64, where it looks different. What depends on its neighbours too is left out.
@@ -55,54 +106,40 @@ fn in_base64(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// A value's lines, and the whole as JSON has it and in base64.
+/// A value's lines, also as JSON has them, and the whole in base64.
 fn forms_of_value(value: &str) -> Vec<String> {
     if value.len() < MIN_VALUE {
         return Vec::new();
     }
-    let mut forms = Vec::new();
+    let mut forms: Vec<String> = in_base64(value).collect();
     for line in value.lines().map(str::trim).filter(|line| line.len() >= MIN_VALUE) {
         let quoted = serde_json::Value::from(line).to_string();
-        for form in [line, &quoted[1..quoted.len() - 1]] {
-            forms.extend(if form.len() > MAX_VALUE { blocks(form) } else { vec![form.to_owned()] });
-        }
-    }
-    if value.len() <= MAX_VALUE {
-        forms.extend(in_base64(value));
+        forms.extend([line, &quoted[1..quoted.len() - 1]].map(str::to_owned));
     }
     forms
-}
-
-fn blocks(text: &str) -> Vec<String> {
-    let (mut found, mut rest) = (Vec::new(), text);
-    while !rest.is_empty() {
-        let (block, more) = rest.split_at(rest.floor_char_boundary(BLOCK));
-        // A short end is no more than the beginning of a word.
-        if block.len() >= MIN_VALUE {
-            found.push(block.to_owned());
-        }
-        rest = more;
-    }
-    found
 }
 
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use sha2::Digest;
 
     use super::*;
 
     #[test]
     fn values_of_secrets_are_left_out_line_by_line_and_in_json() {
-        let long = "0123456789abcdef".repeat(65_536);
+        let digest = |number: u32| hex::encode(sha2::Sha256::digest(number.to_le_bytes()));
+        let long: String = (0..16_384).map(|number| format!("{}é", digest(number))).collect();
         let values = ["short", "a \"quoted\" value", "-----BEGIN-----\nfirst line of it\nsecond line\n", &long];
         let redactor = Redactor::new("credential", &values.map(Secret::new));
         let result = serde_json::json!({ "value": values[1], "other": "short" }).to_string();
         assert_eq!(redactor.redact_values(&result), r#"{"value":"…","other":"short"}"#);
         assert_eq!(redactor.redact("x first line of it, second line"), "x …, …");
         assert_eq!(redactor.redact_values("credential"), "credential");
-        let left = redactor.redact(&long[100..70_000]);
-        assert!(left.len() < 3 * BLOCK + 1024, "{}", left.len());
+        assert_eq!(redactor.redact(&format!("x {} y", &long[100..70_000])), "x … y");
+        assert_eq!(redactor.redact(&STANDARD.encode(&long)[5000..70_000]), "…");
+        let spaces = Secret::new(" ".repeat(10_000));
+        assert_eq!(Redactor::new("credential", &[spaces]).redact(&" ".repeat(100)), " ".repeat(100));
         assert!(redactor.redact(&STANDARD.encode(values[1])).contains('…'));
     }
 
