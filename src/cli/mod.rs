@@ -36,6 +36,7 @@ mod run;
 mod runs;
 mod schema;
 mod search;
+mod serving;
 mod status;
 mod token;
 mod tree;
@@ -154,6 +155,7 @@ commands! {
     Fetch(fetch),
     Tree(tree),
     Node(node),
+    Nodes(nodes),
     Dev(dev),
     Deploy(deploy),
     Create(create),

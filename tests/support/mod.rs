@@ -13,6 +13,7 @@ pub mod provider;
 pub mod proxy;
 pub mod python;
 pub mod registry;
+pub mod sdk;
 pub mod terminal;
 
 use std::{

@@ -44,6 +44,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("node", &["--listen", "nowhere"], 2),
     ("node fsck", &["--data", "nowhere"], 2),
     ("orchestrators", &["none"], 1),
+    ("nodes", &[], 1),
     ("package", &[], 0),
     ("personas", &["none"], 1),
     ("publish", &[], 1),

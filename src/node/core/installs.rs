@@ -77,6 +77,11 @@ impl Installs {
         Ok(())
     }
 
+    /// Where archives are fetched from.
+    pub(super) fn registry(&self) -> &RegistryClient {
+        &self.registry
+    }
+
     /// Where the unpacked modules are.
     pub(super) fn folder(&self) -> &Path {
         &self.modules

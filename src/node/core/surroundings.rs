@@ -52,7 +52,10 @@ impl Core {
             ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
             ("NAPT_RUN_ID".to_owned(), id.to_owned()),
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
-            ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
+            (
+                "NAPT_NODE_URL".to_owned(),
+                format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
+            ),
         ]);
         Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, _scratch: scratch })
     }
