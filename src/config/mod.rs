@@ -5,6 +5,7 @@ mod env_file;
 mod merge;
 mod persona;
 mod resolve;
+mod sdk_names;
 mod types;
 
 pub use env_file::{ENV_FILE, read_env_file};
@@ -20,6 +21,9 @@ use crate::module::ModuleType;
 
 /// A project's own deployments.
 pub const DEPLOYMENT_FILE: &str = "deployment.json";
+
+/// What modules of 2024 have instead of it.
+pub const COMPONENT_FILE: &str = "component.yaml";
 
 /// Models by name.
 pub const LLM_CONFIGS_FILE: &str = "llm_configs.json";

@@ -257,3 +257,35 @@ impl Fault for NodeError {
         }
     }
 }
+
+/// What is wrong with some JSON, without the values in it: they may be secrets, and errors are logged and passed on.
+pub(in crate::node) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") {
+        return text;
+    }
+    // Of a value that was no text, there is no line; what looks like one is the value's.
+    let place = text.rfind(" at line ").filter(|_| error.line() > 0).unwrap_or(text.len());
+    let (said, place) = text.split_at(place);
+    match said.rfind("expected ").map(|at| &said[at..]) {
+        // Values stand before it, in quotes.
+        Some(expected) if !expected.contains('"') => format!("{expected}{place}"),
+        _ => format!("the value is not valid{place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        let of = |text: &str| reason(&serde_json::from_str::<u32>(text).expect_err("no number"));
+        assert_eq!(of("\"secret\""), "expected u32 at line 1 column 8");
+        assert_eq!(of("\"secret at line 3, expected x\""), "expected u32 at line 1 column 30");
+        // Without a line: what looks like one is the value's.
+        let of = |value: serde_json::Value| reason(&serde_json::from_value::<u32>(value).expect_err("no number"));
+        assert_eq!(of("secret at line 3".into()), "expected u32");
+        assert_eq!(of("secret expected at line 3".into()), "expected u32");
+    }
+}

@@ -89,6 +89,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         ));
     }
     hide_from_other_processes();
+    raise_descriptor_limit();
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|reason| NodeError::Listen { address: options.listen, reason })?;
@@ -131,6 +132,16 @@ fn hide_from_other_processes() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "modules can read the node's environment");
+    }
+}
+
+/// A run takes three descriptors and a caller one, and systems let a process have 1,024 unless it asks for more.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the node may run out of file descriptors when many runs go on");
     }
 }
 

@@ -23,6 +23,7 @@ mod errors;
 mod exec;
 mod faults;
 mod hub_sdk;
+mod generations;
 mod inference;
 mod init;
 mod json;

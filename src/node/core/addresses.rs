@@ -119,8 +119,16 @@ impl Addresses {
             node_communication_protocol: "ws".to_owned(),
             user_communication_port: port,
             num_node_communication_servers: 1,
+            server_type: "ws".to_owned(),
+            http_port: port,
+            num_servers: 1,
             provider_types: ["models", "storage", "modules"].map(str::to_owned).to_vec(),
-            servers: vec![NodeServer { communication_protocol: "ws".to_owned(), port, node_id: id.to_owned() }],
+            servers: vec![NodeServer {
+                communication_protocol: "ws".to_owned(),
+                server_type: "ws".to_owned(),
+                port,
+                node_id: id.to_owned(),
+            }],
             models: vec![super::inference::ECHO.to_owned()],
             docker_jobs: false,
             ports: vec![port],
@@ -146,6 +154,7 @@ impl Addresses {
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@{}", self.host())));
         });
+        deployment.name_storage_twice();
     }
 
     /// A stored deployment for somebody outside: no credentials, local nodes by this node's address.
@@ -155,5 +164,6 @@ impl Addresses {
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, self.address.ip().to_string()));
         });
+        deployment.name_storage_twice();
     }
 }

@@ -37,6 +37,14 @@ pub(in crate::node) struct ForwardQuery {
     depth: u32,
 }
 
+/// The module type that a call names; a wrong one is told with the right ones.
+pub(in crate::node) fn runnable(text: &str) -> Result<ModuleType, NodeError> {
+    text.parse::<ModuleType>().ok().filter(|kind| kind.is_runnable()).ok_or_else(|| NodeError::NotFound {
+        what: format!("Invalid module type: {text}"),
+        hint: Some("the types are orchestrator, agent, tool, kb, memory, environment".to_owned()),
+    })
+}
+
 /// Which module a run input is for.
 fn module_of(module_type: ModuleType, deployment: &Deployment) -> Result<ModuleId, NodeError> {
     let name = deployment

@@ -11,6 +11,7 @@ mod directory;
 mod follow;
 mod inference;
 mod installs;
+mod own_calls;
 mod parts;
 mod peers;
 mod readiness;
@@ -21,7 +22,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
-pub(in crate::node) use calls::ForwardQuery;
+pub(in crate::node) use calls::{ForwardQuery, runnable};
 pub(in crate::node) use database::{DatabaseError, ReadOptions};
 pub(in crate::node) use deployments::Deployed;
 pub(in crate::node) use directory::Announcer;
@@ -33,6 +34,7 @@ use napt_registry_client::RegistryClient;
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use url::Url;
+use tokio::sync::Semaphore;
 
 use self::{
     addresses::Addresses, database::Database, deployments::Turns, directory::Directory, inference::Inference,
@@ -64,6 +66,8 @@ pub(in crate::node) struct Core {
     pub(in crate::node) peers: Peers,
     turns: Turns,
     runs: Runs,
+    /// Processes that start at a time.
+    starting: Arc<Semaphore>,
     scratch: PathBuf,
     /// Held as long as the node lives.
     _lock: std::fs::File,
@@ -118,6 +122,7 @@ impl Core {
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             turns: Turns::default(),
             runs: Runs::new(options.max_runs),
+            starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),
             key,
             id,
             options,

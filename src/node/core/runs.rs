@@ -27,6 +27,7 @@ use super::{
     },
     Core, NodeError,
     demand::{Demand, Found},
+    own_calls::RunCalls,
 };
 use crate::{
     config::{Deployment, overlay, resolve},
@@ -453,7 +454,7 @@ impl Core {
         }
     }
 
-    async fn attempt(&self, run: &ActiveRun) -> Result<Ended, NodeError> {
+    async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>) -> Result<Ended, NodeError> {
         if run.cancel.is_cancelled() {
             return Ok(Ended::Cancelled);
         }
@@ -482,7 +483,8 @@ impl Core {
         let surroundings = self.surroundings(&run.id, &run.secret).await?;
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
-        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
+        let calls = RunCalls::new(self, run);
+        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
             tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));

@@ -1,13 +1,13 @@
 //! What a module's process is given: a folder, a credential, an environment, and what its function is called with.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Execution, PythonModule, RunFrame},
+        runtime::{Calls, Execution, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -67,9 +67,10 @@ impl Core {
         python: &PythonModule,
         surroundings: &Surroundings,
         module_run: Option<Value>,
+        calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, folder, package, entry, .. } = python;
+        let PythonModule { root, folder, package, entry, component, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
@@ -78,12 +79,15 @@ impl Core {
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
+                component: component.clone(),
                 memory: caps.memory,
                 env: surroundings.env.clone(),
                 module_run,
             },
             caps,
             secret: surroundings.secret.clone(),
+            calls,
+            starting: self.starting.clone(),
         }
     }
 
