@@ -23,6 +23,7 @@ mod errors;
 mod exec;
 mod faults;
 mod generations;
+mod generations;
 mod hub;
 mod hub_accounts;
 mod hub_sdk;
