@@ -23,7 +23,6 @@ mod errors;
 mod exec;
 mod faults;
 mod generations;
-mod generations;
 mod hub;
 mod hub_accounts;
 mod hub_sdk;
