@@ -88,12 +88,7 @@ fn in_git(place: &GitSource) -> String {
 }
 
 /// The modules of a deployment and all in it. `module_type` is that of its list; the project's own has none.
-fn collect<'a>(
-    deployment: &Deployment,
-    module_type: Option<ModuleType>,
-    file: &'a str,
-    found: &mut Vec<Named<'a>>,
-) {
+fn collect<'a>(deployment: &Deployment, module_type: Option<ModuleType>, file: &'a str, found: &mut Vec<Named<'a>>) {
     let mut add = |module_type, name: Option<&str>, url: Option<&Json>, version: Option<&Json>| {
         let bare = name.map(|name| name.split_once(':').map_or(name, |(_, bare)| bare));
         if let Some(name) = bare.and_then(|bare| bare.parse().ok()) {

@@ -91,7 +91,8 @@ impl Locked {
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || " ._-'\"<>=!~(),".contains(c))
         };
         let is_hash = |text: &&String| {
-            text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            text.strip_prefix("sha256:")
+                .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
         };
         if !is_version(&self.name) || self.name.starts_with(['-', '.']) || !is_version(&self.version) {
             return None;
@@ -224,7 +225,10 @@ mod tests {
                      wheels = [{{ url = \"https://x\", hashes = {{ sha256 = \"{hash}\" }} }}]\n"
                 ),
             ),
-            ("requirements.txt", format!("--index-url https://x\niniconfig==2.0.0 \\\n    --hash=sha256:{hash}\n# end\n")),
+            (
+                "requirements.txt",
+                format!("--index-url https://x\niniconfig==2.0.0 \\\n    --hash=sha256:{hash}\n# end\n"),
+            ),
         ] {
             let lock = lock(file, &text, &["iniconfig>=1"]);
             assert_eq!((lock.constraints, lock.missing), (vec![expected.clone()], vec![]), "{file}");

@@ -15,6 +15,7 @@ mod setuptools;
 pub use edit::{ManifestEdit, NewDependency};
 pub use git::{GitReference, GitSource, GitSourceError, is_commit};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
+pub use locks::PythonLock;
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
     Manifest, ManifestError, ManifestFile, ModuleTable, Publish, Runtime, WorkspaceTable,
@@ -23,7 +24,6 @@ pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};
 pub(crate) use project::member_folders;
 pub use project::{MANIFEST_FILE, Project, ProjectError, SCHEMA_FOLDER, Workspace, existing_folder, package_dir_of};
-pub use locks::PythonLock;
 pub use requirements::{
     PythonNeeds, PythonNeedsError, RequirementError, SDK_VERSION, python_needs, python_requirements,
 };

@@ -228,7 +228,10 @@ mod tests {
     fn what_is_written_is_read_and_what_is_computed_is_not() {
         for (text, expected) in [
             ("setup(install_requires=['a>=1', \"b\"])", listed(&["a>=1", "b"])),
-            ("import setuptools\nneeds = [\n  'a',  # why\n  'b',\n]\nsetuptools.setup(install_requires=needs)", listed(&["a", "b"])),
+            (
+                "import setuptools\nneeds = [\n  'a',  # why\n  'b',\n]\nsetuptools.setup(install_requires=needs)",
+                listed(&["a", "b"]),
+            ),
             ("if True:\n    setup(install_requires=('a',))", listed(&["a"])),
             ("setup(install_requires=[])", listed(&[])),
             ("setup(install_requires=open('requirements.txt').read().split())", Requires::Computed),

@@ -8,14 +8,15 @@ pub mod faults;
 pub mod git_server;
 pub mod http;
 pub mod modules;
+pub mod naptha;
 pub mod node;
 pub mod processes;
 pub mod provider;
 pub mod proxy;
 pub mod python;
 pub mod registry;
-pub mod sdk;
 pub mod repository;
+pub mod sdk;
 pub mod terminal;
 
 use std::{

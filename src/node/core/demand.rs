@@ -21,9 +21,9 @@ use crate::{
     config::{self, ConfigError, Deployment, DeploymentConfig, ModuleEntry, SUB_DEPLOYMENTS, merge},
     identity::body_digest,
     module::{ModuleId, ModuleType},
-    registries::{Registries, Registry},
+    registries::{Git, Registries, Registry},
     report::{Fault, Kind, Silent},
-    resolve::{Need, Request, ResolveError, resolve},
+    resolve::{Lock, Need, Request, ResolveError, archive, resolve},
     wire::{DeploymentView, ModulePin},
 };
 
@@ -296,6 +296,7 @@ impl Core {
                 let request = Request { roots: needs.clone(), ..Request::default() };
                 let lock = resolve(request, &registries).await;
                 let lock = lock.map_err(|error| self.unresolved(&demand.module, error))?;
+                self.keep_fetched(&demand.module, &lock, &registries).await?;
                 let found = lock.modules.into_iter().filter(|module| !base.iter().any(|pin| pin.id == module.id));
                 pins.extend(found.filter_map(|module| {
                     let (id, version, dependencies) = (module.id, module.version, module.dependencies);
@@ -320,6 +321,17 @@ impl Core {
         }
     }
 
+    /// Keeps the archives of what is in git as if they had been uploaded: no registry has them.
+    async fn keep_fetched(&self, wanted: &ModuleId, lock: &Lock, registries: &Registries) -> Result<(), NodeError> {
+        for module in lock.modules.iter().filter(|module| module.git.is_some()) {
+            let path = archive(module, registries, &Silent).await.map_err(|error| self.unresolved(wanted, error))?;
+            let (Some(path), Some(sha256)) = (path, &module.sha256) else { continue };
+            let bytes = fs_err::tokio::read(path).await.map_err(NodeError::internal("read an archive"))?;
+            self.installs.keep_archive(sha256, bytes.into()).await?;
+        }
+        Ok(())
+    }
+
     /// Removes the oldest placements of a module when there are too many: they keep interpreters warm.
     async fn retire(&self, module: &ModuleId, owner: &str, newest: &str) {
         let Ok(live) = self.store.deployments().await else { return };
@@ -336,7 +348,22 @@ impl Core {
 
     /// The registry as of now.
     fn registries(&self) -> Registries {
-        Registries::new(Registry::new(self.installs.registry().clone(), &self.options.registry), BTreeMap::new())
+        let registry = Registry::new(self.installs.registry().clone(), &self.options.registry);
+        Registries::new(registry, BTreeMap::new()).with_git(self.git())
+    }
+
+    /// How modules are fetched that the registry only points at.
+    fn git(&self) -> Git {
+        let options = &self.options;
+        let mut environment = options.installer.clone();
+        environment.push(("PATH".to_owned(), options.path.clone()));
+        environment.push(("HOME".to_owned(), options.environments.join("home").to_string_lossy().into_owned()));
+        let mut git = Git::for_server(&options.data, environment);
+        // A registry on this machine is somebody's trial, and so are the repositories that it points at.
+        if options.registry.host_str().is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]")) {
+            git.schemes.push("http");
+        }
+        git
     }
 
     /// The live deployment that a user's runs of a module go to: the newest of it, else the newest that holds it; those
@@ -379,7 +406,11 @@ impl Core {
                 cause(&error)
             )),
             error => {
-                NodeError::NotFound { what: format!("`{wanted}` cannot be installed: {error}"), hint: error.hint() }
+                let why = match cause(&error) {
+                    why if why == error.to_string() => why,
+                    why => format!("{error}: {why}"),
+                };
+                NodeError::NotFound { what: format!("`{wanted}` cannot be installed: {why}"), hint: error.hint() }
             }
         }
     }
