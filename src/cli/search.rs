@@ -9,7 +9,8 @@ const PAGE: usize = 20;
 
 /// Find modules in a registry
 ///
-/// A module is found when its name, description or keywords hold all of the words.
+/// A module is found when its name, description or keywords hold all of the words. `napt agents`, `tools`, `kbs`, `memories`,
+/// `personas`, `orchestrators` and `environments` are the same with a type.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt search debate

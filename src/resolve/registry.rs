@@ -54,6 +54,10 @@ async fn pointed_at(
     id: &ModuleId,
 ) -> Result<Option<Candidate>, ResolveError> {
     // What was never asked for has nothing that is kept.
+    // Who has no way to what is in git looks for it there by other means.
+    if registries.git().is_err() {
+        return Ok(None);
+    }
     let details = if registry.is_offline() {
         registry.details(id).await.unwrap_or_default()
     } else {

@@ -18,6 +18,7 @@ pub mod registry;
 pub mod repository;
 pub mod sdk;
 pub mod terminal;
+pub mod websocket;
 
 use std::{
     path::{Path, PathBuf},

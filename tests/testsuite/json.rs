@@ -8,7 +8,9 @@ use crate::support::{Sandbox, node::TestNode, registry::TestRegistry};
 
 /// Runs a command, and looks at its envelope.
 fn envelope(sandbox: &Sandbox, arguments: &[&str], code: i32) -> Value {
-    let all = [arguments, &["--message-format", "json", "--quiet"]].concat();
+    // Of `exec` the end is another program's.
+    let at = if arguments[0] == "exec" { 1 } else { arguments.len() };
+    let all = [&arguments[..at], &["--message-format", "json", "--quiet"], &arguments[at..]].concat();
     let ran = sandbox.napt(&all).expect(code);
     assert_eq!(ran.stdout.lines().count(), 1, "one line: {}", ran.stdout);
     assert_eq!(ran.stderr, "");
@@ -79,6 +81,12 @@ fn every_command_has_the_envelope() {
     call(&["search", "--offline"], 4);
     call(&["nodes"], 0);
     call(&["nodes", "--offline"], 4);
+    for command in ["agents", "tools", "kbs", "memories", "personas", "orchestrators", "environments"] {
+        call(&[command], 0);
+        call(&[command, "--offline"], 4);
+    }
+    call(&["nodes"], 0);
+    call(&["nodes", "--offline"], 4);
     call(&["info", "orchestrator:debate"], 0);
     call(&["info", "orchestrator:nothing"], 1);
     call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);
@@ -98,6 +106,10 @@ fn every_command_has_the_envelope() {
     call(&["deploy", "nowhere"], 2);
     call(&["deploy", "debate"], 0);
     call(&["deploy", "debate", "--dry-run", "--show-merged"], 0);
+    call(&["create", "orchestrator:debate"], 0);
+    call(&["create", "orchestrator:nothing"], 1);
+    call(&["exec", "--", "true"], 0);
+    call(&["exec", "--", "false"], 1);
     call(&["rollback", "debate"], 1);
     call(&["undeploy", "debate"], 0);
     call(&["undeploy", "debate"], 1);
@@ -114,6 +126,8 @@ fn every_command_has_the_envelope() {
     call(&["logs", "none"], 1);
     call(&["cancel", id], 0);
     call(&["cancel", "none"], 1);
+    call(&["storage", "db", "list"], 0);
+    call(&["storage", "db", "read", "nothing"], 1);
     call(&["logout"], 0);
     call(&["logout", "--registry", "nonsense"], 2);
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);
@@ -123,6 +137,12 @@ fn every_command_has_the_envelope() {
     call(&["inference", "chat", "two words"], 0);
     call(&["inference", "chat", "--model", "none"], 1);
     call(&["inference", "embed", "two words"], 0);
+    call(&["secret", "list"], 0);
+    sandbox.write("values.env", "A_KEY=a value of it\n");
+    call(&["secret", "set", "A_KEY", "--from-env-file", "values.env"], 0);
+    call(&["secret", "set", "A_KEY"], 2);
+    call(&["secret", "remove", "A_KEY"], 0);
+    call(&["secret", "remove", "A_KEY"], 1);
     call(&["config"], 0);
     call(&["config", "get", "registry"], 0);
     call(&["config", "set", "color", "never"], 0);

@@ -328,7 +328,7 @@ fn what_naptha_users_register_is_had_from_where_it_is() {
     let server = GitServer::start(sandbox.home().join("repositories"), Way::Smart);
     let url = format!("{}/hello_world_agent", server.url);
     register(&registry, "hello_world_agent", &url, "v0.16");
-    let node = TestNode::start_in(sandbox, &["--open"]);
+    let node = TestNode::start_in(sandbox, &["--open", "--source", &server.url]);
     let inputs = json!({"firstname": "sam", "surname": "smith"});
 
     // A client deploys it by its name, at any version that fits its tag.
@@ -417,7 +417,7 @@ fn git_of_a_node_gets_nothing_of_its_environment() {
     let path = std::env::var("PATH").expect("a path");
     sandbox.set("PATH", &format!("{}:{path}", bin.display()));
     register(&registry, "hello", "http://127.0.0.1:9/hello", "v1");
-    let node = TestNode::start_in(sandbox, &["--open"]);
+    let node = TestNode::start_in(sandbox, &["--open", "--source", "http://127.0.0.1:9/"]);
     let run = json!({ "do": "run", "module": "agent:hello", "inputs": {} });
     let found = steps(&node.url, &SecretKey::generate(), &json!([run]));
     assert!(found[0]["failed"].as_str().is_some_and(|told| told.contains("cannot fetch")), "{found:?}");
