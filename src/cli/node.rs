@@ -42,6 +42,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
 
+    /// Where git repositories may be of modules that the registry only points at: how their URLs begin; repeatable
+    #[arg(long = "source", value_name = "URL", default_value = "https://")]
+    sources: Vec<String>,
+
     /// Another user to admit: `user:` and a public key; repeatable
     #[arg(long = "user", value_name = "USER", value_parser = super::arguments::user)]
     users: Vec<String>,
@@ -120,6 +124,7 @@ impl Args {
             options.data = context.cwd.join(folder);
         }
         options.registry = context.registry(self.registry.as_deref())?.value;
+        options.sources.clone_from(&self.sources);
         options.users.extend(self.users.iter().cloned());
         options.open = self.open;
         options.peers.clone_from(&self.peers);

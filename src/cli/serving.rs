@@ -16,6 +16,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         data: context.dirs.data.join("node"),
         environments: context.dirs.cache.join("environments"),
         registry: context.registry(None)?.value,
+        sources: vec!["https://".to_owned()],
         users: vec![operator.public().user_id()],
         open: false,
         peers: Vec::new(),
