@@ -21,8 +21,8 @@ use crate::{
     transfer,
     types::{
         Challenge, IndexConfig, IndexEntry, Me, ModuleDetails, ModuleSummary, NewToken, NodeAnnounced,
-        NodeAnnouncement, NodeList, NodeRecord, Page, Problem, PublishStatus, Published, SignUp, SignedUp, TokenInfo,
-        TokenRequest, YankRequest,
+        NodeAnnouncement, NodeList, NodeRecord, Page, PasswordAccount, PasswordRequest, Problem, PublishStatus,
+        Published, SignUp, SignedUp, TokenInfo, TokenRequest, YankRequest,
     },
 };
 
@@ -358,6 +358,12 @@ impl RegistryClient {
         let url = self.url(&["api", "v1", "accounts"]);
         // A challenge works once, so a lost answer needs a new one: that is the caller's to get.
         self.call(false, "the account", || self.request(Method::POST, url.clone()).json(proof)).await
+    }
+
+    /// Sets the name and password by which Naptha's clients sign in to the account.
+    pub async fn set_password(&self, wanted: &PasswordRequest) -> Result<PasswordAccount, ClientError> {
+        let url = self.url(&["api", "v1", "accounts", "password"]);
+        self.call(true, "the account", || self.request(Method::PUT, url.clone()).json(wanted)).await
     }
 
     /// Whose token the client has, and what it may do.

@@ -14,9 +14,9 @@ pub use client::{IndexAnswer, RegistryClient, account_challenge_text, node_owner
 pub use error::ClientError;
 pub use retry::{Policy, retry_after};
 pub use types::{
-    Challenge, IndexConfig, IndexDep, IndexEntry, Me, ModuleDetails, ModuleSummary, ModuleVersion, NewToken,
-    NodeAnnounced, NodeAnnouncement, NodeList, NodeRecord, Page, Problem, PublishStatus, Published, SignUp, SignedUp,
-    TokenInfo, TokenRequest, Verb, YankRequest,
+    Challenge, IndexConfig, IndexDep, IndexEntry, Me, ModuleDetails, ModuleSource, ModuleSummary, ModuleVersion,
+    NewToken, NodeAnnounced, NodeAnnouncement, NodeList, NodeRecord, Page, PasswordAccount, PasswordRequest, Problem,
+    PublishStatus, Published, SignUp, SignedUp, TokenInfo, TokenRequest, Verb, YankRequest,
 };
 /// The version of the index's lines that this crate reads and writes.
 pub const INDEX_FORMAT: u32 = 1;

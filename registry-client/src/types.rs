@@ -133,6 +133,28 @@ pub struct SignedUp {
     pub token: String,
     /// When the token stops being accepted.
     pub expires: Timestamp,
+    /// The account's name and password for Naptha's clients, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_account: Option<PasswordAccount>,
+}
+
+/// An account by which Naptha's clients sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordAccount {
+    /// The user name.
+    pub username: String,
+    /// Whether its password was set by the key's holder; else it is not accepted.
+    pub confirmed: bool,
+}
+
+/// `PUT /api/v1/accounts/password`
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordRequest {
+    /// The user name.
+    pub username: String,
+    /// The new password.
+    pub password: String,
 }
 
 /// Whose token this is.
@@ -253,8 +275,21 @@ pub struct ModuleSummary {
     pub version: Version,
     /// One sentence.
     pub description: String,
-    /// When that version was published.
+    /// When that version was published, or the source was last changed.
     pub published: Timestamp,
+    /// Where it is kept, when the registry has no archive of it. `version` is then as near to the source's as a semantic
+    /// version comes, and 0.0.0 where that is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ModuleSource>,
+}
+
+/// Where a module is kept that a registry only points at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleSource {
+    /// A Git repository or an archive.
+    pub url: String,
+    /// A tag, branch or commit of it.
+    pub version: String,
 }
 
 /// One module with all that the registry knows of it.
@@ -265,9 +300,9 @@ pub struct ModuleDetails {
     pub summary: ModuleSummary,
     /// The users who may publish and yank.
     pub owners: Vec<String>,
-    /// All versions, newest first.
+    /// All versions, newest first; none when it has a `source`.
     pub versions: Vec<ModuleVersion>,
-    /// The manifest of the version in `summary`, as its archive holds it.
+    /// The manifest of the version in `summary`, as its archive holds it; null when it has a `source`.
     pub manifest: Value,
     /// The README of that version.
     pub readme: Option<String>,

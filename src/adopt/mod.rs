@@ -17,13 +17,9 @@ use serde::Serialize;
 
 use self::needs::Need;
 use crate::{
-    check::{Schema, editor_files},
     files,
-    module::{
-        MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SCHEMA_FOLDER, SDK_VERSION, existing_folder,
-    },
+    module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, existing_folder},
     report::Reporter,
-    scaffold::Schemas,
 };
 
 /// What to adopt.
@@ -33,6 +29,10 @@ pub struct AdoptOptions {
     pub path: PathBuf,
     /// The module's type, when the project does not tell.
     pub module_type: Option<ModuleType>,
+    /// Where editors find the manifest's schema, as the manifest says it.
+    pub schema: Option<String>,
+    /// Files for editors, relative to the project, with their texts: those that are not there yet are written.
+    pub editor_files: Vec<(String, String)>,
     /// Write nothing.
     pub dry_run: bool,
 }
@@ -102,14 +102,11 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     if let Some(problem) = needs::python_problem(&root)? {
         reporter.warn(&format!("nodes cannot install what `pyproject.toml` asks for: {problem}"));
     }
-    let schemas = Schemas::of(&root);
-    let manifest = manifest(&schemas, &findings, &needs);
+    let manifest = manifest(options.schema.as_deref(), &findings, &needs);
     findings.extend(needs.into_iter().map(Need::into_finding));
     let mut written = Vec::new();
     if !options.dry_run {
-        if schemas == Schemas::Own {
-            written = write_missing(&root, reporter)?;
-        }
+        written = write_missing(&root, &options.editor_files, reporter)?;
         create(&path, &manifest)?;
         reporter.step("Adopted", &format!("{id} in `{}`", path.display()));
     }
@@ -141,12 +138,8 @@ fn version(native: &NativeManifest) -> Option<Finding> {
 }
 
 /// The manifest, with a comment behind each line that says where it is from.
-fn manifest(schemas: &Schemas, findings: &[Finding], needs: &[Need]) -> String {
-    let mut text = match schemas {
-        Schemas::Own => format!("#:schema {SCHEMA_FOLDER}/{}\n", Schema::Manifest.file()),
-        Schemas::Above(way) => format!("#:schema {way}{SCHEMA_FOLDER}/{}\n", Schema::Manifest.file()),
-        Schemas::None => String::new(),
-    };
+fn manifest(schema: Option<&str>, findings: &[Finding], needs: &[Need]) -> String {
+    let mut text = schema.map(|schema| format!("#:schema {schema}\n")).unwrap_or_default();
     text.push_str("# Written by `napt init`: behind each line stands where it is from.\n[module]\n");
     let lines: Vec<(String, &str)> =
         findings.iter().map(|finding| (format!("{} = {}", finding.key, finding.value), &*finding.reason)).collect();
@@ -170,17 +163,17 @@ fn commented(text: &mut String, lines: &[(String, &str)]) {
 }
 
 /// Writes those files for editors that are not there yet; a project's own settings stay as they are.
-fn write_missing(root: &Path, reporter: &dyn Reporter) -> Result<Vec<String>, AdoptError> {
+fn write_missing(root: &Path, files: &[(String, String)], reporter: &dyn Reporter) -> Result<Vec<String>, AdoptError> {
     let mut written = Vec::new();
-    for (file, text) in editor_files() {
-        let path = root.join(&file);
+    for (file, text) in files {
+        let path = root.join(file);
         if path.symlink_metadata().is_ok() {
             reporter.detail(&format!("`{file}` is there already"));
             continue;
         }
         fs_err::create_dir_all(path.parent().unwrap_or(root))?;
-        create(&path, &text)?;
-        written.push(file);
+        create(&path, text)?;
+        written.push(file.clone());
     }
     Ok(written)
 }

@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt create agent:hello_world_agent
-  napt create orchestrator:chat --agent_modules \"agent:a,agent:b\" --agent_nodes \"one.example,two.example\"
+  napt create orchestrator:chat --agent_modules \"a,b\" --agent_nodes \"one.example,two.example\"
   napt create orchestrator:chat --kb_nodes one.example --config max_rounds=2")]
 pub(super) struct Args {
     /// The module, as `type:name`, `type:name@version` or `type:name@requirement`; without a type an agent

@@ -78,11 +78,11 @@ impl Args {
             Some(url) => context.registries(Some(url.as_str())),
             None => context.registries(self.registry.as_deref()),
         };
-        let mut node = super::nodes::options(context)?;
+        let mut node = super::serving::options(context)?;
         node.registry = named.value;
         node.open = self.open;
         let key = provider_key(context, &workspace)?;
-        node.providers = super::nodes::providers(context, &self.providers, key)?;
+        node.providers = super::serving::providers(context, &self.providers, key)?;
         let options = dev::Options {
             workspace: workspace.clone(),
             registry,

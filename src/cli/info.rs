@@ -1,7 +1,8 @@
 use std::fmt::Write;
 
 use clap::Args as ClapArgs;
-use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleVersion};
+use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSource, ModuleVersion};
+use semver::Version;
 use serde_json::{Value, json};
 
 use super::arguments::{Release, release};
@@ -42,6 +43,9 @@ impl Args {
         let Release { id, version } = &self.release;
         context.interruptible(async {
             let Some(mut details) = registry.details(id).await? else { return Err(no_module(registry, id).await) };
+            if let Some(source) = details.summary.source.clone() {
+                return pointer(registry, id, version.as_ref(), details, &source);
+            }
             let version = version.as_ref().unwrap_or(&details.summary.version);
             let Some(shown) = details.versions.iter().find(|one| one.entry.version == *version).cloned() else {
                 let versions: Vec<String> = details.versions.iter().map(|one| one.entry.version.to_string()).collect();
@@ -68,10 +72,49 @@ impl Args {
                 "owners": details.owners,
                 "versions": details.versions,
                 "readme": readme,
+                "source": null,
             });
             Ok(Output::new(human, data))
         })
     }
+}
+
+/// A module that the registry has no archive of: where it is kept is all that can be said.
+fn pointer(
+    registry: &Registry,
+    id: &ModuleId,
+    version: Option<&Version>,
+    details: ModuleDetails,
+    source: &ModuleSource,
+) -> Result<Output, Failure> {
+    let ModuleSource { url, version: tag } = source;
+    if let Some(version) = version {
+        return Err(Failure::new(Kind::Failed, format!("there is no version {version} of `{id}`"))
+            .hinted(format!("the registry has no archive of it: it is kept at {url}, as `{tag}`")));
+    }
+    let mut text = format!("{id} {tag}");
+    let lines = [
+        ("description", details.summary.description.as_str()),
+        ("registry", registry.address()),
+        ("owners", &details.owners.join(", ")),
+        ("source", url),
+        ("changed", &details.summary.published.to_string()),
+    ];
+    for (key, value) in lines.into_iter().filter(|(_, value)| !value.is_empty()) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{key:<12}{value}");
+    }
+    let data = json!({
+        "registry": registry.address(),
+        "module": id,
+        "version": null,
+        "manifest": null,
+        "owners": details.owners,
+        "versions": [],
+        "readme": null,
+        "source": source,
+    });
+    Ok(Output::new(text, data))
 }
 
 async fn no_module(registry: &Registry, id: &ModuleId) -> Failure {

@@ -37,6 +37,7 @@ mod runs;
 mod schema;
 mod search;
 mod secret;
+mod serving;
 mod status;
 mod token;
 mod tree;
@@ -155,6 +156,7 @@ commands! {
     Fetch(fetch),
     Tree(tree),
     Node(node),
+    Nodes(nodes),
     Dev(dev),
     Deploy(deploy),
     Create(create),

@@ -8,7 +8,7 @@ use url::Url;
 use crate::{
     context::{Context, Key},
     identity::Secret,
-    node,
+    node::{self, Listing},
     report::{Failure, Reporter, plural},
     shell::Output,
 };
@@ -21,6 +21,7 @@ use crate::{
 #[command(after_help = "Examples:
   napt node
   napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
+  napt node --name one.example --url http://one.example:7001 --peer-owner user:…
   NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
   napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*'
   napt node fsck")]
@@ -52,6 +53,18 @@ pub(super) struct Args {
     /// Another node to exchange calls with; it must name this one too; repeatable
     #[arg(long = "peer", value_name = "URL", value_parser = super::arguments::server)]
     peers: Vec<Url>,
+
+    /// A user whose nodes in the registry's directory are peers too, as if named with `--peer`; repeatable
+    #[arg(long = "peer-owner", value_name = "USER", value_parser = super::arguments::user)]
+    peer_owners: Vec<String>,
+
+    /// Be in the registry's directory of nodes under this name, for others to find
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Where others reach this node, for the directory [default: where it listens]
+    #[arg(long, value_name = "URL", value_parser = super::arguments::server, requires = "name")]
+    url: Option<Url>,
 
     /// An OpenAI-compatible API for models other than `napt/echo`: `URL`, or `NAME=URL,models=PATTERN,…`; repeatable
     ///
@@ -97,7 +110,7 @@ impl Args {
             let found = context.block_on(node::fsck(&data))?;
             return super::fsck::told(context, &data, found);
         }
-        let mut options = super::nodes::options(context)?;
+        let mut options = super::serving::options(context)?;
         options.listen = self.listen;
         if let Some(folder) = &self.data {
             options.data = context.cwd.join(folder);
@@ -106,8 +119,13 @@ impl Args {
         options.users.extend(self.users.iter().cloned());
         options.open = self.open;
         options.peers.clone_from(&self.peers);
+        options.peer_owners.clone_from(&self.peer_owners);
+        if let Some(name) = self.name.clone() {
+            let owner = context.credentials().key_or_create()?;
+            options.listing = Some(Listing { name, url: self.url.clone(), owner });
+        }
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
-        options.providers = super::nodes::providers(context, &self.providers, key)?;
+        options.providers = super::serving::providers(context, &self.providers, key)?;
         options.max_runs = self.max_runs.get();
         let data = options.data.clone();
         context.shell.start_log();

@@ -1,63 +1,55 @@
-//! Nodes as commands start them and find them.
+use clap::Args as ClapArgs;
+use serde_json::json;
 
-use super::arguments::ProviderFlag;
 use crate::{
     client::NodeClient,
     context::Context,
-    identity::{Secret, Token},
-    node::{self, Provider},
+    identity::Token,
     report::{Failure, Kind},
+    shell::Output,
 };
 
-/// A node as the surroundings suggest it: the user is its operator.
-pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
-    let operator = context.credentials().key_or_create()?;
-    Ok(node::Options {
-        listen: ([127, 0, 0, 1], 7001).into(),
-        data: context.dirs.data.join("node"),
-        environments: context.dirs.cache.join("environments"),
-        registry: context.registry(None)?.value,
-        users: vec![operator.public().user_id()],
-        open: false,
-        peers: Vec::new(),
-        providers: providers(context, &[], None)?,
-        max_runs: 64,
-        caps: node::Caps::default(),
-        http: context.http(),
-        policy: context.policy()?,
-        installer: context.env.installer.clone(),
-        path: context.env.path.clone().unwrap_or_default(),
-    })
+/// Letters of an owner's id that are shown: `user:` and eight digits.
+const OWNER: usize = 13;
+
+/// List the nodes in a registry's directory
+///
+/// A node is there while it runs with `napt node --name`. Deployments name it so, or by its id, URL or address.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  napt nodes
+  napt nodes --registry https://registry.example --message-format json")]
+pub(super) struct Args {
+    /// The registry's URL or name
+    #[arg(long, value_name = "REGISTRY")]
+    registry: Option<String>,
 }
 
-/// The providers of flags, then those of the user's own configuration. `unnamed_key` is for the one without a name.
-pub(super) fn providers(
-    context: &Context,
-    flags: &[ProviderFlag],
-    unnamed_key: Option<Secret>,
-) -> Result<Vec<Provider>, Failure> {
-    let mut of_file = context.providers();
-    let key_of = |name: &str| context.env.provider_keys.get(&name.to_uppercase().replace('-', "_")).cloned();
-    let mut found: Vec<Provider> = Vec::new();
-    for flag in flags {
-        let name = flag.name.clone().unwrap_or_else(|| Provider::UNNAMED.to_owned());
-        if found.iter().any(|provider| provider.name == name) {
-            return Err(Failure::new(Kind::Usage, format!("two providers are called `{name}`"))
-                .hinted("give each a name of its own: `--provider NAME=URL`"));
+impl Args {
+    pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
+        let registry = context.registry(self.registry.as_deref())?.value;
+        context.require_network(&registry)?;
+        let client = context.registry_client(self.registry.as_deref())?;
+        let nodes = context.interruptible(async { Ok::<_, Failure>(client.nodes().await?) })?;
+        let address = crate::registries::address(&registry);
+        if nodes.is_empty() {
+            context.shell.note(&format!("No nodes are in the directory of the registry at {address}"));
         }
-        // A flag says anew where a provider of the file is; the key goes only where the file says.
-        let same_place = of_file.remove(&name).filter(|setting| setting.url == flag.url);
-        let key = match &flag.name {
-            Some(name) => key_of(name).or_else(|| same_place.and_then(|setting| setting.key)),
-            None => unnamed_key.clone(),
+        let width = |of: fn(&napt_registry_client::NodeAnnouncement) -> &str| {
+            nodes.iter().map(|record| of(&record.node).chars().count()).max().unwrap_or_default()
         };
-        found.push(Provider { name, url: flag.url.clone(), models: flag.models.clone(), key });
+        let (names, urls) = (width(|node| &node.name), width(|node| &node.url));
+        let lines = nodes.iter().map(|record| {
+            let node = &record.node;
+            let owner = node.owner.get(..OWNER).unwrap_or(&node.owner);
+            let models = node.models.join(", ");
+            let line =
+                format!("{:<names$}  {:<urls$}  {owner}…  {} {}  {models}", node.name, node.url, node.os, node.arch);
+            line.trim_end().to_owned()
+        });
+        let human = lines.collect::<Vec<_>>().join("\n");
+        Ok(Output::new(human, json!({ "registry": address, "nodes": nodes })))
     }
-    for (name, setting) in of_file {
-        let key = key_of(&name).or(setting.key);
-        found.push(Provider { name, url: setting.url, models: setting.models, key });
-    }
-    Ok(found)
 }
 
 /// A client of the node, with the user's key.

@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::{nodes, parse};
+use super::{parse, serving};
 use crate::{
     context::Context,
     dev::{ServerOptions, serve},
@@ -49,7 +49,7 @@ impl Args {
         fs_err::create_dir_all(&root)?;
         let root = fs_err::canonicalize(root)?;
         let runtime = Runtime::new()?;
-        let mut options = nodes::options(context)?;
+        let mut options = serving::options(context)?;
         options.data = root.join("node");
         let options = ServerOptions {
             registry: Some(root.join("registry")),

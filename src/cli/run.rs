@@ -100,6 +100,8 @@ async fn with_near_module(error: ClientError, wanted: &ModuleId, node: &NodeClie
     // When the node cannot say, the error is still the one to tell.
     let Some(deployments) = (if unknown { node.deployments().await.ok() } else { None }) else { return failure };
     let known = deployments.iter().flat_map(|status| &status.deployment.modules).map(|pin| pin.id.to_string());
+    // One that is there under this name is there in another way, which the node's own hint tells.
+    let known = known.filter(|known| *known != wanted.to_string());
     match near_id(wanted, &known.collect::<Vec<_>>()) {
         // Not that the mistyped one should be deployed.
         Some(near) => Failure { hints: vec![format!("did you mean `{near}`?")], ..failure },

@@ -9,7 +9,8 @@ const PAGE: usize = 20;
 
 /// Find modules in a registry
 ///
-/// A module is found when its name, description or keywords hold all of the words.
+/// A module is found when its name, description or keywords hold all of the words. `napt agents`, `tools`, `kbs`, `memories`,
+/// `personas`, `orchestrators` and `environments` are the same with a type.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
   napt search debate
@@ -65,11 +66,19 @@ impl Search {
             }
         })?;
         let name = |module: &napt_registry_client::ModuleSummary| format!("{}:{}", module.module_type, module.name);
+        // A module that is kept elsewhere has the version that it has there.
+        let version = |module: &napt_registry_client::ModuleSummary| {
+            module.source.as_ref().map_or_else(|| module.version.to_string(), |source| source.version.clone())
+        };
         let width = modules.iter().map(|module| name(module).len()).max().unwrap_or_default();
-        let version_width = modules.iter().map(|module| module.version.to_string().len()).max().unwrap_or_default();
+        let version_width = modules.iter().map(|module| version(module).len()).max().unwrap_or_default();
         let lines = modules.iter().map(|module| {
-            let version = module.version.to_string();
-            let line = format!("{:<width$}  {version:<version_width$}  {}", name(module), module.description);
+            let line = format!(
+                "{:<width$}  {:<version_width$}  {}",
+                name(module),
+                version(module),
+                module.description.lines().next().unwrap_or_default()
+            );
             line.trim_end().to_owned()
         });
         let human = lines.collect::<Vec<_>>().join("\n");

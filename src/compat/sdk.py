@@ -4,7 +4,10 @@ Each shim is applied once what it changes has been imported, and only then: a pr
 alone.
 """
 
+import functools
+import importlib
 import importlib.abc
+import importlib.machinery
 import sys
 
 # The largest message between a program and a node.
@@ -57,10 +60,30 @@ class ShimFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
+class OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Modules that an SDK had once under another name, and its classes by theirs."""
+
+    modules = {
+        **{f"naptha_sdk.{kind}": f"naptha_sdk.modules.{kind}" for kind in CLASSES},
+        "naptha_sdk.storage.storage_provider": "naptha_sdk.storage.storage_client",
+    }
+    classes = {"StorageClient": "StorageProvider"}
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, self) if name in self.modules else None
+
+    def exec_module(self, module):
+        for name, value in vars(importlib.import_module(self.modules[module.__name__])).items():
+            if not name.startswith("__"):
+                setattr(module, self.classes.get(name, name), value)
+
+
 def install():
     """Has the shims applied from now on."""
     if not any(isinstance(finder, ShimFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, ShimFinder())
+        # Last: what an SDK still has is its own.
+        sys.meta_path.append(OldNames())
 
 
 # --- the shims
@@ -100,22 +123,55 @@ class PlainDeployment:
         return plain(self.deployment)
 
 
+class Created(dict):
+    """What `create` answers. Authors took it for the object itself, so it can be run as well."""
+
+    def __init__(self, answer, creator):
+        super().__init__(answer)
+        self.__dict__["creator"] = creator
+
+    def __getattr__(self, name):
+        return self[name] if name in self else getattr(self.creator, name)
+
+
+def run_input_class(kind):
+    prefix = {"kb": "KB"}.get(kind, kind.capitalize())
+    return getattr(importlib.import_module("naptha_sdk.schemas"), f"{prefix}RunInput")
+
+
 def module_class(kind, name):
     @after_import(f"naptha_sdk.modules.{kind}")
-    def calls(module):
-        """`create` takes a plain dict, and `call_TYPE_func` is what `run` was called once."""
+    def old_calls(module):
+        """A class of 1.x takes what that of 0.2 took, and plain dicts. `call_TYPE_func` is what `run` was called once."""
         target = getattr(module, name)
-        create = target.create
+        if not hasattr(target, "run"):
+            return  # 0.2's own
+        create, run = target.create, target.run
 
+        def __init__(self, deployment=None, *args, **kwargs):
+            given = (kwargs[key] for key in kwargs if key.endswith("deployment"))
+            self.deployment = next(given, None) if deployment is None else deployment
+            setattr(self, f"{kind}_deployment", self.deployment)
+
+        @functools.wraps(create)
         async def create_from(self, deployment, *args, **kwargs):
             if isinstance(deployment, dict):
                 deployment = PlainDeployment(deployment)
-            return await create(self, deployment, *args, **kwargs)
+            created = await create(self, deployment, *args, **kwargs)
+            return Created(created, self) if isinstance(created, dict) else created
+
+        @functools.wraps(run)
+        async def run_from(self, module_run_input, *args, **kwargs):
+            if isinstance(module_run_input, dict):
+                module_run_input = run_input_class(kind)(**module_run_input)
+            return await run(self, module_run_input, *args, **kwargs)
 
         async def call(self, run_input, *args, **kwargs):
             return await self.run(run_input, *args, **kwargs)
 
-        target.create = create_from
+        if target.__init__ is object.__init__:
+            target.__init__ = __init__
+        target.create, target.run = create_from, run_from
         if not hasattr(target, f"call_{kind}_func"):
             setattr(target, f"call_{kind}_func", call)
 

@@ -5,10 +5,11 @@ mod env_file;
 mod merge;
 mod persona;
 mod resolve;
+mod sdk_names;
 mod types;
 
 pub use env_file::{ENV_FILE, read_env_file, read_env_variables};
-pub use merge::merge;
+pub use merge::{merge, overlay};
 pub use persona::{MAX_PERSONA, PersonaError, read_persona};
 pub use resolve::{Catalog, ConfigError, ModuleConfigs, resolve};
 pub use types::{
@@ -20,6 +21,9 @@ use crate::module::ModuleType;
 
 /// A project's own deployments.
 pub const DEPLOYMENT_FILE: &str = "deployment.json";
+
+/// What modules of 2024 have instead of it.
+pub const COMPONENT_FILE: &str = "component.yaml";
 
 /// Models by name.
 pub const LLM_CONFIGS_FILE: &str = "llm_configs.json";

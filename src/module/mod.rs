@@ -1,6 +1,7 @@
 //! What a module is: its id, type, version and manifest, and how a project or a workspace is laid out on disk.
 
 mod edit;
+mod git;
 mod id;
 mod manifest;
 mod name;
@@ -10,6 +11,7 @@ mod requirements;
 mod session;
 
 pub use edit::{ManifestEdit, NewDependency};
+pub use git::{GitReference, GitSource, GitSourceError, is_commit};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,

@@ -71,6 +71,23 @@ pub enum NodeError {
     /// It is about to end.
     #[error("the node is stopping and accepts no new runs")]
     Stopping,
+    /// It takes longer than the caller can wait.
+    #[error("{0}, which goes on")]
+    Unfinished(String),
+    /// It is for another node.
+    #[error("the deployment is for the node `{url}`, which this one is not")]
+    Elsewhere {
+        /// That node.
+        url: String,
+    },
+    /// The registry does not take it into its directory.
+    #[error("the node is not put into the directory as `{name}`: {}", problem.detail)]
+    NotListed {
+        /// The name that it was to have.
+        name: String,
+        /// What the registry said.
+        problem: Box<Problem>,
+    },
     /// Another server is needed and does not answer as it should.
     #[error("{0}")]
     Upstream(String),
@@ -142,15 +159,15 @@ impl NodeError {
             NodeError::NotFound { .. } => 404,
             NodeError::Conflict(_) | NodeError::InUse(_) => 409,
             NodeError::TooLarge(_) => 413,
-            NodeError::Invalid(_) | NodeError::Config(_) => 422,
+            NodeError::Invalid(_) | NodeError::Config(_) | NodeError::Elsewhere { .. } => 422,
             NodeError::NotReady { .. } => 424,
             NodeError::Several(errors) => errors.iter().map(NodeError::status).max().unwrap_or(500),
             NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
             // That the nodes do not understand each other is not the caller's fault.
             NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
             NodeError::Peer { problem, .. } => problem.status,
-            NodeError::Upstream(_) => 502,
-            NodeError::Stopping => 503,
+            NodeError::Upstream(_) | NodeError::NotListed { .. } => 502,
+            NodeError::Stopping | NodeError::Unfinished(_) => 503,
             NodeError::Full { .. } => 507,
         }
     }
@@ -209,11 +226,13 @@ impl Fault for NodeError {
     fn kind(&self) -> Kind {
         match self {
             NodeError::Unauthorised(_) | NodeError::Forbidden(_) => Kind::Auth,
-            NodeError::Conflict(_) | NodeError::InUse(_) => Kind::Conflict,
-            NodeError::Upstream(_) | NodeError::Peer { .. } | NodeError::Listen { .. } | NodeError::Stopping => {
-                Kind::Network
-            }
-            NodeError::Invalid(_) | NodeError::Config(_) => Kind::Usage,
+            NodeError::Conflict(_) | NodeError::InUse(_) | NodeError::NotListed { .. } => Kind::Conflict,
+            NodeError::Upstream(_)
+            | NodeError::Peer { .. }
+            | NodeError::Listen { .. }
+            | NodeError::Stopping
+            | NodeError::Unfinished(_) => Kind::Network,
+            NodeError::Invalid(_) | NodeError::Config(_) | NodeError::Elsewhere { .. } => Kind::Usage,
             _ => Kind::Failed,
         }
     }
@@ -222,9 +241,13 @@ impl Fault for NodeError {
         match self {
             NodeError::NotFound { hint, .. } | NodeError::NotReady { hint, .. } => hint.clone(),
             NodeError::Config(error) => error.hint(),
-            NodeError::Peer { problem, .. } => problem.hint.clone(),
+            NodeError::Peer { problem, .. } | NodeError::NotListed { problem, .. } => problem.hint.clone(),
             NodeError::Listen { .. } => {
                 Some("name another address with `--listen`; port 0 takes a free one".to_owned())
+            }
+            NodeError::Unfinished(_) => Some("ask again in a while: what is done is not done twice".to_owned()),
+            NodeError::Elsewhere { url } => {
+                Some(format!("ask that node: set `NODE_URL`, or `--node`, to `{url}`; only parts run elsewhere"))
             }
             NodeError::Stopping => Some("try again when it is back".to_owned()),
             NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
@@ -232,5 +255,37 @@ impl Fault for NodeError {
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,
         }
+    }
+}
+
+/// What is wrong with some JSON, without the values in it: they may be secrets, and errors are logged and passed on.
+pub(in crate::node) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") {
+        return text;
+    }
+    // Of a value that was no text, there is no line; what looks like one is the value's.
+    let place = text.rfind(" at line ").filter(|_| error.line() > 0).unwrap_or(text.len());
+    let (said, place) = text.split_at(place);
+    match said.rfind("expected ").map(|at| &said[at..]) {
+        // Values stand before it, in quotes.
+        Some(expected) if !expected.contains('"') => format!("{expected}{place}"),
+        _ => format!("the value is not valid{place}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        let of = |text: &str| reason(&serde_json::from_str::<u32>(text).expect_err("no number"));
+        assert_eq!(of("\"secret\""), "expected u32 at line 1 column 8");
+        assert_eq!(of("\"secret at line 3, expected x\""), "expected u32 at line 1 column 30");
+        // Without a line: what looks like one is the value's.
+        let of = |value: serde_json::Value| reason(&serde_json::from_value::<u32>(value).expect_err("no number"));
+        assert_eq!(of("secret at line 3".into()), "expected u32");
+        assert_eq!(of("secret expected at line 3".into()), "expected u32");
     }
 }

@@ -11,7 +11,7 @@ mod store;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-pub use self::core::Provider;
+pub use self::core::{Listing, Provider};
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
@@ -20,10 +20,13 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::core::Core;
+use self::core::{Announcer, Core};
 
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long Naptha's `create` may take: its clients stop waiting after 300 s.
+pub const CREATE_WITHIN: Duration = Duration::from_secs(280);
 
 /// How a node is run.
 #[derive(Debug, Clone)]
@@ -42,12 +45,18 @@ pub struct Options {
     pub open: bool,
     /// Nodes that it trusts, both ways.
     pub peers: Vec<Url>,
+    /// Users whose nodes in the registry's directory it trusts likewise.
+    pub peer_owners: Vec<String>,
+    /// How it is listed in the registry's directory; not at all when absent.
+    pub listing: Option<Listing>,
     /// Where models other than the built-in one are; the first that serves a model answers.
     pub providers: Vec<Provider>,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Upper bounds of every run.
     pub caps: Caps,
+    /// How long Naptha's `create` may take before its client is told to ask again; its own limit is 300 s.
+    pub create_within: Duration,
     /// For calls to registry, peers and providers.
     pub http: reqwest::Client,
     /// How patient it is with the registry.
@@ -69,21 +78,39 @@ pub struct Running {
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     dispatcher: JoinHandle<()>,
+    announcer: Option<Announcer>,
 }
 
 /// Starts a node; it is ready when this returns.
-pub async fn serve(options: Options) -> Result<Running, NodeError> {
+pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     if options.open && !options.listen.ip().is_loopback() {
         return Err(NodeError::Invalid(
             "`--open` lets everybody in, so it goes only with a loopback address such as 127.0.0.1".to_owned(),
         ));
     }
     hide_from_other_processes();
+    raise_descriptor_limit();
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|reason| NodeError::Listen { address: options.listen, reason })?;
     let address = listener.local_addr().map_err(NodeError::internal("learn its own address"))?;
-    let core = Core::open(options, address).await?;
+    let listing = match options.listing.take() {
+        Some(listing) => {
+            let url = listing.url.clone().or_else(|| own_url(address)).ok_or_else(|| {
+                NodeError::Invalid(format!("a node that listens on `{address}` must be told its `--url` to be listed"))
+            })?;
+            Some((listing, url))
+        }
+        None => None,
+    };
+    let core = Core::open(options, address, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let announcer = match listing {
+        Some((listing, url)) => {
+            let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
+            Some(Announcer::start(&core, node).await?)
+        }
+        None => None,
+    };
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
@@ -92,7 +119,12 @@ pub async fn serve(options: Options) -> Result<Running, NodeError> {
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
-    Ok(Running { address, id, core, stop, server, dispatcher })
+    Ok(Running { address, id, core, stop, server, dispatcher, announcer })
+}
+
+/// Where a node is reached that listens there; nothing for one that listens on all of its machine's addresses.
+fn own_url(address: SocketAddr) -> Option<Url> {
+    Url::parse(&format!("http://{address}")).ok().filter(|_| !address.ip().is_unspecified())
 }
 
 /// Modules run as the node's user: without this they could read its environment and memory under `/proc`.
@@ -100,6 +132,16 @@ fn hide_from_other_processes() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "modules can read the node's environment");
+    }
+}
+
+/// A run takes three descriptors and a caller one, and systems let a process have 1,024 unless it asks for more.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the node may run out of file descriptors when many runs go on");
     }
 }
 
@@ -127,6 +169,9 @@ impl Running {
 
     /// Stops serving at once. Runs that have not ended are ended at the next start.
     pub async fn stop(self) {
+        if let Some(announcer) = self.announcer {
+            announcer.withdraw().await;
+        }
         self.stop.cancel();
         self.dispatcher.abort();
         // Connections that stay open (followers of runs) are cut off after a moment.

@@ -4,12 +4,16 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use napt_registry_client::{
-    Challenge, NewToken, SignUp, SignedUp, TokenInfo, TokenRequest, Verb, account_challenge_text,
+    Challenge, NewToken, PasswordAccount, SignUp, SignedUp, TokenInfo, TokenRequest, Verb, account_challenge_text,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Registry, rate, refusal::Refusal, store::TokenRecord};
+use super::{
+    Registry, rate,
+    refusal::Refusal,
+    store::{AccountKey, HubAccount, TokenRecord},
+};
 use crate::{
     identity::{PublicKey, Token, random_hex},
     module::ModuleId,
@@ -86,7 +90,10 @@ impl Registry {
             expires: after(now, LOGIN_LIFE),
         };
         let new = self.new_token(&user, wanted).await?;
-        Ok(SignedUp { user, created, token: new.token, expires: new.info.expires })
+        let account = self.store.hub_account(AccountKey::User(&user)).await?;
+        let password_account =
+            account.map(|HubAccount { username, confirmed, .. }| PasswordAccount { username, confirmed });
+        Ok(SignedUp { user, created, token: new.token, expires: new.info.expires, password_account })
     }
 
     /// The id of the user whose key made the proof.

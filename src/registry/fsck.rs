@@ -71,7 +71,11 @@ async fn records(data: &Path, found: &mut Inspection) -> Result<BTreeSet<String>
             found.problem("no-owner", &module.id, "nobody owns it, so nobody can publish or yank its versions");
         }
         match &module.highest {
+            None if module.is_pointer => {}
             None => found.problem("no-version", &module.id, "it has no version"),
+            Some(_) if module.is_pointer => {
+                found.problem("shadowed", &module.id, "it has versions here and points elsewhere as well");
+            }
             Some(highest) if *highest != module.shown => {
                 let message = format!("search shows version {}, but its highest is {highest}", module.shown);
                 found.problem("stale-summary", &module.id, message);

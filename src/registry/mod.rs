@@ -11,12 +11,14 @@
 //! | `blobs.rs` | the archives |
 //! | `refusal.rs` | each reason to refuse, with its status and words |
 //! | `rendered.rs` | the index as it is sent, rendered once a change |
+//! | `hub/` | Naptha's hub protocol over the same records |
 //! | `api/` | HTTP over all of these; no rule is there |
 
 mod accounts;
 mod api;
 mod blobs;
 mod fsck;
+mod hub;
 mod nodes;
 mod publish;
 mod rate;
@@ -37,7 +39,10 @@ pub use fsck::fsck;
 use jiff::Timestamp;
 use rate::Buckets;
 pub use rate::Rate;
-pub use store::{Announced, Inserted, NewVersion, SqliteStore, Store, StoreError, TokenRecord, Yanked};
+pub use store::{
+    AccountKey, Announced, Changed, HubAccount, HubModule, HubNode, HubSecret, HubServer, HubSignUp, HubStore,
+    Inserted, NewVersion, Pointer, SqliteStore, Store, StoreError, TokenRecord, Yanked,
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use url::Url;
 
@@ -71,6 +76,8 @@ pub struct Limits {
     pub challenges: Rate,
     /// Failed logins from one address.
     pub failed_logins: Rate,
+    /// How long a connection to the hub may be silent. Naptha's clients ping every 20 seconds.
+    pub hub_idle: Duration,
     /// Announcements of nodes from one address.
     pub announcements: Rate,
 }
@@ -83,6 +90,7 @@ impl Default for Limits {
             body_rate: 1024,
             challenges: Rate { burst: 60, refill: Duration::from_secs(1) },
             failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
+            hub_idle: Duration::from_secs(120),
             announcements: Rate { burst: 200, refill: Duration::from_millis(500) },
         }
     }
@@ -183,6 +191,7 @@ struct Registry {
     hosts: Vec<String>,
     challenges: Buckets<IpAddr>,
     failed_logins: Buckets<IpAddr>,
+    hub: hub::Hub,
     announcements: Buckets<IpAddr>,
     /// Of signed requests.
     nonces: Nonces,
@@ -234,11 +243,7 @@ pub struct Running {
 impl Running {
     /// Its URL on this machine.
     pub fn url(&self) -> Url {
-        let mut addr = self.addr;
-        if addr.ip().is_unspecified() {
-            addr.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-        }
-        Url::parse(&format!("http://{addr}")).expect("a socket address makes a URL")
+        local(self.addr)
     }
 
     /// Takes no new calls, lets those in progress end, and returns when all is closed.
@@ -263,6 +268,8 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
     let opened = Arc::clone(&store);
     let listener = TcpListener::bind(listen).await.map_err(|error| RegistryError::Listen { address: listen, error })?;
     let addr = listener.local_addr()?;
+    let (stop, mut stopped) = watch::channel(false);
+    let base = url.clone().unwrap_or_else(|| local(addr));
     let registry = Registry {
         store,
         rendered: Arc::default(),
@@ -274,9 +281,9 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         limits,
         clock,
         hosts: hosts(addr, url.as_ref()),
+        hub: hub::Hub::new(base, stopped.clone()),
     };
     let service = api::router(Arc::new(registry)).into_make_service_with_connect_info::<SocketAddr>();
-    let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn(async move {
         let server = axum::serve(listener, service).with_graceful_shutdown(async move {
             // An error says that the handle is gone, and with it whoever could stop us: that is no reason to stop.
@@ -292,6 +299,14 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         drop(lock);
     });
     Ok(Running { addr, stop, task })
+}
+
+/// The URL of an address on this machine.
+fn local(mut addr: SocketAddr) -> Url {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(if addr.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    Url::parse(&format!("http://{addr}")).expect("a socket address makes a URL")
 }
 
 /// Keeps other registries off a folder.

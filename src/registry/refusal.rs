@@ -61,6 +61,10 @@ pub(super) enum Refusal {
     NoModule(ModuleId),
     #[error("there is no version {1} of `{0}` here")]
     NoVersion(ModuleId, Version),
+    #[error("the user name `{0}` is taken")]
+    UsernameTaken(String),
+    #[error("the hub has as many connections as it takes")]
+    Busy,
     #[error("there is no token `{0}` of this account")]
     NoSuchToken(String),
     #[error("only the node `{0}` and its owner can do this")]
@@ -143,6 +147,8 @@ impl Refusal {
             Refusal::NodeName(_) | Refusal::NodeNameInUse { .. } => (409, "node-name", "The name is taken"),
             Refusal::ManyNodes => (409, "many-nodes", "The directory is full"),
             Refusal::Method(_) => (405, "method", "Method not allowed"),
+            Refusal::UsernameTaken(_) => (409, "username-taken", "The user name is taken"),
+            Refusal::Busy => (503, "busy", "Too many connections"),
             Refusal::Full => (507, "full", "No room"),
             Refusal::Internal(_) => (500, "internal", "Internal error"),
         }
@@ -157,6 +163,8 @@ impl Refusal {
             Refusal::NotOwner(_) => "publish under another name, or ask an owner".to_owned(),
             Refusal::Challenge | Refusal::Proof(_) => "ask for a new challenge".to_owned(),
             Refusal::Conflict { .. } => "raise the version and publish again".to_owned(),
+            Refusal::UsernameTaken(_) => "choose another".to_owned(),
+            Refusal::Busy => "try again later".to_owned(),
             Refusal::NodeName(_) => "choose another name".to_owned(),
             Refusal::NodeNameInUse { .. } => {
                 "stop that node, or wait until its record has expired; or choose another name".to_owned()

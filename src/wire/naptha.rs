@@ -107,16 +107,17 @@ impl RunRecord {
     }
 }
 
-/// A server of a node, as the SDK knows it.
+/// A server of a node, by the names of SDK 1.x and of 0.2.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are Naptha's
 pub struct NodeServer {
     pub communication_protocol: String,
+    pub server_type: String,
     pub port: u16,
     pub node_id: String,
 }
 
-/// A node, as the SDK knows it. Modules need all of it in every deployment.
+/// A node, by the names of SDK 1.x and of 0.2. Modules need all of it in every deployment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)] // the names are Naptha's
 pub struct NodeConfig {
@@ -128,6 +129,9 @@ pub struct NodeConfig {
     pub node_communication_protocol: String,
     pub user_communication_port: u16,
     pub num_node_communication_servers: u32,
+    pub server_type: String,
+    pub http_port: u16,
+    pub num_servers: u32,
     pub provider_types: Vec<String>,
     pub servers: Vec<NodeServer>,
     pub models: Vec<String>,

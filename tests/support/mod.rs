@@ -13,6 +13,8 @@ pub mod provider;
 pub mod proxy;
 pub mod python;
 pub mod registry;
+pub mod repository;
+pub mod sdk;
 pub mod terminal;
 
 use std::{

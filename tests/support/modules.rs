@@ -124,3 +124,24 @@ impl<'a> Python<'a> {
         sandbox.write(format!("{name}/{name}/schemas.py"), self.schemas);
     }
 }
+
+/// Copies modules of `tests/fixtures/modules` into the work folder; `sdk` is the release that they ask for, where they
+/// ask for one.
+pub fn copy_fixtures(sandbox: &Sandbox, names: &[&str], sdk: &str) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/modules");
+    for name in names {
+        let mut folders = vec![fixtures.join(name)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).expect("text");
+                let text = text.replace("naptha-sdk==1.0.5", &format!("naptha-sdk=={sdk}"));
+                sandbox.write(path.strip_prefix(&fixtures).expect("below it"), text);
+            }
+        }
+    }
+}

@@ -93,13 +93,18 @@ impl TestNode {
 
     /// Two nodes that are each other's peers; the first one's operator is a user of both.
     pub fn pair() -> (Self, Self) {
+        Self::pair_with(&[])
+    }
+
+    /// The same, with flags for both.
+    pub fn pair_with(flags: &[&str]) -> (Self, Self) {
         let (mut first, mut second) = (Sandbox::new(), Sandbox::new());
         first.set("NAPT_CACHE_DIR", &cache());
         second.set("NAPT_CACHE_DIR", &cache());
         let later = free_address();
-        let first = Self::start_in(first, &["--peer", &format!("http://{later}")]);
-        let flags = ["--peer", &first.url, "--user", &first.operator()];
-        let second = Self::start_at(second, &later, &flags);
+        let first = Self::start_in(first, &[&["--peer", &format!("http://{later}")], flags].concat());
+        let own = ["--peer", &first.url, "--user", &first.operator()];
+        let second = Self::start_at(second, &later, &[&own, flags].concat());
         (first, second)
     }
 

@@ -8,7 +8,9 @@ use crate::support::{Sandbox, node::TestNode, registry::TestRegistry};
 
 /// Runs a command, and looks at its envelope.
 fn envelope(sandbox: &Sandbox, arguments: &[&str], code: i32) -> Value {
-    let all = [arguments, &["--message-format", "json", "--quiet"]].concat();
+    // Of `exec` the end is another program's.
+    let at = if arguments[0] == "exec" { 1 } else { arguments.len() };
+    let all = [&arguments[..at], &["--message-format", "json", "--quiet"], &arguments[at..]].concat();
     let ran = sandbox.napt(&all).expect(code);
     assert_eq!(ran.stdout.lines().count(), 1, "one line: {}", ran.stdout);
     assert_eq!(ran.stderr, "");
@@ -77,6 +79,12 @@ fn every_command_has_the_envelope() {
     call(&["publish", "--workspace", "-C", "debate"], 0);
     call(&["search", "debate"], 0);
     call(&["search", "--offline"], 4);
+    call(&["nodes"], 0);
+    call(&["nodes", "--offline"], 4);
+    for command in ["agents", "tools", "kbs", "memories", "personas", "orchestrators", "environments"] {
+        call(&[command], 0);
+        call(&[command, "--offline"], 4);
+    }
     call(&["info", "orchestrator:debate"], 0);
     call(&["info", "orchestrator:nothing"], 1);
     call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);
@@ -96,6 +104,10 @@ fn every_command_has_the_envelope() {
     call(&["deploy", "nowhere"], 2);
     call(&["deploy", "debate"], 0);
     call(&["deploy", "debate", "--dry-run", "--show-merged"], 0);
+    call(&["create", "orchestrator:debate"], 0);
+    call(&["create", "orchestrator:nothing"], 1);
+    call(&["exec", "--", "true"], 0);
+    call(&["exec", "--", "false"], 1);
     call(&["rollback", "debate"], 1);
     call(&["undeploy", "debate"], 0);
     call(&["undeploy", "debate"], 1);

@@ -165,6 +165,7 @@ fn doors(key: &SecretKey, run: &str) -> Vec<Door> {
         door("GET", &format!("/v1/archives/{}", "0".repeat(64)), ""),
         door("PUT", &format!("/v1/archives/{}", "0".repeat(64)), "x"),
         door("POST", "/v1/tokens", "{\"name\":\"t\",\"expires_in\":60}"),
+        door("DELETE", "/v1/tokens", ""),
     ]
 }
 
@@ -298,6 +299,7 @@ fn a_module_may_see_its_own_tree_and_nothing_else_of_its_user() {
         (403, door("GET", &archive, "")),
         (403, door("PUT", &archive, "x")),
         (403, door("POST", "/v1/tokens", "{\"name\":\"t\",\"expires_in\":60}")),
+        (403, door("DELETE", "/v1/tokens", "")),
         (401, door("GET", &format!("/v1/forward/archives/{}", "0".repeat(64)), "")),
         (200, door("POST", "/user/register", &register)),
     ] {

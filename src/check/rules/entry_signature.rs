@@ -8,12 +8,13 @@ pub(super) static RULE: Rule = Rule {
     name: "entry-signature",
     level: LintLevel::Deny,
     summary: "the entry function cannot be called as nodes call it",
-    docs: "A node calls the entry function with one keyword argument: `run(module_run=…)`.",
+    docs: r#"A node calls the entry function with one keyword argument: `run(module_run=…)`. Older modules are known by their first
+parameter, and called as they were then: `run(inputs, …)` as in 2024, and `run(agent_run)` and the like."#,
     fix: None,
     example: Example {
         bad: &[Part::File(
             "debate/run.py",
-            r#"async def run(inputs, worker_nodes):
+            r#"async def run(prompt, model):
     ..."#,
         )],
         good: &[Part::File(
@@ -29,6 +30,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
     let (Some(name), Some(file)) = (module.entry_function(), module.python_file(&module.entrypoint)) else { return };
     let Some(Entry::Function(function)) = file.defines(name) else { return };
     let parameters = &function.parameters;
+    if parameters.first().is_some_and(is_of_an_older_form) {
+        return;
+    }
     let named = |parameter: &&Parameter| parameter.name == "module_run" && parameter.kind == ParameterKind::Named;
     let takes = parameters.iter().any(|parameter| named(&parameter) || parameter.kind == ParameterKind::KeywordRest);
     if !takes {
@@ -51,4 +55,10 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         let finding = findings.report(file.at(&parameter.span), message);
         finding.label(format!("nodes call `{name}(module_run=…)`")).help("give it a default, or remove it");
     }
+}
+
+/// Whether a first parameter says that the function is to be called as nodes once did.
+fn is_of_an_older_form(first: &Parameter) -> bool {
+    let is_named = matches!(first.kind, ParameterKind::Named | ParameterKind::PositionOnly);
+    is_named && (first.name == "inputs" || (first.name.ends_with("_run") && first.name != "module_run"))
 }

@@ -1,5 +1,5 @@
 use super::{Example, Findings, Module, Part, Rule, Run};
-use crate::{module::LintLevel, report::did_you_mean};
+use crate::{config::COMPONENT_FILE, module::LintLevel, report::did_you_mean};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-input-schema",
@@ -30,6 +30,10 @@ class InputSchema(BaseModel):
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let Some(package) = module.package().filter(|package| package.is_dir() && module.runs_python()) else { return };
     if !package.join(FILE).is_file() {
+        // Not every module of 2024 had one.
+        if package.join(COMPONENT_FILE).is_file() {
+            return;
+        }
         let shown = package.file_name().unwrap_or_default().to_string_lossy();
         findings
             .report(module.place_of("name"), format!("the package has no `{FILE}`"))

@@ -237,8 +237,11 @@ fn default_entry(given: &Deployment, configs: &ModuleConfigs) -> Deployment {
 }
 
 fn merged(given: &Deployment, default: &Deployment) -> Result<Deployment, ConfigError> {
+    // By one name, so that what is given goes over the default whatever either is called.
+    let mut given = given.with_new_storage_names();
+    given.keep_names_of(default);
     let given = serde_json::to_value(given).map_err(ConfigError::Shape)?;
-    let default = serde_json::to_value(default).map_err(ConfigError::Shape)?;
+    let default = serde_json::to_value(default.with_new_storage_names()).map_err(ConfigError::Shape)?;
     serde_json::from_value(merge(&given, &default)).map_err(ConfigError::Shape)
 }
 

@@ -4,6 +4,7 @@
 use std::{fmt, net::SocketAddr};
 
 use serde_json::Value;
+use url::Url;
 
 use crate::{
     config::{Deployment, NodeEntry},
@@ -36,6 +37,8 @@ const TARGET: &str = "napt_target";
 pub(in crate::node) struct Addresses {
     id: String,
     address: SocketAddr,
+    /// What the directory calls it, and where it says that it is.
+    listed: Option<(String, Url)>,
 }
 
 /// The entry that stands for `target` in a stored deployment.
@@ -54,6 +57,11 @@ pub(super) fn target_text(entry: &NodeEntry) -> Option<&str> {
     Some(credential.split_once('.')?.1.split_once(':')?.0)
 }
 
+/// Whether an entry says nothing about which node it means.
+pub(super) fn names_nothing(entry: &NodeEntry) -> bool {
+    entry.ip.is_none() && entry.name.is_none() && target_text(entry).is_none() && !entry.extra.contains_key("id")
+}
+
 /// A stored deployment as people write it: `localhost` is the node that is asked, and `name` says what they call another.
 pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> String) {
     deployment.for_each_node(&mut |node| {
@@ -67,13 +75,37 @@ pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> Str
 }
 
 impl Addresses {
-    pub(super) fn new(id: String, address: SocketAddr) -> Self {
-        Addresses { id, address }
+    pub(super) fn new(id: String, address: SocketAddr, listed: Option<(String, Url)>) -> Self {
+        Addresses { id, address, listed }
+    }
+
+    /// Whether this is the node's own id or name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        name == self.id || self.listed.as_ref().is_some_and(|(own, _)| own == name)
+    }
+
+    /// Whether this is the node's own address. `localhost` is the node that resolves it, unless another port is meant.
+    pub(super) fn is_at(&self, host: &str, port: Option<u16>) -> bool {
+        let is_own = |own: Option<u16>| port.is_none() || port == own;
+        let is_local = matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
+        let is_listed = |(_, url): &(String, Url)| {
+            url.host_str() == Some(host) && (port.is_some() && port == url.port_or_known_default())
+        };
+        ((is_local || host == self.address.ip().to_string()) && is_own(Some(self.port())))
+            || self.listed.as_ref().is_some_and(is_listed)
     }
 
     /// The port that the node listens on.
     pub(in crate::node) fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Where modules on this machine reach the node.
+    pub(in crate::node) fn host(&self) -> String {
+        match self.address.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            ip => ip.to_string(),
+        }
     }
 
     fn config(&self, id: &str, ip: String) -> NodeConfig {
@@ -87,8 +119,16 @@ impl Addresses {
             node_communication_protocol: "ws".to_owned(),
             user_communication_port: port,
             num_node_communication_servers: 1,
+            server_type: "ws".to_owned(),
+            http_port: port,
+            num_servers: 1,
             provider_types: ["models", "storage", "modules"].map(str::to_owned).to_vec(),
-            servers: vec![NodeServer { communication_protocol: "ws".to_owned(), port, node_id: id.to_owned() }],
+            servers: vec![NodeServer {
+                communication_protocol: "ws".to_owned(),
+                server_type: "ws".to_owned(),
+                port,
+                node_id: id.to_owned(),
+            }],
             models: vec![super::inference::ECHO.to_owned()],
             docker_jobs: false,
             ports: vec![port],
@@ -112,8 +152,9 @@ impl Addresses {
         deployment.for_each_node(&mut |node| {
             let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
-            *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@127.0.0.1")));
+            *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@{}", self.host())));
         });
+        deployment.name_storage_twice();
     }
 
     /// A stored deployment for somebody outside: no credentials, local nodes by this node's address.
@@ -123,5 +164,6 @@ impl Addresses {
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
             *node = Self::entry(&self.config(&id, self.address.ip().to_string()));
         });
+        deployment.name_storage_twice();
     }
 }

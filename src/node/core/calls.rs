@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{
     Core, NodeError, Target,
     access::Caller,
+    demand::{Demand, Found, may_renew},
     peers::{Lines, Peer},
     runs::{ActiveRun, NewRun, Origin, Waiting},
     secrets::RunSecrets,
@@ -35,6 +36,14 @@ pub(in crate::node) struct ForwardQuery {
     revision: u64,
     /// How deep calls are nested already, over all nodes.
     depth: u32,
+}
+
+/// The module type that a call names; a wrong one is told with the right ones.
+pub(in crate::node) fn runnable(text: &str) -> Result<ModuleType, NodeError> {
+    text.parse::<ModuleType>().ok().filter(|kind| kind.is_runnable()).ok_or_else(|| NodeError::NotFound {
+        what: format!("Invalid module type: {text}"),
+        hint: Some("the types are orchestrator, agent, tool, kb, memory, environment".to_owned()),
+    })
 }
 
 /// Which module a run input is for.
@@ -67,6 +76,7 @@ impl Core {
             given: request.deployment,
             origin,
             secrets: RunSecrets::default(),
+            on_demand: false,
         })
         .await
         .map(Waiting::detach)
@@ -100,6 +110,7 @@ impl Core {
             given: Some(input.deployment),
             origin,
             secrets,
+            on_demand: true,
         })
         .await
     }
@@ -156,33 +167,45 @@ impl Core {
         serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))
     }
 
-    /// Naptha's `create`: the resolved deployment of a module that is deployed here, or on the node that a run means.
+    /// Naptha's `create`: the resolved deployment of a module. For a user it is installed unless it is here, at its newest
+    /// version; a run may only name what its own deployment holds.
     pub(in crate::node) async fn create(
         self: &Arc<Self>,
         caller: &Caller,
         module_type: ModuleType,
         given: Deployment,
     ) -> Result<Value, NodeError> {
-        let id = module_of(module_type, &given)?;
-        let (modules, is_root) = match caller {
+        let module = module_of(module_type, &given)?;
+        let deployment = match caller {
             Caller::Run { run, .. } => {
                 let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
-                (run.modules.clone(), false)
+                self.resolve_for_run(&module, &given, run.modules()?, false).await?
             }
-            Caller::User(_) | Caller::Open => (Arc::new(self.deployed(&id).await?), true),
+            Caller::User(_) | Caller::Open => self.create_for(module, caller.consumer(None)?, given).await?,
         };
-        let new = NewRun {
-            module: id,
-            inputs: Value::Null,
-            consumer: caller.consumer(None)?,
-            signature: String::new(),
-            given: Some(given),
-            origin: None,
-            secrets: RunSecrets::default(),
-        };
-        let deployment = self.resolve_for_run(&new, &modules, is_root).await?;
         let stored = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
         self.deployment_for(caller, stored)
+    }
+
+    async fn create_for(
+        self: &Arc<Self>,
+        module: ModuleId,
+        user: String,
+        given: Deployment,
+    ) -> Result<Deployment, NodeError> {
+        self.remember(&user).await?;
+        let found = self.find(&module, &user, Some(given.clone()), true).await?;
+        // The node of the whole is this one, whatever its client calls it.
+        let given = Deployment { node: None, ..given };
+        let demand = match found {
+            Found::Live(view, deployment) if !may_renew(&view, &module, &user) => return Ok(*deployment),
+            Found::Live(..) => {
+                Demand { module: module.clone(), owner: user, base: None, given: Deployment::default(), newest: true }
+            }
+            Found::Missing(demand) => *demand,
+        };
+        let view = self.fulfil_within(demand, self.options.create_within).await?;
+        self.resolve_for_run(&module, &given, &view, true).await
     }
 
     fn origin(&self, caller: &Caller) -> Result<Option<Origin>, NodeError> {
@@ -268,6 +291,7 @@ impl Core {
                 part: Arc::new(part),
                 depth: query.depth,
             }),
+            on_demand: false,
         })
         .await
     }
@@ -280,11 +304,15 @@ impl Core {
         mut input: RunInput,
     ) -> Result<RunRecord, NodeError> {
         let module = module_of(module_type, &input.deployment)?;
-        let parts = &parent.modules.parts;
+        let modules = parent.modules()?;
+        let parts = &modules.parts;
         let part = parts.iter().find(|part| part.module == module && part.node == peer.id);
         let part = part.ok_or_else(|| NodeError::NotFound {
-            what: format!("the deployment `{}` has no `{module}` on the node `{}`", parent.modules.name, peer.url),
-            hint: Some("place it there in the deployment's files and deploy again".to_owned()),
+            what: format!("the deployment `{}` has no `{module}` on the node `{}`", modules.name, peer.url),
+            hint: Some(
+                "name that node when you start the run, or place it there in the deployment's files and deploy again"
+                    .to_owned(),
+            ),
         })?;
         // Addresses and their credentials are this node's own business.
         input.deployment.for_each_node(&mut |node| *node = None);

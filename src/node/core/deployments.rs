@@ -34,18 +34,18 @@ const PARALLEL: usize = 4;
 pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 /// A revision that is to become the live one.
-struct Plan {
-    name: String,
-    owner: String,
-    root: ModuleId,
-    modules: Vec<ModulePin>,
-    content: Content,
-    rollback_of: Option<u64>,
-    dry_run: bool,
+pub(super) struct Plan {
+    pub(super) name: String,
+    pub(super) owner: String,
+    pub(super) root: ModuleId,
+    pub(super) modules: Vec<ModulePin>,
+    pub(super) content: Content,
+    pub(super) rollback_of: Option<u64>,
+    pub(super) dry_run: bool,
 }
 
 /// Where a revision's configuration comes from.
-enum Content {
+pub(super) enum Content {
     /// What differs from the modules' files.
     Given(Deployment),
     /// An earlier revision, which is merged and placed already.
@@ -76,7 +76,11 @@ impl Catalog for Modules {
 
 impl Core {
     /// Installs a set of modules, several at a time: those that can be, and what is wrong with the others.
-    async fn try_install_all(&self, pins: &[ModulePin], reporter: &dyn Reporter) -> (Modules, Vec<NodeError>) {
+    pub(super) async fn try_install_all(
+        &self,
+        pins: &[ModulePin],
+        reporter: &dyn Reporter,
+    ) -> (Modules, Vec<NodeError>) {
         let installs: Vec<BoxFuture<'_, _>> =
             pins.iter().map(|pin| Box::pin(self.installs.install(pin, reporter)) as BoxFuture<'_, _>).collect();
         let results: Vec<Result<Arc<Installed>, NodeError>> = stream::iter(installs).buffered(PARALLEL).collect().await;
@@ -182,7 +186,7 @@ impl Core {
     }
 
     /// Takes a plan the whole way. All that is wrong with it is found before it fails.
-    async fn carry_out(
+    pub(super) async fn carry_out(
         &self,
         plan: Plan,
         latest: Option<DeploymentView>,
@@ -295,7 +299,7 @@ impl Core {
     }
 
     /// Waits until nobody else changes this deployment.
-    async fn turn(&self, name: &str, reporter: &dyn Reporter) -> tokio::sync::OwnedMutexGuard<()> {
+    pub(super) async fn turn(&self, name: &str, reporter: &dyn Reporter) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // Whoever has or awaits a turn holds it: the others are of names that nobody changes now.
@@ -326,7 +330,7 @@ impl Core {
     }
 
     /// All revisions of a deployment that this user may change, newest first.
-    async fn history(&self, name: &str, owner: &str) -> Result<Vec<DeploymentView>, NodeError> {
+    pub(super) async fn history(&self, name: &str, owner: &str) -> Result<Vec<DeploymentView>, NodeError> {
         let revisions = self.store.revisions(name).await.map_err(NodeError::internal("read its deployments"))?;
         if revisions.first().is_some_and(|latest| latest.owner != owner) {
             return Err(NodeError::Forbidden(format!("the deployment `{name}` is another user's")));
@@ -396,13 +400,25 @@ impl Core {
         }
     }
 
-    /// Replaces every node of a deployment by its target; gives those that are not known.
+    /// Replaces every node of a deployment by its target, this node where there is none; gives those that are not known.
     pub(super) async fn place(&self, deployment: &mut Deployment) -> Vec<NodeError> {
+        deployment.for_each_node(&mut |node| {
+            node.get_or_insert_default();
+        });
+        self.place_some(deployment).await
+    }
+
+    /// The same for those that are there.
+    pub(super) async fn place_some(&self, deployment: &mut Deployment) -> Vec<NodeError> {
         let mut entries = Vec::new();
-        deployment.for_each_node(&mut |node| entries.push(node.clone().unwrap_or_default()));
+        deployment.for_each_node(&mut |node| entries.push(node.clone()));
         let (mut targets, mut problems) = (Vec::with_capacity(entries.len()), Vec::new());
         for entry in &entries {
-            match self.peers.locate(entry, &self.id, self.addresses.port()).await {
+            let Some(entry) = entry else {
+                targets.push(None);
+                continue;
+            };
+            match self.peers.locate(entry, &self.addresses).await {
                 Ok(target) => targets.push(Some(target)),
                 Err(error) => {
                     targets.push(None);

@@ -15,7 +15,7 @@ use super::{
     NodeError,
 };
 use crate::{
-    config::{ConfigError, ModuleConfigs, read_persona},
+    config::{COMPONENT_FILE, ConfigError, Deployment, ModuleConfigs, ModuleEntry, PersonaError, read_persona},
     crash,
     module::{Manifest, ModuleType, Runtime, package_dir_of},
     package,
@@ -75,6 +75,11 @@ impl Installs {
             }
         }
         Ok(())
+    }
+
+    /// Where archives are fetched from.
+    pub(super) fn registry(&self) -> &RegistryClient {
+        &self.registry
     }
 
     /// Where the unpacked modules are.
@@ -203,6 +208,13 @@ impl Installs {
             }
             error => error,
         })?;
+        let component = read_component(&package_dir).map_err(|reason| install_error(pin, &reason))?;
+        let configs = match &component {
+            Some(_) if configs.deployments.is_empty() => {
+                ModuleConfigs { deployments: vec![deployment_of_dependencies(&manifest)], ..configs }
+            }
+            _ => configs,
+        };
         let persona = match manifest.id.module_type {
             ModuleType::Persona => {
                 Some(read_persona(&root, &manifest.entrypoint).map_err(|error| install_error(pin, &error))?)
@@ -222,12 +234,40 @@ impl Installs {
                 let imports = tokio::task::spawn_blocking(move || imports_of(&code.0, &code.1, &code.2));
                 let imports = imports.await.map_err(NodeError::internal("read what a module imports"))?;
                 let imports = imports.map_err(NodeError::internal("read what a module imports"))?;
-                Some(PythonModule { python, root, folder, package, entry, imports })
+                let component = Value::Object(component.unwrap_or_default());
+                Some(PythonModule { python, root, folder, package, entry, imports, component })
             }
             Runtime::Data | Runtime::Rust => None,
         };
         Ok(Arc::new(Installed { manifest, configs, persona, python, is_ready: AtomicBool::new(false) }))
     }
+}
+
+/// The configuration of modules of 2024, if it is one.
+fn read_component(package: &Path) -> Result<Option<Map<String, Value>>, String> {
+    match read_persona(package, COMPONENT_FILE) {
+        Ok(component) => Ok(Some(component)),
+        Err(PersonaError::Missing(_)) => Ok(None),
+        Err(PersonaError::Syntax { reason, .. }) => Err(format!("`{COMPONENT_FILE}` cannot be used: {reason}")),
+        Err(PersonaError::TooLarge { size, .. }) => {
+            Err(format!("`{COMPONENT_FILE}` has {size} bytes, which is too many"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What such a module is deployed with, since it has no file that says so: one of each module that it depends on. Their
+/// nodes are its workers.
+fn deployment_of_dependencies(manifest: &Manifest) -> Deployment {
+    let mut deployment = Deployment::default();
+    for id in manifest.dependencies.keys() {
+        if let Some(list) = deployment.subs_mut(id.module_type) {
+            let name = Some(id.name.to_string());
+            let module = Some(ModuleEntry { name: name.clone(), ..ModuleEntry::default() });
+            list.get_or_insert_default().push(Deployment { name, module, ..Deployment::default() });
+        }
+    }
+    deployment
 }
 
 /// Archives and folders are named by digests, so nothing else may come near a path.

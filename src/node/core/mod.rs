@@ -5,10 +5,13 @@ mod access;
 mod addresses;
 mod calls;
 mod database;
+mod demand;
 mod deployments;
+mod directory;
 mod follow;
 mod inference;
 mod installs;
+mod own_calls;
 mod parts;
 mod peers;
 mod readiness;
@@ -20,19 +23,23 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
-pub(in crate::node) use calls::ForwardQuery;
+pub(in crate::node) use calls::{ForwardQuery, runnable};
 pub(in crate::node) use database::{DatabaseError, ReadOptions};
 pub(in crate::node) use deployments::Deployed;
+pub(in crate::node) use directory::Announcer;
+pub use directory::Listing;
 pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
 pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
+use tokio::sync::Semaphore;
+use url::Url;
 
 use self::{
-    addresses::Addresses, database::Database, deployments::Turns, inference::Inference, installs::Installs,
-    peers::Peers, runs::Runs, secrets::Secrets,
+    addresses::Addresses, database::Database, deployments::Turns, directory::Directory, inference::Inference,
+    installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
@@ -61,6 +68,8 @@ pub(in crate::node) struct Core {
     secrets: Secrets,
     turns: Turns,
     runs: Runs,
+    /// Processes that start at a time.
+    starting: Arc<Semaphore>,
     scratch: PathBuf,
     /// Held as long as the node lives.
     _lock: std::fs::File,
@@ -79,7 +88,11 @@ pub(in crate::node) fn lock(data: &std::path::Path) -> Result<std::fs::File, Nod
 
 impl Core {
     /// Opens the node's data and prepares its parts. `address` is where its doors will be.
-    pub(in crate::node) async fn open(options: Options, address: SocketAddr) -> Result<Arc<Self>, NodeError> {
+    pub(in crate::node) async fn open(
+        options: Options,
+        address: SocketAddr,
+        listed: Option<(String, Url)>,
+    ) -> Result<Arc<Self>, NodeError> {
         let data = options.data.clone();
         fs_err::create_dir_all(&data).map_err(NodeError::internal("make its data folder"))?;
         let lock = lock(&data)?;
@@ -98,19 +111,21 @@ impl Core {
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
+        let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
-            addresses: Addresses::new(id.clone(), address),
+            addresses: Addresses::new(id.clone(), address, listed),
             inference: Inference::new(options.providers.clone()),
             database: Database::new(data.join("storage")),
             parents: Parents::new(installs.folder().to_owned()),
             installs,
-            peers: Peers::new(options.peers.clone(), options.http.clone()),
+            peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
             runs: Runs::new(options.max_runs),
+            starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),
             key,
             id,
             options,

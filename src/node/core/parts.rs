@@ -13,8 +13,8 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Placed {
     /// The peer, as an address has it.
-    short: String,
-    module: ModuleId,
+    pub(super) short: String,
+    pub(super) module: ModuleId,
 }
 
 /// For what a part is.

@@ -1,13 +1,17 @@
-//! Other nodes: who they are, and what is asked of them. A peer is one that the operator named; its key is learnt
-//! from its own door at that URL.
+//! Other nodes: who they are, and what is asked of them. A peer is one that the operator named, whose key is learnt from
+//! its own door at that URL; or one that the registry's directory has, of an owner whom the operator named.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, Response};
 use url::Url;
 
-use super::{NodeError, addresses::Target};
+use super::{
+    NodeError,
+    addresses::{Addresses, Target},
+    directory::Directory,
+};
 use crate::{
     config::NodeEntry,
     identity::PublicKey,
@@ -31,6 +35,8 @@ pub(super) fn short(id: &str) -> &str {
 pub(in crate::node) struct Peer {
     /// `node:` and its public key.
     pub id: String,
+    /// What the directory calls it.
+    pub name: Option<String>,
     /// Where it is.
     pub url: Url,
 }
@@ -44,32 +50,74 @@ impl Peer {
     pub(in crate::node) fn target(&self) -> Target {
         Target::Peer(self.short().to_owned())
     }
+
+    /// Whether its URL is of this host, and of this port if there is one.
+    fn is_at(&self, host: &str, port: Option<u16>) -> bool {
+        let own = self.url.host_str().unwrap_or_default();
+        let same = own.eq_ignore_ascii_case(host) || (is_loopback_name(own) && is_loopback_name(host));
+        same && port.is_none_or(|port| self.url.port_or_known_default() == Some(port))
+    }
 }
 
-/// The node's peers.
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "`{name}` at `{}`", self.url),
+            None => write!(f, "`{}`", self.url),
+        }
+    }
+}
+
+/// Names of this very machine.
+fn is_loopback_name(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]")
+}
+
+/// The node's peers: those that the operator names, and those of the directory whose owners the operator names.
 #[derive(Debug)]
 pub(in crate::node) struct Peers {
     urls: Vec<Url>,
-    known: Mutex<Vec<Peer>>,
+    named: Mutex<Vec<Peer>>,
+    directory: Directory,
     http: reqwest::Client,
 }
 
 impl Peers {
-    pub(super) fn new(urls: Vec<Url>, http: reqwest::Client) -> Self {
-        Peers { urls, known: Mutex::default(), http }
+    pub(super) fn new(urls: Vec<Url>, directory: Directory, http: reqwest::Client) -> Self {
+        Peers { urls, named: Mutex::default(), directory, http }
     }
 
+    fn named(&self) -> Vec<Peer> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All that are known now, each once.
     fn known(&self) -> Vec<Peer> {
-        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let mut all = self.named();
+        for peer in self.directory.known() {
+            match all.iter_mut().find(|known| known.id == peer.id) {
+                Some(known) => known.name = peer.name,
+                None => all.push(peer),
+            }
+        }
+        all
     }
 
-    /// Looks among those that are known, and among all when it is not there: some may have been down before.
-    async fn find(&self, is_it: impl Fn(&Peer) -> bool) -> Option<Peer> {
-        if let Some(peer) = self.known().into_iter().find(&is_it) {
-            return Some(peer);
+    /// Those that are meant. When none is known, all are asked: some may have been down before, or be new.
+    async fn all(&self, is_it: impl Fn(&Peer) -> bool) -> Vec<Peer> {
+        self.directory.refresh(false).await;
+        let find = || self.known().into_iter().filter(|peer| is_it(peer)).collect::<Vec<_>>();
+        let found = find();
+        if !found.is_empty() {
+            return found;
         }
         self.introduce().await;
-        self.known().into_iter().find(is_it)
+        self.directory.refresh(true).await;
+        find()
+    }
+
+    async fn find(&self, is_it: impl Fn(&Peer) -> bool) -> Option<Peer> {
+        self.all(is_it).await.into_iter().next()
     }
 
     /// Reads the target of an address; `None` for one that is not a peer.
@@ -94,7 +142,7 @@ impl Peers {
     /// Asks those peers who they are that have not been asked with success yet.
     async fn introduce(&self) {
         for url in &self.urls {
-            if self.known().iter().any(|peer| peer.url == *url) {
+            if self.named().iter().any(|peer| peer.url == *url) {
                 continue;
             }
             let asked = async {
@@ -104,10 +152,10 @@ impl Peers {
             if let Some(info) = asked.await
                 && PublicKey::from_id(&info.id).is_ok()
             {
-                let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
                 // Somebody else may have asked meanwhile.
-                if !known.iter().any(|peer| peer.url == *url) {
-                    known.push(Peer { id: info.id, url: url.clone() });
+                if !named.iter().any(|peer| peer.url == *url) {
+                    named.push(Peer { id: info.id, name: None, url: url.clone() });
                 }
             }
         }
@@ -118,19 +166,26 @@ impl Peers {
         self.find(|peer| peer.id == id).await.is_some()
     }
 
-    /// Which node an entry of a deployment file means. `own` decides whether a host and port are this node's.
-    pub(super) async fn locate(&self, entry: &NodeEntry, own_id: &str, own_port: u16) -> Result<Target, NodeError> {
+    /// Which node an entry of a deployment means: by its id, else its name, else its address. `own` are this node's.
+    pub(super) async fn locate(&self, entry: &NodeEntry, own: &Addresses) -> Result<Target, NodeError> {
         if let Some(text) = super::addresses::target_text(entry) {
             return self
                 .target(text)
                 .await
                 .ok_or_else(|| NodeError::missing(format!("node `{text}` is not a peer of this node")));
         }
-        let id = entry.extra.get("id").and_then(|id| id.as_str());
-        if id == Some(own_id) {
+        let id = entry.extra.get("id").and_then(|id| id.as_str()).filter(|id| id.starts_with("node:"));
+        let Some(given) = id.or(entry.name.as_deref()).or(entry.ip.as_deref()) else { return Ok(Target::Local) };
+        // A client's credential for this node may stand before the address.
+        let given = given.rsplit_once('@').map_or(given, |(_, address)| address);
+        if own.is_called(given) {
             return Ok(Target::Local);
         }
-        let Some(given) = entry.name.as_deref().or(entry.ip.as_deref()).or(id) else { return Ok(Target::Local) };
+        // Records tell the first digits of a peer's key.
+        let is_named = |peer: &Peer| {
+            let id = given.strip_prefix("node:");
+            peer.id == given || id == Some(peer.short()) || peer.name.as_deref() == Some(given)
+        };
         let (host, port) = match Url::parse(given).ok().filter(Url::has_host) {
             Some(url) => (url.host_str().unwrap_or_default().to_owned(), url.port_or_known_default()),
             None => match given.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
@@ -138,26 +193,26 @@ impl Peers {
                 None => (given.to_owned(), entry.user_communication_port),
             },
         };
-        // `localhost` is the node that resolves it, unless another port is meant.
-        let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
-        if loopback && port.is_none_or(|port| port == own_port) {
+        if own.is_at(&host, port) {
             return Ok(Target::Local);
         }
-        let matching = self.find(|peer| {
-            let same_host = peer.url.host_str() == Some(host.as_str())
-                || (loopback && matches!(peer.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
-            peer.id == given || (same_host && port.is_none_or(|port| peer.url.port_or_known_default() == Some(port)))
-        });
-        matching.await.map(|peer| peer.target()).ok_or_else(|| NodeError::NotFound {
-            what: format!("node `{given}` is not known to this node"),
-            hint: Some(format!(
-                "its operator can add it with `napt node --peer URL`; the peers that answer now are {}",
-                match self.known().as_slice() {
-                    [] => "none".to_owned(),
-                    known => known.iter().map(|peer| format!("`{}`", peer.url)).collect::<Vec<_>>().join(", "),
-                }
-            )),
-        })
+        let found = self.all(|peer| is_named(peer) || peer.is_at(&host, port)).await;
+        // A name is one node's, an address may be several ones'.
+        match found.iter().find(|peer| is_named(peer)).map_or(found.as_slice(), std::slice::from_ref) {
+            [peer] => Ok(peer.target()),
+            [] => Err(NodeError::NotFound {
+                what: format!("node `{given}` is not known to this node"),
+                hint: Some(format!(
+                    "its operator can add it with `napt node --peer URL`, or its owner with `--peer-owner`; the peers \
+                     that are there now are {}",
+                    list(&self.known())
+                )),
+            }),
+            several => Err(NodeError::NotFound {
+                what: format!("several nodes are at `{given}`"),
+                hint: Some(format!("name one, or give its port: {}", list(several))),
+            }),
+        }
     }
 
     /// Sends a signed call to a peer, whatever it answers.
@@ -202,11 +257,20 @@ impl Peers {
             extra: serde_json::Map::new(),
         });
         if matches!(status.as_u16(), 401 | 403) {
-            problem
-                .hint
-                .get_or_insert_with(|| "its operator can admit this node with `napt node --peer URL`".to_owned());
+            problem.hint.get_or_insert_with(|| {
+                "its operator can admit this node with `napt node --peer URL`, or its owner with `--peer-owner`"
+                    .to_owned()
+            });
         }
         Err(NodeError::Peer { url: peer.url.clone(), did: "refused a call", problem: problem.into() })
+    }
+}
+
+/// Peers in words.
+fn list(peers: &[Peer]) -> String {
+    match peers {
+        [] => "none".to_owned(),
+        peers => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 

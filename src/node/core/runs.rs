@@ -13,6 +13,7 @@ use std::{
 use async_stream::stream;
 use futures_util::{FutureExt, Stream};
 use jiff::Timestamp;
+use semver::Version;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,13 +23,15 @@ use super::{
     super::{
         queue::{MemoryQueue, Queue},
         runtime::{Ended, execute},
-        store::{StoredRun, deployment_of},
+        store::StoredRun,
     },
     Core, NodeError,
+    demand::{Demand, Found},
+    own_calls::RunCalls,
     secrets::RunSecrets,
 };
 use crate::{
-    config::{Deployment, merge, resolve},
+    config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
     module::ModuleId,
@@ -57,8 +60,8 @@ pub(in crate::node) struct ActiveRun {
     pub(super) via: Option<String>,
     /// Whether secrets came with it, which end with it.
     has_secrets: bool,
-    /// The modules that it may call.
-    pub(super) modules: Arc<DeploymentView>,
+    /// The modules that it may call; set before it is started.
+    modules: OnceLock<Arc<DeploymentView>>,
     /// Cancelled when the run ends, however it does: its children end with it.
     pub(super) cancel: CancellationToken,
     /// Set by whoever sees it through to its end: its turn, or its cancellation before that.
@@ -73,6 +76,11 @@ impl ActiveRun {
     /// The run's id.
     pub(in crate::node) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The revision that it is for: the modules that it may call.
+    pub(super) fn modules(&self) -> Result<&Arc<DeploymentView>, NodeError> {
+        self.modules.get().ok_or_else(|| NodeError::Conflict(format!("the run `{}` has not started", self.id)))
     }
 
     /// True for the first who asks.
@@ -121,6 +129,19 @@ pub(super) struct NewRun {
     pub(super) given: Option<Deployment>,
     pub(super) origin: Option<Origin>,
     pub(super) secrets: RunSecrets,
+    /// Whether what is not deployed is installed for it.
+    pub(super) on_demand: bool,
+}
+
+/// What comes after a run is accepted.
+#[derive(Debug)]
+enum Next {
+    /// Its turn.
+    Queue,
+    /// Its process.
+    Start,
+    /// What it needs is deployed.
+    Prepare(Box<Demand>),
 }
 
 /// All runs that have not ended, and their turn.
@@ -143,6 +164,15 @@ impl Runs {
             stopping: AtomicBool::new(false),
         }
     }
+}
+
+/// The version of a module in a revision.
+fn version_in(modules: &DeploymentView, module: &ModuleId) -> Result<Version, NodeError> {
+    let pin = modules.modules.iter().find(|pin| pin.id == *module);
+    pin.map(|pin| pin.version.clone()).ok_or_else(|| NodeError::NotFound {
+        what: format!("`{module}` is not part of the deployment `{}`", modules.name),
+        hint: Some(format!("add it to `[dependencies]` of `{}` and deploy again", modules.module)),
+    })
 }
 
 impl Core {
@@ -171,17 +201,24 @@ impl Core {
             Some(Origin::Local(parent)) => Some(parent.clone()),
             _ => None,
         };
-        let modules = match (&parent, &new.origin) {
-            (Some(parent), _) => parent.modules.clone(),
-            (None, Some(Origin::Forwarded { part, .. })) => part.clone(),
-            (None, _) => Arc::new(self.deployed(&new.module).await?),
+        let given = new.given.unwrap_or_default();
+        let in_revision = match &new.origin {
+            Some(Origin::Local(parent)) => Some((parent.modules()?.clone(), false)),
+            Some(Origin::Forwarded { part, .. }) => Some((part.clone(), true)),
+            None => None,
         };
-        let pin = modules.modules.iter().find(|pin| pin.id == new.module).ok_or_else(|| NodeError::NotFound {
-            what: format!("`{}` is not part of the deployment `{}`", new.module, modules.name),
-            hint: Some(format!("add it to `[dependencies]` of `{}` and deploy again", modules.module)),
-        })?;
-        let version = pin.version.clone();
-        let deployment = self.resolve_for_run(&new, &modules, parent.is_none()).await?;
+        let (modules, deployment, next) = match in_revision {
+            Some((modules, is_root)) => {
+                version_in(&modules, &new.module)?;
+                let deployment = self.resolve_for_run(&new.module, &given, &modules, is_root).await?;
+                (Some(modules), deployment, Next::Start)
+            }
+            None => match self.find(&new.module, &new.consumer, Some(given), new.on_demand).await? {
+                Found::Live(modules, deployment) => (Some(modules), *deployment, Next::Queue),
+                Found::Missing(demand) => (None, demand.given.clone(), Next::Prepare(demand)),
+            },
+        };
+        let version = modules.as_ref().map(|modules| version_in(modules, &new.module)).transpose()?;
         let depth = match &new.origin {
             Some(Origin::Local(parent)) => parent.depth + 1,
             Some(Origin::Forwarded { depth, .. }) => *depth,
@@ -201,7 +238,7 @@ impl Core {
             parent: parent_id,
             root: root.clone(),
             module: new.module,
-            version: Some(version),
+            version,
             consumer: new.consumer.clone(),
             status: RunStatus::Pending,
             inputs: new.inputs,
@@ -212,7 +249,11 @@ impl Core {
             finished: None,
         };
         let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
-        let revision = (modules.name.clone(), modules.revision);
+        let of = match &next {
+            Next::Prepare(demand) => demand.base.as_ref(),
+            Next::Queue | Next::Start => modules.as_ref(),
+        };
+        let revision = of.map(|view| (view.name.clone(), view.revision)).unwrap_or_default();
         let stored = StoredRun { view, deployment, revision, signature: new.signature };
         let via = match &new.origin {
             None => None,
@@ -234,16 +275,15 @@ impl Core {
             depth,
             via,
             has_secrets,
-            modules,
+            modules: modules.map(OnceLock::from).unwrap_or_default(),
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
             progress: watch::Sender::new((0, false)),
         };
-        let queued = new.origin.is_none();
         let core = self.clone();
         // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
-        let accepted = tokio::spawn(async move { core.accept(stored, run, parent, queued).await });
+        let accepted = tokio::spawn(async move { core.accept(stored, run, parent, next).await });
         let run = accepted.await.map_err(NodeError::internal("accept the run"))??;
         for name in foreign {
             let text =
@@ -259,7 +299,7 @@ impl Core {
         stored: StoredRun,
         run: ActiveRun,
         parent: Option<Arc<ActiveRun>>,
-        queued: bool,
+        next: Next,
     ) -> Result<Arc<ActiveRun>, NodeError> {
         let module = stored.view.module.clone();
         crash::point("run.accepting").map_err(NodeError::internal("store the run"))?;
@@ -269,17 +309,22 @@ impl Core {
             let payload = EventPayload::Call { run: run.id.clone(), module, node: self.id.clone() };
             self.record(&parent, vec![(Timestamp::now(), payload)]).await;
         }
-        if queued {
-            self.enqueue(&run).await;
-        } else {
-            tokio::spawn(self.clone().perform(run.clone()));
+        match next {
+            Next::Queue => self.enqueue(&run).await,
+            Next::Start => drop(tokio::spawn(self.clone().perform(run.clone()))),
+            Next::Prepare(demand) => self.prepare(&run, *demand),
         }
         Ok(run)
     }
 
-    /// Lets a run wait for its turn. One that is cancelled meanwhile ends at once.
+    /// Lets a run wait for its turn.
     async fn enqueue(self: &Arc<Self>, run: &Arc<ActiveRun>) {
         self.runs.queue.push(run.id.clone()).await;
+        self.end_when_cancelled(run);
+    }
+
+    /// One that is cancelled while it waits ends at once.
+    fn end_when_cancelled(self: &Arc<Self>, run: &Arc<ActiveRun>) {
         let (core, run) = (self.clone(), run.clone());
         tokio::spawn(async move {
             run.cancel.cancelled().await;
@@ -287,30 +332,53 @@ impl Core {
         });
     }
 
-    pub(super) async fn deployed(&self, id: &ModuleId) -> Result<DeploymentView, NodeError> {
-        let found = deployment_of(&*self.store, id).await.map_err(NodeError::internal("read its deployments"))?;
-        found.ok_or_else(|| NodeError::NotFound {
-            what: format!("`{id}` is not deployed on this node"),
-            hint: Some(format!("deploy it first: `napt deploy {id}`")),
-        })
+    /// Lets a run wait until what it needs is deployed, and then for its turn.
+    fn prepare(self: &Arc<Self>, run: &Arc<ActiveRun>, demand: Demand) {
+        self.end_when_cancelled(run);
+        let (core, run) = (self.clone(), run.clone());
+        tokio::spawn(async move {
+            match core.prepared(&run, demand).await {
+                Ok(()) => core.runs.queue.push(run.id.clone()).await,
+                Err(error) if run.claim() => {
+                    core.end(&run, RunStatus::Error, None, Some(error.problem().detail)).await;
+                }
+                Err(_) => {}
+            }
+        });
+    }
+
+    async fn prepared(self: &Arc<Self>, run: &ActiveRun, demand: Demand) -> Result<(), NodeError> {
+        let (module, given) = (demand.module.clone(), demand.given.clone());
+        let view = self.fulfil(demand).await?;
+        let version = version_in(&view, &module)?;
+        let deployment = self.resolve_for_run(&module, &given, &view, true).await?;
+        let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
+        let revision = (view.name.clone(), view.revision);
+        let assigned = self.store.assign_run(&run.id, &version, deployment, revision).await;
+        assigned.map_err(NodeError::internal("store the run"))?;
+        // Nobody else sets it.
+        let _ = run.modules.set(view);
+        Ok(())
     }
 
     /// What is given over what was deployed, resolved and placed.
     pub(super) async fn resolve_for_run(
         &self,
-        new: &NewRun,
+        module: &ModuleId,
+        given: &Deployment,
         modules: &DeploymentView,
         is_root: bool,
     ) -> Result<Deployment, NodeError> {
-        let mut given = new.given.clone().unwrap_or_default();
-        if is_root && modules.module == new.module {
-            let over = serde_json::to_value(&given).map_err(NodeError::internal("write a deployment"))?;
-            let under = serde_json::to_value(&modules.deployment).map_err(NodeError::internal("write a deployment"))?;
-            given = serde_json::from_value(merge(&over, &under))
+        let mut given = given.clone();
+        if is_root && modules.module == *module {
+            given = overlay(&given, &modules.deployment)
                 .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {error}")))?;
         }
         let catalog = self.modules_of(modules).await?;
-        let mut deployment = resolve(&new.module, &given, &catalog)?;
+        let mut deployment = resolve(module, &given, &catalog)?;
+        if let (Some(entry), Ok(version)) = (&mut deployment.module, version_in(modules, module)) {
+            entry.extra.insert("module_version".to_owned(), version.to_string().into());
+        }
         NodeError::all(self.place(&mut deployment).await).map_or(Ok(deployment), Err)
     }
 
@@ -413,13 +481,13 @@ impl Core {
         }
     }
 
-    async fn attempt(&self, run: &ActiveRun) -> Result<Ended, NodeError> {
+    async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>) -> Result<Ended, NodeError> {
         if run.cancel.is_cancelled() {
             return Ok(Ended::Cancelled);
         }
         let stored = self.stored_run(&run.id).await?;
         let modules = tokio::select! {
-            modules = self.modules_of(&run.modules) => modules?,
+            modules = self.modules_of(run.modules()?) => modules?,
             () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
         };
         let installed = modules
@@ -429,8 +497,9 @@ impl Core {
         let Some(python) = &installed.python else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
-        let parent = self.parents.of(python, &run.modules.owner);
-        self.parents.keep(&run.modules.name, run.modules.revision, [parent.clone()]);
+        let revision = run.modules()?;
+        let parent = self.parents.of(python, &revision.owner);
+        self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
@@ -442,7 +511,8 @@ impl Core {
         let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
-        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run));
+        let calls = RunCalls::new(self, run);
+        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
             tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
@@ -539,12 +609,24 @@ impl Core {
                 true => self.store.revision(name, *revision).await.map_err(NodeError::internal("read a deployment"))?,
                 false => None,
             };
-            let Some(modules) = modules else {
+            // One that waited for what is not deployed yet does so again.
+            let demand =
+                match (waits && stored.view.version.is_none(), serde_json::from_value(stored.deployment.clone())) {
+                    (true, Ok(given)) => Some(Demand {
+                        module: stored.view.module.clone(),
+                        owner: stored.view.consumer.clone(),
+                        base: modules.clone().map(Arc::new),
+                        given,
+                        newest: false,
+                    }),
+                    _ => None,
+                };
+            if modules.is_none() && demand.is_none() {
                 let why = Some("node restarted".to_owned());
                 let ended = self.store.finish_run(&id, RunStatus::Error, None, why, Timestamp::now()).await;
                 ended.map_err(NodeError::internal("end a run that was interrupted"))?;
                 continue;
-            };
+            }
             let run = self.activate(ActiveRun {
                 id,
                 secret: random_hex(16),
@@ -554,13 +636,19 @@ impl Core {
                 via: None,
                 // There is no harm in forgetting what is not there.
                 has_secrets: true,
-                modules: Arc::new(modules),
+                modules: modules
+                    .filter(|_| demand.is_none())
+                    .map(|view| OnceLock::from(Arc::new(view)))
+                    .unwrap_or_default(),
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
             });
-            self.enqueue(&run).await;
+            match demand {
+                Some(demand) => self.prepare(&run, demand),
+                None => self.enqueue(&run).await,
+            }
         }
         self.forget_secrets_of_runs(None).await;
         Ok(())

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Execution, PythonModule, RunFrame},
+        runtime::{Calls, Execution, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -74,7 +75,10 @@ impl Core {
             ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
             ("NAPT_RUN_ID".to_owned(), id.to_owned()),
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
-            ("NAPT_NODE_URL".to_owned(), format!("http://{credential}@127.0.0.1:{}", self.addresses.port())),
+            (
+                "NAPT_NODE_URL".to_owned(),
+                format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
+            ),
         ]);
         Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })
     }
@@ -86,9 +90,10 @@ impl Core {
         python: &PythonModule,
         surroundings: &Surroundings,
         module_run: Option<Value>,
+        calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, folder, package, entry, .. } = python;
+        let PythonModule { root, folder, package, entry, component, .. } = python;
         Execution {
             run: surroundings.id.clone(),
             frame: RunFrame {
@@ -97,6 +102,7 @@ impl Core {
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
+                component: component.clone(),
                 memory: caps.memory,
                 env: surroundings.env.clone(),
                 module_run,
@@ -104,6 +110,8 @@ impl Core {
             caps,
             secret: surroundings.secret.clone(),
             values: surroundings.values.clone(),
+            calls,
+            starting: self.starting.clone(),
         }
     }
 

@@ -73,6 +73,8 @@ fn providers() -> Router<Shared> {
     Router::new()
         .route("/inference/models", get(inference::models))
         .route("/inference/chat/completions", post(inference::chat))
+        // As SDK 0.2 calls it.
+        .route("/inference/chat", post(inference::chat))
         .route("/inference/completions", post(inference::completions))
         .route("/inference/embeddings", post(inference::embeddings))
         .route("/storage/db/create/{table}", post(storage::create))

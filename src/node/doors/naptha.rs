@@ -11,6 +11,7 @@ use super::{
     Refusal,
     request::{Authenticated, reason},
 };
+pub(super) use crate::node::core::runnable;
 use crate::{
     config::Deployment,
     identity::PublicKey,
@@ -22,14 +23,6 @@ use crate::{
 /// That the node is there.
 pub(super) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok!!!", "communication_protocol": "http" }))
-}
-
-/// The module type of a path; a wrong one is told with the right ones.
-pub(super) fn runnable(text: &str) -> Result<ModuleType, NodeError> {
-    text.parse::<ModuleType>().ok().filter(|kind| kind.is_runnable()).ok_or_else(|| NodeError::NotFound {
-        what: format!("Invalid module type: {text}"),
-        hint: Some("the types are orchestrator, agent, tool, kb, memory, environment".to_owned()),
-    })
 }
 
 /// The resolved deployment of a module that is deployed here.

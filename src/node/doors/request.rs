@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::{MAX_BODY, Refusal, forward::Forwarded};
+pub(super) use crate::node::error::reason;
 use crate::node::{
     NodeError, Shared,
     core::{Caller, Proof},
@@ -52,22 +53,6 @@ pub(super) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, NodeErro
         let path = error.path().to_string();
         NodeError::Invalid(format!("the request is not as expected at `{path}`: {}", reason(error.inner())))
     })
-}
-
-/// What is wrong with some JSON, without the values in it: they may be secrets, and errors are logged and passed on.
-pub(super) fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if !error.is_data() || text.starts_with("missing field") {
-        return text;
-    }
-    // Of a value that was no text, there is no line; what looks like one is the value's.
-    let place = text.rfind(" at line ").filter(|_| error.line() > 0).unwrap_or(text.len());
-    let (said, place) = text.split_at(place);
-    match said.rfind("expected ").map(|at| &said[at..]) {
-        // Values stand before it, in quotes.
-        Some(expected) if !expected.contains('"') => format!("{expected}{place}"),
-        _ => format!("the value is not valid{place}"),
-    }
 }
 
 pub(super) fn authorization(parts: &Parts) -> Option<&str> {
@@ -147,21 +132,5 @@ impl FromRequest<Shared> for Authenticated {
         }
         let caller = authenticate(core, &parts, b"").await?;
         Ok(Authenticated { caller, signed: false, body: read_body(body).await? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_told_without_the_value() {
-        let of = |text: &str| reason(&serde_json::from_str::<u32>(text).expect_err("no number"));
-        assert_eq!(of("\"secret\""), "expected u32 at line 1 column 8");
-        assert_eq!(of("\"secret at line 3, expected x\""), "expected u32 at line 1 column 30");
-        // Without a line: what looks like one is the value's.
-        let of = |value: serde_json::Value| reason(&serde_json::from_value::<u32>(value).expect_err("no number"));
-        assert_eq!(of("secret at line 3".into()), "expected u32");
-        assert_eq!(of("secret expected at line 3".into()), "expected u32");
     }
 }

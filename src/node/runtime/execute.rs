@@ -1,25 +1,28 @@
 //! One run of a module: its process from the fork to the end, its output as lines, its limits.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytesize::ByteSize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     net::UnixStream,
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    frames::{read_frame, write_frame},
-    python::{Child, Exit, Parent, ResultFrame, RunFrame},
+    converse::{Calls, converse},
+    python::{Child, Exit, Parent, RunFrame},
     redact::Redactor,
 };
 use crate::identity::Secret;
 
 /// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a process may count as one that starts.
+const STARTING: Duration = Duration::from_secs(1);
 
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;
@@ -53,6 +56,11 @@ pub(in crate::node) struct Execution {
     pub secret: String,
     /// The values of its user's secrets, which must not reach its log or its result.
     pub values: Vec<Secret>,
+    /// Who takes its calls; nobody while it is only imported.
+    pub calls: Option<Arc<dyn Calls>>,
+    /// A process that starts wants a whole core: a thousand at once would starve each other, and the parents that fork
+    /// them.
+    pub starting: Arc<Semaphore>,
 }
 
 /// How a run ended.
@@ -85,6 +93,18 @@ pub(in crate::node) async fn execute(
         warmed = parent.warm_up() => warmed,
         () = cancel.cancelled() => return Ended::Cancelled,
     };
+    let turn = tokio::select! {
+        turn = execution.starting.clone().acquire_owned() => turn,
+        () = cancel.cancelled() => return Ended::Cancelled,
+    };
+    let started = CancellationToken::new();
+    let _start_is_over = started.clone().drop_guard();
+    let is_started = started.clone();
+    tokio::spawn(async move {
+        let _turn = turn;
+        // One that waits in its imports must not hold up what it may be waiting for.
+        let _ = tokio::time::timeout(STARTING, is_started.cancelled()).await;
+    });
     let forked = match warmed {
         Ok(()) => parent.fork(&execution.run).await,
         Err(error) => Err(error),
@@ -108,7 +128,7 @@ pub(in crate::node) async fn execute(
     tokio::pin!(printing);
     let mut printed = false;
     let ended = {
-        let working = converse(&mut channel, &mut exit, &execution);
+        let working = work(&mut channel, &mut exit, &execution, &started);
         tokio::pin!(working);
         loop {
             tokio::select! {
@@ -140,15 +160,10 @@ pub(in crate::node) async fn execute(
     }
 }
 
-/// Sends the run, waits for the result, or for the exit when there is none.
-async fn converse(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution) -> Ended {
+/// Has the run done, and waits for the exit when there is no result.
+async fn work(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution, started: &CancellationToken) -> Ended {
     let limit = usize::try_from(execution.caps.result).unwrap_or(usize::MAX);
-    let conversation = async {
-        write_frame(channel, &execution.frame).await?;
-        read_frame::<ResultFrame>(channel, limit).await
-    };
-    let frame = conversation.await;
-    match frame {
+    match converse(channel, &execution.frame, execution.calls.as_ref(), limit, started).await {
         Ok(Some(frame)) => {
             if frame.ok {
                 Ended::Completed(frame.result)

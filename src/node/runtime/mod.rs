@@ -1,5 +1,6 @@
 //! Runtimes: what turns an installed module and a run into a process, and its output into events and a result.
 
+mod converse;
 mod environment;
 mod execute;
 mod frames;
@@ -8,12 +9,13 @@ mod parents;
 mod python;
 mod redact;
 
+pub(in crate::node) use converse::Calls;
 pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
-pub(in crate::node) use python::{Parent, PythonModule, RunFrame};
+pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
 
 /// Why a module cannot be started.

@@ -95,6 +95,7 @@ mod tests {
             package: String::new(),
             entry: String::new(),
             imports: imports.iter().map(|name| (*name).to_owned()).collect(),
+            component: serde_json::Value::Null,
         }
     }
 

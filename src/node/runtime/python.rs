@@ -26,9 +26,13 @@ use super::{
     RuntimeError,
     frames::{read_frame, write_frame, write_frame_with_fds},
 };
+use crate::compat;
 
-/// The Python side, as one standard-library-only file.
+/// The Python side; it needs nothing but the standard library.
 const RUNNER: &str = include_str!("runner.py");
+
+/// What unmodified modules need within a run; on top of what all programs written for the SDK need.
+const COMPAT: &str = include_str!("compat.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -57,6 +61,8 @@ pub(in crate::node) struct PythonModule {
     pub entry: String,
     /// What its code imports from its environment, sorted.
     pub imports: Vec<String>,
+    /// What is in its `component.yaml`, if it is of 2024.
+    pub component: Value,
 }
 
 /// What a child needs for one run.
@@ -68,10 +74,40 @@ pub(in crate::node) struct RunFrame {
     pub module: String,
     pub function: String,
     pub schemas: String,
+    /// What is in `component.yaml`, for modules of 2024.
+    pub component: Value,
     pub memory: u64,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
+}
+
+/// What a child says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub(in crate::node) enum FromChild {
+    /// The module has been imported, and its function is being called.
+    Started,
+    /// It calls a module.
+    Call(Call),
+    /// It gives a call up.
+    Cancel { id: u64 },
+    /// It is done.
+    Result(ResultFrame),
+}
+
+/// A call of a module by a run.
+#[derive(Debug, Deserialize)]
+pub(in crate::node) struct Call {
+    /// The child's number of it.
+    pub id: u64,
+    /// The module's type.
+    #[serde(rename = "type")]
+    pub module_type: String,
+    /// The node that is meant, as addresses have it.
+    pub target: String,
+    /// Naptha's run input.
+    pub input: Value,
 }
 
 /// How a child says that it is done.
@@ -140,7 +176,7 @@ pub(in crate::node) struct Child {
     live: Arc<Live>,
     run: String,
     pid: i32,
-    /// To send it its [`RunFrame`] and to read its [`ResultFrame`].
+    /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
     /// What it prints.
     pub stdout: pipe::Receiver,
@@ -251,7 +287,7 @@ impl Parent {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", RUNNER])
+                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")

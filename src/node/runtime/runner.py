@@ -10,9 +10,19 @@ Frames on every socket: four bytes of length, big-endian, then JSON. The parent'
     parent → node    exited {run, status}                    nothing of the run is left then
     node   → parent  kill {run}
 
-A child's own channel: node → child `run` once, child → node `result` once. A `run` without a `module_run` imports the
-module and calls nothing; its result is a JSON object: empty when the module is ready, else `error`, `traceback` and
-`missing`.
+A child's own channel:
+
+    node  → child    run {…}                                 once
+    child → node     started                                 once, before the module's function is called
+    child → node     call {id, type, target, input}          a call of a module, many at a time; `target` as in addresses
+    child → node     cancel {id}                             nobody waits for that call any more
+    node  → child    answer {id, status, data or message}    as the WebSocket door's
+    child → node     result {ok, …}                          once, at the end
+
+A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
+is ready, else `error`, `traceback` and `missing`.
+
+What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments.
 """
 
 import asyncio
@@ -31,8 +41,7 @@ import struct
 import sys
 import threading
 import traceback
-
-MAX_FRAME = 256 * 1024 * 1024
+import types
 
 # Characters of a message that says why a run failed.
 MAX_MESSAGE = 8192
@@ -44,27 +53,15 @@ MAX_TRACEBACK = 64 * 1024
 RESERVE = 1 << 20
 
 
-def send(sock, message):
-    body = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
-    sock.sendall(struct.pack(">I", len(body)) + body)
+def load(name, text):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), vars(module))
+    return module
 
 
-def read_exactly(sock, length):
-    parts = []
-    while length:
-        part = sock.recv(min(length, 1 << 20))
-        if not part:
-            raise EOFError
-        parts.append(part)
-        length -= len(part)
-    return b"".join(parts)
-
-
-def receive(sock):
-    (length,) = struct.unpack(">I", read_exactly(sock, 4))
-    if length > MAX_FRAME:
-        raise EOFError
-    return json.loads(read_exactly(sock, length))
+load("napt_sdk", sys.argv[1])
+compat = load("napt_compat", sys.argv[2])
+send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
 def receive_with_fds(sock):
@@ -77,85 +74,11 @@ def receive_with_fds(sock):
     return json.loads(read_exactly(sock, length)), fds
 
 
-# --- what unmodified modules and SDKs need: each shim is applied once its target has been imported
-
-
-def shim_dotenv():
-    """`load_dotenv(override=True)` must not replace what the node has set."""
-    try:
-        import dotenv
-        import dotenv.main
-    except ImportError:
-        return
-    original = dotenv.main.load_dotenv
-    if hasattr(original, "napt_shim"):
-        return
-
-    def load_dotenv(*args, **kwargs):
-        if len(args) > 3:
-            args = args[:3] + (False,) + args[4:]
-        kwargs.pop("override", None)
-        return original(*args, **kwargs)
-
-    load_dotenv.napt_shim = True
-    dotenv.load_dotenv = dotenv.main.load_dotenv = load_dotenv
-
-
-def shim_httpx():
-    """One TLS context for all clients of a process: building one takes 40 ms, and the SDK makes a client a call."""
-    default = sys.modules.get("httpx._transports.default")
-    create = getattr(default, "create_ssl_context", None)
-    if create is None or hasattr(create, "napt_shim"):
-        return
-    cache = {}
-
-    def create_ssl_context(*args, **kwargs):
-        try:
-            key = (args, tuple(sorted(kwargs.items())))
-            if key not in cache:
-                cache[key] = create(*args, **kwargs)
-            return cache[key]
-        except TypeError:  # an argument that cannot be a key
-            return create(*args, **kwargs)
-
-    create_ssl_context.napt_shim = True
-    default.create_ssl_context = create_ssl_context
-    try:
-        import httpx
-
-        # What `httpx.AsyncClient()` asks for; made here, it is shared by all children.
-        httpx.AsyncClient(timeout=1)
-    except Exception:  # noqa: BLE001 - the child will meet the same error, and report it
-        pass
-
-
-def shim_websockets():
-    """Messages between modules may exceed the library's default of 1 MiB."""
-    client = sys.modules.get("websockets.legacy.client")
-    connect = getattr(client, "Connect", None)
-    if connect is None or hasattr(connect.__init__, "napt_shim"):
-        return
-    original = connect.__init__
-
-    def __init__(self, *args, **kwargs):
-        kwargs.setdefault("max_size", MAX_FRAME)
-        original(self, *args, **kwargs)
-
-    __init__.napt_shim = True
-    connect.__init__ = __init__
-
-
-def install_shims():
-    shim_httpx()
-    shim_websockets()
-
-
 # --- the parent
 
 
 def preload(imports):
     """Imports what the modules will import, so that children have it already."""
-    shim_dotenv()
     for name in imports:
         try:
             importlib.import_module(name)
@@ -167,11 +90,17 @@ def preload(imports):
                 importlib.import_module(lazy)
             except ImportError:
                 pass
-    install_shims()
+    if "httpx" in sys.modules:
+        try:
+            # Its TLS context is made here and shared by all children.
+            sys.modules["httpx"].AsyncClient(timeout=1)
+        except Exception:  # noqa: BLE001 - the child will meet the same error, and report it
+            pass
 
 
 def parent(sock):
     imports = receive(sock)["imports"]
+    compat.install()
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
@@ -354,8 +283,9 @@ def child(fds):
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
         run = receive(channel)
-        send(channel, {"op": "result", **outcome(run)})
-        channel.close()
+        compat.RUN = compat.Run(channel, run["module_run"], run["env"])
+        compat.RUN.send({"op": "result", **outcome(run)})
+        channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
             log_exception()
@@ -382,6 +312,10 @@ def outcome(run):
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
         log_exception()
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        # A module that goes on as if nothing was stumbles over what is missing.
+        failure = compat.RUN.failure
+        if failure and failure.partition(": ")[2] not in text:
+            text += f" (a call failed before: {failure})"
         reply = {"ok": False, "kind": "exception", "message": text}
     if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
         reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
@@ -417,17 +351,37 @@ def execute(run):
     if run["module_run"] is None:
         return json.dumps(readiness(run))
     module_run = run["module_run"]
-    module_run["inputs"] = validated(schema_of(run), module_run.get("inputs"))
-    result = function_of(run)(module_run=module_run)
+    schema, function = schema_of(run), function_of(run)
+    if isinstance(schema, ImportError) and compat.generation(function)[0] == "inputs":
+        schema = AnyInputs  # in 2024, not every module had one
+    if isinstance(schema, ImportError):
+        raise schema
+    inputs, module_run["inputs"] = validated(schema, module_run.get("inputs"))
+    compat.RUN.send({"op": "started"})
+    result = compat.invoke(function, module_run, inputs, run["component"])
     if inspect.iscoroutine(result):
         result = asyncio.run(result)
     try:
         if isinstance(result, str):
             result.encode()
             return result
-        return json.dumps(result, allow_nan=False)
+        return json.dumps(result, allow_nan=False, default=plain)
     except (TypeError, ValueError) as error:
         raise Refused("result", f"the module returned what is neither text nor JSON: {error}") from error
+
+
+class AnyInputs(compat.Record):
+    """For modules without an `InputSchema`."""
+
+    def model_dump(self):
+        return dict(self)
+
+
+def plain(value):
+    """A model as JSON."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def enter(run):
@@ -448,12 +402,18 @@ def enter(run):
     )
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
-    shim_dotenv()
     sys.argv = [run["module"]]
 
 
 def schema_of(run):
-    schema = getattr(importlib.import_module(run["schemas"]), "InputSchema", None)
+    """The module's `InputSchema`, or the error that there is no file for one."""
+    try:
+        schemas = importlib.import_module(run["schemas"])
+    except ModuleNotFoundError as error:
+        if error.name == run["schemas"]:
+            return error
+        raise
+    schema = getattr(schemas, "InputSchema", None)
     if schema is None:
         raise Refused("schema", f"`{run['schemas']}` has no class `InputSchema`")
     return schema
@@ -461,7 +421,6 @@ def schema_of(run):
 
 def function_of(run):
     entry = importlib.import_module(run["module"])
-    install_shims()
     function = getattr(entry, run["function"], None)
     if not callable(function):
         raise Refused("entrypoint", f"`{run['module']}` has no function `{run['function']}`")
@@ -471,8 +430,9 @@ def function_of(run):
 def readiness(run):
     """Imports what a run imports, and tells what is wrong with it."""
     try:
-        schema_of(run)
-        function_of(run)
+        schema, function = schema_of(run), function_of(run)
+        if isinstance(schema, ImportError) and compat.generation(function)[0] != "inputs":
+            raise schema
     except (MemoryError, SystemExit, Refused):
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is what it has to say
@@ -502,9 +462,10 @@ def own_traceback(error, root):
 
 
 def validated(schema, inputs):
-    """The dump of the module's `InputSchema` replaces the inputs: defaults are added, unknown keys dropped."""
+    """The inputs as the module's `InputSchema`, and its dump: defaults are added, unknown keys dropped."""
     try:
-        return schema(**(inputs or {})).model_dump()
+        inputs = schema(**(inputs or {}))
+        return inputs, inputs.model_dump()
     except (TypeError, ValueError) as error:
         raise Refused("inputs", f"the inputs do not fit `InputSchema`: {error}") from error
 

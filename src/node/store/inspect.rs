@@ -68,7 +68,8 @@ async fn runs(db: &mut SqliteConnection, found: &mut Inspection) -> Result<(), S
                (SELECT coalesce(min(seq), 1) FROM events WHERE run = runs.id) AS first, \
                (SELECT group_concat(payload ->> 'status') FROM events WHERE run = runs.id \
                 AND payload ->> 'kind' = 'status' AND payload ->> 'status' IN ('completed', 'error', 'cancelled')) AS ends, \
-               EXISTS (SELECT 1 FROM revisions WHERE name = revision_of AND revisions.revision = runs.revision) AS known \
+               (revision_of = '' AND version IS NULL OR \
+               EXISTS (SELECT 1 FROM revisions WHERE name = revision_of AND revisions.revision = runs.revision)) AS known \
                FROM runs ORDER BY id";
     for row in sqlx::query(sql).fetch_all(db).await? {
         found.count("runs");

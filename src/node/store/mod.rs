@@ -12,14 +12,12 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
+use semver::Version;
 pub(in crate::node) use secrets::{SecretStore, StoredSecret};
 use serde_json::Value;
 pub(in crate::node) use sqlite::SqliteStore;
 
-use crate::{
-    module::ModuleId,
-    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
-};
+use crate::wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView};
 
 /// A run with what only the node needs.
 #[derive(Debug, Clone)]
@@ -28,7 +26,8 @@ pub(in crate::node) struct StoredRun {
     pub view: RunView,
     /// The resolved deployment, nodes by target, without credentials.
     pub deployment: Value,
-    /// The revision that it was accepted for: name and number.
+    /// The revision that it was accepted for: name and number. Of one that waits for what is not deployed yet, and so has
+    /// no version, the one that it differs from; an empty name when there is none.
     pub revision: (String, u64),
     /// The consumer's signature as it came, for Naptha's clients.
     pub signature: String,
@@ -77,6 +76,14 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
 
     /// Accepts a run.
     async fn create_run(&self, run: StoredRun) -> Result<(), StoreError>;
+    /// What it waited for is there: its version, its resolved deployment, and the revision that it is for.
+    async fn assign_run(
+        &self,
+        id: &str,
+        version: &Version,
+        deployment: Value,
+        revision: (String, u64),
+    ) -> Result<(), StoreError>;
     /// Its process is about to start.
     async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
     /// It has ended, and its last event says so. False, and nothing, when it had ended before.
@@ -101,16 +108,4 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<u64, StoreError>;
     /// Events after a number.
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError>;
-}
-
-/// The newest live deployment whose root is `id`, else the newest that holds it.
-pub(in crate::node) async fn deployment_of(
-    store: &dyn Store,
-    id: &ModuleId,
-) -> Result<Option<DeploymentView>, StoreError> {
-    let mut all = store.deployments().await?;
-    all.retain(|deployment| deployment.modules.iter().any(|pin| pin.id == *id));
-    let root = all.iter().find(|deployment| deployment.module == *id);
-    let member = || all.first();
-    Ok(root.or_else(member).cloned())
 }

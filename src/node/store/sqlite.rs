@@ -4,6 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use semver::Version;
 use sqlx::{
     ConnectOptions, Row, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
@@ -269,6 +270,34 @@ impl Store for SqliteStore {
                     .execute(db)
                     .await?;
                     crash::point("run.storing")?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn assign_run(
+        &self,
+        id: &str,
+        version: &Version,
+        deployment: serde_json::Value,
+        (name, number): (String, u64),
+    ) -> Result<(), StoreError> {
+        let (id, version, deployment) = (id.to_owned(), version.to_string(), serde_json::to_string(&deployment)?);
+        self.writer
+            .run(move |db| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "UPDATE runs SET version = $2, deployment = $3, revision_of = $4, revision = $5 \
+                         WHERE id = $1 AND finished IS NULL",
+                    )
+                    .bind(id)
+                    .bind(version)
+                    .bind(deployment)
+                    .bind(name)
+                    .bind(i64::try_from(number)?)
+                    .execute(db)
+                    .await?;
                     Ok(())
                 })
             })

@@ -7,7 +7,9 @@ use axum::{
     extract::{ConnectInfo, State},
     http::StatusCode,
 };
-use napt_registry_client::{Challenge, Me, NewToken, SignUp, SignedUp, TokenInfo, TokenRequest, Verb};
+use napt_registry_client::{
+    Challenge, Me, NewToken, PasswordAccount, PasswordRequest, SignUp, SignedUp, TokenInfo, TokenRequest, Verb,
+};
 use serde_json::{Value, json};
 
 use super::{Body, Path, Shared};
@@ -28,6 +30,17 @@ pub(super) async fn sign_up(
     let signed_up = registry.sign_up(address.ip(), &proof).await?;
     let status = if signed_up.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(signed_up)))
+}
+
+pub(super) async fn set_password(
+    State(registry): State<Shared>,
+    caller: Caller,
+    Body(wanted): Body<PasswordRequest>,
+) -> Result<Json<PasswordAccount>, Refusal> {
+    // Only a login gives this verb, and only the key's holder logs in.
+    caller.may(Verb::Account)?;
+    registry.set_password(&caller.user, &wanted).await?;
+    Ok(Json(PasswordAccount { username: wanted.username, confirmed: true }))
 }
 
 pub(super) async fn me(caller: Caller) -> Json<Me> {

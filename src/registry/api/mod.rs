@@ -4,6 +4,7 @@ mod accounts;
 mod index;
 mod modules;
 mod nodes;
+mod rpc;
 mod upload;
 
 use std::sync::Arc;
@@ -41,11 +42,13 @@ pub(super) fn router(registry: Shared) -> Router {
         .route(&format!("{version}/yank"), put(modules::yank).delete(modules::unyank))
         .route("/api/v1/accounts/challenge", post(accounts::challenge))
         .route("/api/v1/accounts", post(accounts::sign_up))
+        .route("/api/v1/accounts/password", put(accounts::set_password))
         .route("/api/v1/me", get(accounts::me))
         .route("/api/v1/nodes", get(nodes::nodes))
         .route("/api/v1/nodes/{id}", put(nodes::announce).delete(nodes::withdraw))
         .route("/api/v1/tokens", get(accounts::tokens).post(accounts::create_token))
         .route("/api/v1/tokens/{id}", axum::routing::delete(accounts::revoke_token))
+        .route("/rpc", get(rpc::open))
         .fallback(async |OriginalUri(uri): OriginalUri| Refusal::NoRoute(uri.path().to_owned()))
         .method_not_allowed_fallback(async |OriginalUri(uri): OriginalUri| Refusal::Method(uri.path().to_owned()))
         .layer(middleware::from_fn(headers))

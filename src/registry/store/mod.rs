@@ -1,10 +1,14 @@
 //! The registry's records. A trait, so that another database can stand behind the same registry.
 
+mod hub;
 mod nodes;
 mod records;
 mod sqlite;
 
 use async_trait::async_trait;
+pub use hub::{
+    AccountKey, Changed, HubAccount, HubModule, HubNode, HubSecret, HubServer, HubSignUp, HubStore, Pointer,
+};
 use jiff::Timestamp;
 use napt_registry_client::{IndexDep, IndexEntry, ModuleDetails, ModuleSummary, NodeRecord, Page, TokenInfo};
 pub use nodes::Announced;
@@ -128,12 +132,12 @@ pub struct TokenRecord {
 
 /// What a registry remembers. Every change is durable when its call returns.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: HubStore {
     /// Remembers a challenge, and forgets those that have expired.
     async fn add_challenge(&self, hash: &str, expires: Timestamp, now: Timestamp) -> Result<(), StoreError>;
     /// Takes a challenge out: true once, and only before it expires.
     async fn take_challenge(&self, hash: &str, now: Timestamp) -> Result<bool, StoreError>;
-    /// Makes sure that there is such a user; true when it is new.
+    /// Makes sure that there is such a user, who has proved the key; true when it is new.
     async fn ensure_user(&self, user: &str, now: Timestamp) -> Result<bool, StoreError>;
     /// Remembers a token by its hash.
     async fn add_token(&self, hash: &str, token: &TokenRecord) -> Result<(), StoreError>;

@@ -29,6 +29,8 @@ pub(in crate::registry) struct ModuleRecord {
     pub(in crate::registry) id: String,
     /// The version that search shows.
     pub(in crate::registry) shown: String,
+    /// Whether it is kept elsewhere.
+    pub(in crate::registry) is_pointer: bool,
     /// How many owners it has.
     pub(in crate::registry) owners: i64,
     /// The version that search should show.
@@ -73,6 +75,7 @@ impl Records {
     /// All modules.
     pub(in crate::registry) async fn modules(&mut self) -> Result<Vec<ModuleRecord>, StoreError> {
         let sql = "SELECT id, type || ':' || name AS module, version, \
+                   EXISTS (SELECT 1 FROM pointers WHERE module_id = modules.id) AS is_pointer, \
                    (SELECT count(*) FROM owners WHERE module_id = modules.id) AS owners FROM modules ORDER BY id";
         let rows = sqlx::query(sql).fetch_all(&mut self.0).await?;
         let mut modules = Vec::new();
@@ -81,6 +84,7 @@ impl Records {
             modules.push(ModuleRecord {
                 id: row.try_get("module")?,
                 shown: row.try_get("version")?,
+                is_pointer: row.try_get("is_pointer")?,
                 owners: row.try_get("owners")?,
                 highest: highest.map(|version| version.to_string()),
             });

@@ -5,7 +5,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use napt_registry_client::{
-    INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSummary, ModuleVersion, NodeRecord, Page, TokenInfo,
+    INDEX_FORMAT, IndexEntry, ModuleDetails, ModuleSource, ModuleSummary, ModuleVersion, NodeRecord, Page, TokenInfo,
 };
 use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,7 +15,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, nodes, runtime_text};
+use super::{
+    Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, hub::add_module, nodes, runtime_text,
+};
 use crate::{
     crash,
     module::{ModuleId, ModuleType},
@@ -31,10 +33,17 @@ macro_rules! entry_columns {
     };
 }
 
+/// What [`summary`] reads.
+macro_rules! summary_columns {
+    () => {
+        "m.*, p.url AS source_url, p.version AS source_version"
+    };
+}
+
 /// Modules of type ?1 whose texts hold all words of the JSON list ?2.
 macro_rules! found {
     () => {
-        "FROM modules m WHERE (?1 IS NULL OR m.type = ?1) AND NOT EXISTS (SELECT 1 FROM json_each(?2) w WHERE \
+        "FROM modules m LEFT JOIN pointers p ON p.module_id = m.id WHERE (?1 IS NULL OR m.type = ?1) AND NOT EXISTS (SELECT 1 FROM json_each(?2) w WHERE \
          instr(replace(lower(m.name || ' ' || m.description || ' ' || m.keywords), '-', '_'), w.value) = 0)"
     };
 }
@@ -42,7 +51,7 @@ macro_rules! found {
 /// Records in SQLite.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 impl SqliteStore {
@@ -62,11 +71,13 @@ impl SqliteStore {
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await?;
-        let start = include_str!("migrations/0001_start.sql").into_sql_str();
-        let nodes = include_str!("migrations/0003_nodes.sql").into_sql_str();
+        let migration = |number, name: &'static str, sql: &'static str| {
+            Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
         let migrations = vec![
-            Migration::new(1, "start".into(), MigrationType::Simple, start, false),
-            Migration::new(3, "nodes".into(), MigrationType::Simple, nodes, false),
+            migration(1, "start", include_str!("migrations/0001_start.sql")),
+            migration(2, "hub", include_str!("migrations/0002_hub.sql")),
+            migration(3, "nodes", include_str!("migrations/0003_nodes.sql")),
         ];
         Migrator::with_migrations(migrations).run(&pool).await?;
         Ok(SqliteStore { pool })
@@ -78,7 +89,7 @@ impl SqliteStore {
     }
 
     /// A transaction that no other writer can get in the way of.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 }
@@ -111,12 +122,13 @@ impl Store for SqliteStore {
     }
 
     async fn ensure_user(&self, user: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let done = sqlx::query("INSERT INTO users (id, created) VALUES (?, ?) ON CONFLICT DO NOTHING")
-            .bind(user)
-            .bind(now.as_millisecond())
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let mut transaction = self.begin().await?;
+        let known =
+            sqlx::query("SELECT 1 FROM users WHERE id = ?").bind(user).fetch_optional(&mut *transaction).await?;
+        let sql = "INSERT INTO users (id, created) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET proved = 1";
+        sqlx::query(sql).bind(user).bind(now.as_millisecond()).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(known.is_none())
     }
 
     async fn add_token(&self, hash: &str, token: &TokenRecord) -> Result<(), StoreError> {
@@ -171,23 +183,7 @@ impl Store for SqliteStore {
                 }
                 module
             }
-            None => {
-                let sql = "INSERT INTO modules (type, name, version, description, keywords, published) \
-                           VALUES (?, ?, '', '', '', 0) RETURNING id";
-                let row = sqlx::query(sql)
-                    .bind(manifest.id.module_type.as_str())
-                    .bind(manifest.id.name.as_str())
-                    .fetch_one(&mut *transaction)
-                    .await?;
-                let module = row.try_get("id")?;
-                // The first publisher owns the name.
-                sqlx::query("INSERT INTO owners (module_id, user_id) VALUES (?, ?)")
-                    .bind(module)
-                    .bind(&new.publisher)
-                    .execute(&mut *transaction)
-                    .await?;
-                module
-            }
+            None => add_module(&mut transaction, &manifest.id, &new.publisher).await?,
         };
         if let Some(existing) = version_row(&mut transaction, &manifest.id, &manifest.version).await? {
             return Ok(Inserted::Exists(Box::new(existing)));
@@ -208,9 +204,11 @@ impl Store for SqliteStore {
             .bind(new.published.as_millisecond())
             .execute(&mut *transaction)
             .await?;
+        // With its own archive here it points nowhere else any more.
+        sqlx::query("DELETE FROM pointers WHERE module_id = ?").bind(module).execute(&mut *transaction).await?;
         summarise(&mut transaction, module).await?;
-        event(&mut transaction, new.published, &new.publisher, "publish", module, &manifest.version, &new.sha256)
-            .await?;
+        let version = manifest.version.to_string();
+        event(&mut transaction, new.published, &new.publisher, "publish", module, &version, &new.sha256).await?;
         crash::point("publish.inserted").map_err(sqlx::Error::Io)?;
         transaction.commit().await?;
         Ok(Inserted::Created)
@@ -242,7 +240,7 @@ impl Store for SqliteStore {
         }
         summarise(&mut transaction, module).await?;
         let action = if yanked { "yank" } else { "unyank" };
-        event(&mut transaction, now, user, action, module, version, reason.unwrap_or_default()).await?;
+        event(&mut transaction, now, user, action, module, &version.to_string(), reason.unwrap_or_default()).await?;
         transaction.commit().await?;
         Ok(Yanked::Done)
     }
@@ -263,7 +261,11 @@ impl Store for SqliteStore {
     async fn module(&self, id: &ModuleId) -> Result<Option<ModuleDetails>, StoreError> {
         // One snapshot for all that follows.
         let mut transaction = self.pool.begin().await?;
-        let sql = "SELECT * FROM modules WHERE type = ? AND name = ?";
+        let sql = concat!(
+            "SELECT ",
+            summary_columns!(),
+            " FROM modules m LEFT JOIN pointers p ON p.module_id = m.id WHERE m.type = ? AND m.name = ?"
+        );
         let row = sqlx::query(sql)
             .bind(id.module_type.as_str())
             .bind(id.name.as_str())
@@ -273,6 +275,15 @@ impl Store for SqliteStore {
         let module: i64 = row.try_get("id")?;
         let summary = summary(&row)?;
         let owners = owners(&mut transaction, module).await?;
+        if summary.source.is_some() {
+            return Ok(Some(ModuleDetails {
+                summary,
+                owners,
+                versions: Vec::new(),
+                manifest: serde_json::Value::Null,
+                readme: None,
+            }));
+        }
         let sql = concat!("SELECT ", entry_columns!(), ", publisher FROM entries WHERE module_id = ?");
         let rows = sqlx::query(sql).bind(module).fetch_all(&mut *transaction).await?;
         let newest = sqlx::query("SELECT manifest, readme FROM versions WHERE module_id = ? AND version = ?")
@@ -309,13 +320,19 @@ impl Store for SqliteStore {
             .fetch_one(&mut *transaction)
             .await?
             .try_get("total")?;
-        let rows = sqlx::query(concat!("SELECT * ", found!(), " ORDER BY m.name, m.type LIMIT ?3 OFFSET ?4"))
-            .bind(module_type)
-            .bind(&words)
-            .bind(PAGE_SIZE)
-            .bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE_SIZE))
-            .fetch_all(&mut *transaction)
-            .await?;
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            summary_columns!(),
+            " ",
+            found!(),
+            " ORDER BY m.name, m.type LIMIT ?3 OFFSET ?4"
+        ))
+        .bind(module_type)
+        .bind(&words)
+        .bind(PAGE_SIZE)
+        .bind(i64::from(page.saturating_sub(1)) * i64::from(PAGE_SIZE))
+        .fetch_all(&mut *transaction)
+        .await?;
         let items = rows.iter().map(summary).collect::<Result<_, _>>()?;
         Ok(Page { items, page, total: total.unsigned_abs() })
     }
@@ -333,7 +350,7 @@ impl Store for SqliteStore {
     }
 }
 
-async fn module_row(connection: &mut SqliteConnection, id: &ModuleId) -> Result<Option<i64>, StoreError> {
+pub(super) async fn module_row(connection: &mut SqliteConnection, id: &ModuleId) -> Result<Option<i64>, StoreError> {
     let row = sqlx::query("SELECT id FROM modules WHERE type = ? AND name = ?")
         .bind(id.module_type.as_str())
         .bind(id.name.as_str())
@@ -357,7 +374,7 @@ async fn version_row(
     row.as_ref().map(entry).transpose()
 }
 
-async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<String>, StoreError> {
+pub(super) async fn owners(connection: &mut SqliteConnection, module: i64) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT user_id FROM owners WHERE module_id = ? ORDER BY user_id";
     let rows = sqlx::query(sql).bind(module).fetch_all(connection).await?;
     Ok(rows.iter().map(|row| row.try_get("user_id")).collect::<Result<_, _>>()?)
@@ -397,13 +414,13 @@ async fn summarise(connection: &mut SqliteConnection, module: i64) -> Result<(),
     Ok(())
 }
 
-async fn event(
+pub(super) async fn event(
     connection: &mut SqliteConnection,
     at: Timestamp,
     user: &str,
     action: &str,
     module: i64,
-    version: &Version,
+    version: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO events (at, user_id, action, module_id, version, detail) VALUES (?, ?, ?, ?, ?, ?)")
@@ -411,7 +428,7 @@ async fn event(
         .bind(user)
         .bind(action)
         .bind(module)
-        .bind(version.to_string())
+        .bind(version)
         .bind(detail)
         .execute(connection)
         .await?;
@@ -435,12 +452,17 @@ pub(super) fn entry(row: &SqliteRow) -> Result<IndexEntry, StoreError> {
 }
 
 fn summary(row: &SqliteRow) -> Result<ModuleSummary, StoreError> {
+    let source = match row.try_get("source_url")? {
+        Some(url) => Some(ModuleSource { url, version: row.try_get("source_version")? }),
+        None => None,
+    };
     Ok(ModuleSummary {
         module_type: row.try_get("type")?,
         name: row.try_get("name")?,
         version: parse(row, "version")?,
         description: row.try_get("description")?,
         published: time(row, "published")?,
+        source,
     })
 }
 
@@ -467,11 +489,11 @@ fn parse<T: FromStr<Err: std::fmt::Display>>(row: &SqliteRow, column: &str) -> R
     row.try_get::<String, _>(column)?.parse().map_err(|error| corrupt(column, error))
 }
 
-fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
+pub(super) fn from_json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
     serde_json::from_str(&row.try_get::<String, _>(column)?).map_err(|error| corrupt(column, error))
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 

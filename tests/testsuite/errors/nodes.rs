@@ -66,6 +66,12 @@ room! { node:
         },
         NodeError::InUse(_) => NodeError::InUse(path("/srv/node")),
         NodeError::Stopping => NodeError::Stopping,
+        NodeError::NotListed { .. } => NodeError::NotListed {
+            name: "one.example".to_owned(),
+            problem: problem(409, "the node name `one.example` belongs to another owner", Some("choose another name")),
+        },
+        NodeError::Unfinished(_) => NodeError::Unfinished("`agent:a` is being installed".to_owned()),
+        NodeError::Elsewhere { .. } => NodeError::Elsewhere { url: "http://two.example:7001/".to_owned() },
         NodeError::Several(_) => NodeError::Several(vec![
             NodeError::Invalid("the model `gpt` is not configured".to_owned()),
             NodeError::NotFound { what: "there is no peer `node2`".to_owned(), hint: None },

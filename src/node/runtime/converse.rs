@@ -1,0 +1,137 @@
+//! The conversation with a run's process: its calls of other modules, many at a time, and its result.
+
+use std::{collections::HashMap, convert::Infallible, fmt, io, sync::Arc};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::{
+    io::AsyncWrite,
+    net::UnixStream,
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    frames::{read_frame, write_frame},
+    python::{Call, FromChild, ResultFrame, RunFrame},
+};
+use crate::wire::RunRecord;
+
+/// The largest call, as large as at the other doors.
+const MAX_CALL: usize = 64 << 20;
+
+/// Calls that one run may have in flight; further ones wait unread.
+const MAX_IN_FLIGHT: usize = 4096;
+
+/// Who brings a run's calls to the modules that they are for.
+#[async_trait]
+pub(in crate::node) trait Calls: fmt::Debug + Send + Sync {
+    /// The record of the ended run, or why there was none. Dropping it cancels the run.
+    async fn call(&self, call: Call) -> Result<RunRecord, String>;
+}
+
+/// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
+/// `started` is cancelled once the module's function is called.
+pub(super) async fn converse(
+    channel: &mut UnixStream,
+    frame: &RunFrame,
+    calls: Option<&Arc<dyn Calls>>,
+    limit: usize,
+    started: &CancellationToken,
+) -> io::Result<Option<ResultFrame>> {
+    write_frame(channel, frame).await?;
+    let (mut reader, writer) = channel.split();
+    let (requests, received) = mpsc::channel(64);
+    let reading = async {
+        loop {
+            match read_frame::<FromChild>(&mut reader, limit.max(MAX_CALL)).await? {
+                Some(FromChild::Started) => started.cancel(),
+                Some(FromChild::Call(call)) => drop(requests.send(Request::Call(call)).await),
+                Some(FromChild::Cancel { id }) => drop(requests.send(Request::Cancel(id)).await),
+                Some(FromChild::Result(frame)) if frame.result.len() > limit => {
+                    return Err(io::ErrorKind::FileTooLarge.into());
+                }
+                Some(FromChild::Result(frame)) => return Ok(Some(frame)),
+                None => return Ok(None),
+            }
+        }
+    };
+    tokio::select! {
+        ended = reading => ended,
+        never = answer(received, writer, calls) => match never {},
+    }
+}
+
+/// What a run asks for.
+enum Request {
+    Call(Call),
+    Cancel(u64),
+}
+
+/// What it is answered.
+#[derive(Serialize)]
+struct Answer {
+    op: &'static str,
+    id: u64,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<RunRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl Answer {
+    fn new(id: u64, ended: Result<RunRecord, String>) -> Self {
+        let (status, data, message) = match ended {
+            Ok(record) => ("success", Some(record), None),
+            Err(message) => ("error", None, Some(message)),
+        };
+        Answer { op: "answer", id, status, data, message }
+    }
+}
+
+/// Brings calls on their way and writes their answers. What is in flight when this is dropped is cancelled.
+async fn answer(
+    mut requests: mpsc::Receiver<Request>,
+    mut writer: impl AsyncWrite + Unpin,
+    calls: Option<&Arc<dyn Calls>>,
+) -> Infallible {
+    let mut in_flight = JoinSet::new();
+    let mut handles: HashMap<u64, AbortHandle> = HashMap::new();
+    loop {
+        let answer = tokio::select! {
+            Some(request) = requests.recv(), if in_flight.len() < MAX_IN_FLIGHT => {
+                match (request, calls) {
+                    (Request::Call(call), Some(calls)) => {
+                        let (id, calls) = (call.id, calls.clone());
+                        handles.insert(id, in_flight.spawn(async move { (id, calls.call(call).await) }));
+                        continue;
+                    }
+                    (Request::Call(call), None) => {
+                        Answer::new(call.id, Err("nothing can be called while a module is imported".to_owned()))
+                    }
+                    (Request::Cancel(id), _) => {
+                        handles.remove(&id).inspect(AbortHandle::abort);
+                        continue;
+                    }
+                }
+            }
+            Some(ended) = in_flight.join_next() => match ended {
+                Ok((id, ended)) => {
+                    handles.remove(&id);
+                    Answer::new(id, ended)
+                }
+                Err(error) => {
+                    let id = handles.iter().find(|(_, handle)| handle.id() == error.id()).map(|(id, _)| *id);
+                    // One that was given up is not there any more.
+                    let Some(id) = id.inspect(|id| drop(handles.remove(id))) else { continue };
+                    Answer::new(id, Err("the node has a defect and could not answer".to_owned()))
+                }
+            },
+            else => std::future::pending().await,
+        };
+        // A process that does not read any more is about to end, which its reader finds out.
+        let _ = write_frame(&mut writer, &answer).await;
+    }
+}
