@@ -18,7 +18,7 @@ use serde::Serialize;
 use self::needs::Need;
 use crate::{
     files,
-    module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, existing_folder},
+    module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, Setuptools, existing_folder},
     report::Reporter,
 };
 
@@ -85,13 +85,19 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     let needs = needs::needs(&root, &id, &found, reporter);
     let mut findings = vec![finding("type", module_type.as_str(), reason)];
     findings.push(finding("name", found.name.as_str(), found.name_from.clone()));
-    findings.extend(version(&native));
-    if native.description.is_none() && found.runtime == Runtime::Data {
+    let older = Setuptools::read(&root).unwrap_or_default();
+    findings.extend(version(&native, &older));
+    if let (None, Some(text)) = (&native.description, &older.description) {
+        findings.push(finding("description", text, "`setup.py` or `setup.cfg`".to_owned()));
+    } else if native.description.is_none() && found.runtime == Runtime::Data {
         let text = found.description.clone().unwrap_or_else(|| format!("The persona {}", found.name));
         findings.push(finding("description", &text, "a registry shows it; write a better one".to_owned()));
     }
     if found.runtime == Runtime::Data {
         findings.push(finding("runtime", "data", "nothing of it is run".to_owned()));
+    }
+    if found.runtime == Runtime::Python && native.runtime == Runtime::Data {
+        findings.push(finding("runtime", "python", format!("there is code in `{}`", found.shown)));
     }
     if found.runtime == Runtime::Data || found.entrypoint != "run.py" {
         findings.push(finding("entrypoint", &found.entrypoint, found.entrypoint_from.clone()));
@@ -118,12 +124,14 @@ fn finding(key: &str, text: &str, reason: String) -> Finding {
 }
 
 /// A version of its own, when the native manifest has none that napt can use.
-fn version(native: &NativeManifest) -> Option<Finding> {
-    let Some(given) = &native.version else {
+fn version(native: &NativeManifest, older: &Setuptools) -> Option<Finding> {
+    let file = if native.version.is_some() { "pyproject.toml" } else { "setup.py" };
+    let Some(given) = native.version.as_ref().or(older.version.as_ref()) else {
         return Some(finding("version", "0.1.0", "the project does not say a version".to_owned()));
     };
     if Version::parse(given).is_ok_and(|version| version.build.is_empty()) {
-        return None;
+        let is_repeated = native.version.is_none();
+        return is_repeated.then(|| finding("version", given, "`setup.py` or `setup.cfg`".to_owned()));
     }
     let mut numbers: Vec<String> = given
         .trim_start_matches('v')
@@ -134,7 +142,7 @@ fn version(native: &NativeManifest) -> Option<Finding> {
         .collect();
     numbers.resize(3, "0".to_owned());
     let version = if numbers == ["0", "0", "0"] { "0.1.0".to_owned() } else { numbers.join(".") };
-    Some(finding("version", &version, format!("`{given}` of `pyproject.toml` as a semantic version")))
+    Some(finding("version", &version, format!("`{given}` of `{file}` as a semantic version")))
 }
 
 /// The manifest, with a comment behind each line that says where it is from.

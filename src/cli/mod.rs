@@ -39,6 +39,7 @@ mod search;
 mod secret;
 mod serving;
 mod status;
+mod storage;
 mod token;
 mod tree;
 mod types;
@@ -167,6 +168,7 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Storage(storage),
     Exec(exec),
     Inference(inference),
     Secret(secret),

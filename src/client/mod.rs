@@ -8,6 +8,7 @@ mod events;
 mod inference;
 mod run;
 mod secrets;
+mod storage;
 mod transport;
 
 pub use archives::Archives;
@@ -19,6 +20,7 @@ use napt_registry_client::Policy;
 use reqwest::{Method, Response, StatusCode};
 pub use run::{follow, yanked_of};
 use serde::Serialize;
+pub use storage::{Saved, Storage};
 use transport::Repeat;
 use url::Url;
 

@@ -82,7 +82,7 @@ impl Fault for GitSourceError {
                 "take it out and give it to git's credential helper, or use `ssh://`".to_owned()
             }
             GitSourceError::Reference(_) => "write for example `v0.1`, `main` or the digits of a commit".to_owned(),
-            GitSourceError::Several(_) => "keep one of `tag`, `branch` and `rev`".to_owned(),
+            GitSourceError::Several(_) => "keep one of them".to_owned(),
             GitSourceError::NoUrl(_) => "add `git` with the repository's URL".to_owned(),
         })
     }

@@ -161,9 +161,13 @@ pub struct DependencyTable {
 }
 
 impl DependencyTable {
-    /// The place in git, when it is from there.
+    /// The place in git, when it is from there; nothing else may be said of where it is then.
     pub(crate) fn git(&self) -> Result<Option<GitSource>, GitSourceError> {
         let reference = GitReference::of(self.tag.as_deref(), self.branch.as_deref(), self.rev.as_deref())?;
+        let others = [("path", self.path.is_some()), ("registry", self.registry.is_some())];
+        if let (Some(_), Some((other, _))) = (&self.git, others.into_iter().find(|(_, is_given)| *is_given)) {
+            return Err(GitSourceError::Several(["git", other]));
+        }
         match (&self.git, reference.key()) {
             (Some(url), _) => GitSource::new(url, reference).map(Some),
             (None, Some(key)) => Err(GitSourceError::NoUrl(key)),
@@ -456,10 +460,6 @@ impl ManifestFile {
                 None if table.path.is_some() || git.is_some() => VersionReq::STAR,
                 None => return Err(invalid(&key, &"it needs a `version`, a `path` or a `git`")),
             };
-            let others = [("path", table.path.is_some()), ("registry", table.registry.is_some())];
-            if let (Some(_), Some((other, _))) = (&git, others.into_iter().find(|(_, is_given)| *is_given)) {
-                return Err(invalid(&key, &format!("`git` and `{other}` cannot both be given")));
-            }
             let path = table.path.map(PathBuf::from);
             dependencies.insert(id, Dependency { req, registry: table.registry, path, git });
         }

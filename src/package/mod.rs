@@ -31,6 +31,7 @@ use std::{
 
 pub use error::ArchiveError;
 pub use paths::PathFault;
+pub(crate) use paths::check as check_path;
 pub use read::{Contents, content_digest, inspect, unpack};
 pub use secrets::{AllowedSecret, Finding};
 use sha2::{Digest, Sha256};

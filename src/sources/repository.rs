@@ -286,6 +286,7 @@ impl<'a> Repository<'a> {
         if says(&[
             "could not read Username",
             "could not read Password",
+            "unable to get password",
             "Authentication failed",
             "Permission denied",
             "terminal prompts disabled",

@@ -5,6 +5,7 @@ pub mod canary;
 pub mod console;
 pub mod dev;
 pub mod faults;
+pub mod git_server;
 pub mod http;
 pub mod modules;
 pub mod node;
@@ -16,6 +17,7 @@ pub mod registry;
 pub mod repository;
 pub mod sdk;
 pub mod terminal;
+pub mod websocket;
 
 use std::{
     path::{Path, PathBuf},

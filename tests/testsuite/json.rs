@@ -124,6 +124,8 @@ fn every_command_has_the_envelope() {
     call(&["logs", "none"], 1);
     call(&["cancel", id], 0);
     call(&["cancel", "none"], 1);
+    call(&["storage", "db", "list"], 0);
+    call(&["storage", "db", "read", "nothing"], 1);
     call(&["logout"], 0);
     call(&["logout", "--registry", "nonsense"], 2);
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);

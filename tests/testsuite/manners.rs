@@ -62,6 +62,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("secret remove", &["NONE"], 1),
     ("secret set", &["NONE"], 2),
     ("status", &[], 1),
+    ("storage", &["db", "read", "none"], 1),
     ("token", &[], 2),
     ("token new", &[], 1),
     ("tools", &["none"], 1),

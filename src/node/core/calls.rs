@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, header::HeaderValue};
 use serde_json::Value;
 
 use super::{
@@ -249,14 +249,26 @@ impl Core {
         path: &str,
         body: &[u8],
     ) -> Result<Envelope, NodeError> {
-        let refused = |error: &dyn std::fmt::Display| NodeError::Unauthorised(error.to_string());
-        let envelope =
-            signed.open(&self.id, path, body, Timestamp::now().as_second()).map_err(|error| refused(&error))?;
+        let envelope = signed.open(&self.id, path, body, Timestamp::now().as_second());
+        self.admit_envelope(envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?).await
+    }
+
+    /// Judges a peer's envelope before the body is read: that it has the envelope's digest is left to the caller.
+    pub(in crate::node) async fn open_envelope_before_body(
+        &self,
+        signed: &SignedEnvelope,
+        path: &str,
+    ) -> Result<Envelope, NodeError> {
+        let envelope = signed.open_before_body(&self.id, path, Timestamp::now().as_second());
+        self.admit_envelope(envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?).await
+    }
+
+    async fn admit_envelope(&self, envelope: Envelope) -> Result<Envelope, NodeError> {
         if !self.peers.trusts(&envelope.from).await {
             return Err(NodeError::Forbidden(format!("`{}` is not a peer of this node", envelope.from)));
         }
         if !self.access.nonce_is_new(&envelope.nonce) {
-            return Err(refused(&"the forwarded call was sent before"));
+            return Err(NodeError::Unauthorised("the forwarded call was sent before".to_owned()));
         }
         Ok(envelope)
     }
@@ -431,5 +443,22 @@ impl Core {
         let envelope = self.envelope(&peer, &path, &body, &run.consumer, &run.root, &run.id);
         // A model may think for longer than any other answer takes.
         self.peers.request(self.inference.http(), &peer, method, &path, &envelope, body).await
+    }
+
+    /// Brings a module's upload, which is in a file meanwhile, to the peer that its address means.
+    pub(in crate::node) async fn forward_upload(
+        &self,
+        (run, short): (&str, &str),
+        (method, target): (Method, &str),
+        kind: Option<&HeaderValue>,
+        (file, digest): (tokio::fs::File, String),
+    ) -> Result<reqwest::Response, NodeError> {
+        let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
+        let peer = self.peers.peer(short).await?;
+        let path = format!("/v1/forward{target}");
+        let now = Timestamp::now().as_second();
+        let envelope =
+            Envelope::sign_digest(&self.key, &peer.id, &path, digest, &run.consumer, &run.root, &run.id, now);
+        self.peers.upload(&peer, method, &path, &envelope, kind, file).await
     }
 }

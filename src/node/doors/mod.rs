@@ -8,6 +8,7 @@ mod naptha;
 mod request;
 mod secrets;
 mod storage;
+mod upload;
 mod v1;
 mod websocket;
 
@@ -82,6 +83,9 @@ fn providers() -> Router<Shared> {
         .route("/storage/db/list/{table}", get(storage::list))
         .route("/storage/db/update/{table}", put(storage::update))
         .route("/storage/db/delete/{table}", axum::routing::delete(storage::delete))
+        .route("/storage/db/search/{table}", post(storage::search))
+        .route("/storage/db/list/", get(storage::tables))
+        .merge(storage::files())
 }
 
 async fn missing(uri: axum::http::Uri) -> Refusal {

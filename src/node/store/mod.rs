@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
-use semver::Version;
 pub(in crate::node) use secrets::{SecretStore, StoredSecret};
+use semver::Version;
 use serde_json::Value;
 pub(in crate::node) use sqlite::SqliteStore;
 
