@@ -33,8 +33,8 @@ pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
-use url::Url;
 use tokio::sync::Semaphore;
+use url::Url;
 
 use self::{
     addresses::Addresses, database::Database, deployments::Turns, directory::Directory, inference::Inference,
