@@ -40,6 +40,11 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets everybody run a file that may read it.
+pub fn make_executable(path: &Path) -> io::Result<()> {
+    platform::make_executable(path)
+}
+
 fn staged_private(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     fs_err::create_dir_all(folder(path))?;
     staged(path, bytes, Access::Private)
@@ -88,7 +93,12 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 #[cfg(unix)]
 mod platform {
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+    use std::{fs::Permissions, io, os::unix::fs::PermissionsExt, path::Path};
+
+    pub(super) fn make_executable(path: &Path) -> io::Result<()> {
+        let readable = fs_err::metadata(path)?.permissions().mode() & 0o444;
+        fs_err::set_permissions(path, Permissions::from_mode(0o600 | readable | readable >> 2))
+    }
 
     /// Those of a new file, from which the umask takes: a temporary file's are for its owner alone.
     pub(super) fn usual_permissions() -> Option<Permissions> {
@@ -98,7 +108,12 @@ mod platform {
 
 #[cfg(not(unix))]
 mod platform {
-    use std::fs::Permissions;
+    use std::{fs::Permissions, io, path::Path};
+
+    /// Files have no modes here.
+    pub(super) fn make_executable(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Files have no modes here.
     pub(super) fn usual_permissions() -> Option<Permissions> {

@@ -12,7 +12,6 @@
 //! | [`context`] | what surrounds a command: folders, environment, settings, HTTP client |
 //! | [`shell`] | the only room that prints |
 //! | [`dev`] | verb: the loop of a module author: registry, node and client over a watched workspace |
-//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`scaffold`] | verb: templates in, project out |
 //! | [`check`] | verb: diagnostics, rules, fixes, renderers; the files' schemas |
 //! | [`publish`] | verb: archives to a registry, in dependency order, resumable |
@@ -22,6 +21,8 @@
 //! | [`node`] | verb: the node server: doors over one core |
 //! | [`registry`] | verb: the registry server |
 //! | [`resolve`] | verb: versions of dependencies, `napt.lock` |
+//! | [`sources`] | verb: a module in git in, its archive out |
+//! | [`adopt`] | verb: an existing Naptha project in, its `napt.toml` out |
 //! | [`package`] | verb: project in, reproducible archive out; archive in, safe folder out |
 //! | [`registries`] | noun: the registries that a command may ask, and what is kept of their answers |
 //! | [`wire`] | noun: what crosses the network between nodes and clients |
@@ -58,4 +59,5 @@ pub mod scaffold;
 pub mod script;
 pub mod secrets;
 pub mod shell;
+pub mod sources;
 pub mod wire;

@@ -17,13 +17,9 @@ use serde::Serialize;
 
 use self::needs::Need;
 use crate::{
-    check::{Schema, editor_files},
     files,
-    module::{
-        MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SCHEMA_FOLDER, SDK_VERSION, existing_folder,
-    },
+    module::{MANIFEST_FILE, ModuleId, ModuleType, NativeManifest, Runtime, SDK_VERSION, Setuptools, existing_folder},
     report::Reporter,
-    scaffold::Schemas,
 };
 
 /// What to adopt.
@@ -33,6 +29,10 @@ pub struct AdoptOptions {
     pub path: PathBuf,
     /// The module's type, when the project does not tell.
     pub module_type: Option<ModuleType>,
+    /// Where editors find the manifest's schema, as the manifest says it.
+    pub schema: Option<String>,
+    /// Files for editors, relative to the project, with their texts: those that are not there yet are written.
+    pub editor_files: Vec<(String, String)>,
     /// Write nothing.
     pub dry_run: bool,
 }
@@ -85,13 +85,19 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     let needs = needs::needs(&root, &id, &found, reporter);
     let mut findings = vec![finding("type", module_type.as_str(), reason)];
     findings.push(finding("name", found.name.as_str(), found.name_from.clone()));
-    findings.extend(version(&native));
-    if native.description.is_none() && found.runtime == Runtime::Data {
+    let older = Setuptools::read(&root).unwrap_or_default();
+    findings.extend(version(&native, &older));
+    if let (None, Some(text)) = (&native.description, &older.description) {
+        findings.push(finding("description", text, "`setup.py` or `setup.cfg`".to_owned()));
+    } else if native.description.is_none() && found.runtime == Runtime::Data {
         let text = found.description.clone().unwrap_or_else(|| format!("The persona {}", found.name));
         findings.push(finding("description", &text, "a registry shows it; write a better one".to_owned()));
     }
     if found.runtime == Runtime::Data {
         findings.push(finding("runtime", "data", "nothing of it is run".to_owned()));
+    }
+    if found.runtime == Runtime::Python && native.runtime == Runtime::Data {
+        findings.push(finding("runtime", "python", format!("there is code in `{}`", found.shown)));
     }
     if found.runtime == Runtime::Data || found.entrypoint != "run.py" {
         findings.push(finding("entrypoint", &found.entrypoint, found.entrypoint_from.clone()));
@@ -102,14 +108,11 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     if let Some(problem) = needs::python_problem(&root)? {
         reporter.warn(&format!("nodes cannot install what `pyproject.toml` asks for: {problem}"));
     }
-    let schemas = Schemas::of(&root);
-    let manifest = manifest(&schemas, &findings, &needs);
+    let manifest = manifest(options.schema.as_deref(), &findings, &needs);
     findings.extend(needs.into_iter().map(Need::into_finding));
     let mut written = Vec::new();
     if !options.dry_run {
-        if schemas == Schemas::Own {
-            written = write_missing(&root, reporter)?;
-        }
+        written = write_missing(&root, &options.editor_files, reporter)?;
         create(&path, &manifest)?;
         reporter.step("Adopted", &format!("{id} in `{}`", path.display()));
     }
@@ -121,12 +124,14 @@ fn finding(key: &str, text: &str, reason: String) -> Finding {
 }
 
 /// A version of its own, when the native manifest has none that napt can use.
-fn version(native: &NativeManifest) -> Option<Finding> {
-    let Some(given) = &native.version else {
+fn version(native: &NativeManifest, older: &Setuptools) -> Option<Finding> {
+    let file = if native.version.is_some() { "pyproject.toml" } else { "setup.py" };
+    let Some(given) = native.version.as_ref().or(older.version.as_ref()) else {
         return Some(finding("version", "0.1.0", "the project does not say a version".to_owned()));
     };
     if Version::parse(given).is_ok_and(|version| version.build.is_empty()) {
-        return None;
+        let is_repeated = native.version.is_none();
+        return is_repeated.then(|| finding("version", given, "`setup.py` or `setup.cfg`".to_owned()));
     }
     let mut numbers: Vec<String> = given
         .trim_start_matches('v')
@@ -137,16 +142,12 @@ fn version(native: &NativeManifest) -> Option<Finding> {
         .collect();
     numbers.resize(3, "0".to_owned());
     let version = if numbers == ["0", "0", "0"] { "0.1.0".to_owned() } else { numbers.join(".") };
-    Some(finding("version", &version, format!("`{given}` of `pyproject.toml` as a semantic version")))
+    Some(finding("version", &version, format!("`{given}` of `{file}` as a semantic version")))
 }
 
 /// The manifest, with a comment behind each line that says where it is from.
-fn manifest(schemas: &Schemas, findings: &[Finding], needs: &[Need]) -> String {
-    let mut text = match schemas {
-        Schemas::Own => format!("#:schema {SCHEMA_FOLDER}/{}\n", Schema::Manifest.file()),
-        Schemas::Above(way) => format!("#:schema {way}{SCHEMA_FOLDER}/{}\n", Schema::Manifest.file()),
-        Schemas::None => String::new(),
-    };
+fn manifest(schema: Option<&str>, findings: &[Finding], needs: &[Need]) -> String {
+    let mut text = schema.map(|schema| format!("#:schema {schema}\n")).unwrap_or_default();
     text.push_str("# Written by `napt init`: behind each line stands where it is from.\n[module]\n");
     let lines: Vec<(String, &str)> =
         findings.iter().map(|finding| (format!("{} = {}", finding.key, finding.value), &*finding.reason)).collect();
@@ -170,17 +171,17 @@ fn commented(text: &mut String, lines: &[(String, &str)]) {
 }
 
 /// Writes those files for editors that are not there yet; a project's own settings stay as they are.
-fn write_missing(root: &Path, reporter: &dyn Reporter) -> Result<Vec<String>, AdoptError> {
+fn write_missing(root: &Path, files: &[(String, String)], reporter: &dyn Reporter) -> Result<Vec<String>, AdoptError> {
     let mut written = Vec::new();
-    for (file, text) in editor_files() {
-        let path = root.join(&file);
+    for (file, text) in files {
+        let path = root.join(file);
         if path.symlink_metadata().is_ok() {
             reporter.detail(&format!("`{file}` is there already"));
             continue;
         }
         fs_err::create_dir_all(path.parent().unwrap_or(root))?;
-        create(&path, &text)?;
-        written.push(file);
+        create(&path, text)?;
+        written.push(file.clone());
     }
     Ok(written)
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::{AdoptError, Finding, find::Found};
 use crate::{
     config::{DEPLOYMENT_FILE, Deployment, ModuleConfigs, SUB_DEPLOYMENTS},
-    module::{ModuleId, ModuleType, Project, python_requirements},
+    module::{GitSource, ModuleId, ModuleType, Project, PythonNeedsError, python_needs},
     report::Reporter,
 };
 
@@ -40,7 +41,7 @@ pub(super) fn needs(root: &Path, own: &ModuleId, found: &Found, reporter: &dyn R
             return Vec::new();
         }
     };
-    let mut named: Vec<(ModuleId, &str)> = Vec::new();
+    let mut named: Vec<Named<'_>> = Vec::new();
     for deployment in &configs.deployments {
         collect(deployment, None, DEPLOYMENT_FILE, &mut named);
     }
@@ -50,43 +51,60 @@ pub(super) fn needs(root: &Path, own: &ModuleId, found: &Found, reporter: &dyn R
         }
     }
     let mut needs: Vec<Need> = Vec::new();
-    for (id, file) in named {
+    for Named { id, file, place } in named {
         if id == *own || needs.iter().any(|need| need.id == id) {
             continue;
         }
         let file = format!("`{}configs/{file}`", found.shown);
         let beside = root.parent().map(|parent| parent.join(id.name.as_str()));
         let sibling = beside.and_then(|folder| Project::load(&folder).ok()).filter(|project| *project.id() == id);
-        let (value, reason) = match sibling {
-            Some(project) => {
+        let (value, reason) = match (sibling, place) {
+            (None, Some(place)) => (in_git(&place), file),
+            (Some(project), _) => {
                 let version = &project.manifest.version;
                 (format!("{{ path = \"../{}\", version = \"^{version}\" }}", id.name), file)
             }
-            None => ("\"*\"".to_owned(), format!("{file}; write which versions work")),
+            (None, None) => ("\"*\"".to_owned(), format!("{file}; write which versions work")),
         };
         needs.push(Need { id, value, reason });
     }
     needs
 }
 
-/// The modules of a deployment and all in it. `module_type` is that of its list; the project's own has none.
-fn collect<'a>(
-    deployment: &Deployment,
-    module_type: Option<ModuleType>,
+/// A module that a file names.
+struct Named<'a> {
+    id: ModuleId,
     file: &'a str,
-    found: &mut Vec<(ModuleId, &'a str)>,
-) {
-    let mut add = |module_type, name: Option<&str>| {
+    /// Where in git the file says that it is.
+    place: Option<GitSource>,
+}
+
+/// A place in git as a value of `[dependencies]`.
+fn in_git(place: &GitSource) -> String {
+    let text = |text: &str| Value::from(text).to_string();
+    let reference = place.reference.key().zip(place.reference.name());
+    let reference = reference.map(|(key, name)| format!(", {key} = {}", text(name))).unwrap_or_default();
+    format!("{{ git = {}{reference} }}", text(place.url()))
+}
+
+/// The modules of a deployment and all in it. `module_type` is that of its list; the project's own has none.
+fn collect<'a>(deployment: &Deployment, module_type: Option<ModuleType>, file: &'a str, found: &mut Vec<Named<'a>>) {
+    let mut add = |module_type, name: Option<&str>, url: Option<&Json>, version: Option<&Json>| {
         let bare = name.map(|name| name.split_once(':').map_or(name, |(_, bare)| bare));
         if let Some(name) = bare.and_then(|bare| bare.parse().ok()) {
-            found.push((ModuleId { module_type, name }, file));
+            let url = url.and_then(Json::as_str).filter(|url| !url.is_empty());
+            // What is no place in git is looked up by name.
+            let place = url.and_then(|url| GitSource::of_naptha(url, version.and_then(Json::as_str)).ok());
+            found.push(Named { id: ModuleId { module_type, name }, file, place });
         }
     };
-    if let Some(module_type) = module_type {
-        add(module_type, deployment.module.as_ref().and_then(|module| module.name.as_deref()));
+    if let (Some(module_type), Some(module)) = (module_type, &deployment.module) {
+        let of = |key: &str| module.extra.get(key);
+        add(module_type, module.name.as_deref(), of("module_url"), of("module_version"));
     }
     let persona = deployment.config.as_ref().and_then(|config| config.persona_module.as_ref());
-    add(ModuleType::Persona, persona.and_then(|entry| entry.get("name")?.as_str()));
+    let of = |key: &str| persona.and_then(|entry| entry.get(key));
+    add(ModuleType::Persona, of("name").and_then(Json::as_str), of("module_url"), of("module_version"));
     for (module_type, _, _) in SUB_DEPLOYMENTS {
         for element in deployment.subs(module_type).and_then(Option::as_deref).unwrap_or_default() {
             collect(element, Some(module_type), file, found);
@@ -113,6 +131,9 @@ pub(super) fn sdk_without_version(root: &Path) -> Result<Option<String>, AdoptEr
 
 /// Why nodes cannot install what it needs of Python, if so.
 pub(super) fn python_problem(root: &Path) -> Result<Option<String>, AdoptError> {
-    let table = super::find::pyproject(root)?;
-    Ok(python_requirements(&table, None).err().map(|error| error.to_string()))
+    match python_needs(root, None) {
+        Ok(_) => Ok(None),
+        Err(PythonNeedsError::Io(error)) => Err(error.into()),
+        Err(error) => Ok(Some(error.to_string())),
+    }
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
-use super::arguments::hinted;
+use super::arguments::{InGit, hinted};
 use crate::{
     context::Context,
     dependencies::{DependencyError, NewEntry, add, is_outdated},
@@ -22,18 +22,22 @@ use crate::{
 #[command(after_help = "Examples:
   napt add agent:critic
   napt add kb:facts@^1.2 --registry internal
-  napt add --path ../taster --module debate")]
+  napt add --path ../taster --module debate
+  napt add --git https://github.com/owner/hello_world_agent --tag v0.16")]
 pub(super) struct Args {
     /// The module, as `type:name` or `type:name@requirement`
-    #[arg(value_name = "TYPE:NAME[@REQ]", value_parser = hinted::<ModuleSpec>, required_unless_present = "path")]
+    #[arg(value_name = "TYPE:NAME[@REQ]", value_parser = hinted::<ModuleSpec>, required_unless_present_any = ["path", "git"])]
     spec: Option<ModuleSpec>,
 
     /// The folder that it is in
-    #[arg(long, value_name = "DIR", conflicts_with = "registry")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["registry", "git"])]
     path: Option<PathBuf>,
 
+    #[command(flatten)]
+    in_git: InGit,
+
     /// The name of the registry that it is in [default: the default one]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "git")]
     registry: Option<String>,
 
     /// Which module of the workspace gets it [default: the one called from]
@@ -46,15 +50,18 @@ impl Args {
         let workspace = Workspace::discover(&context.cwd)?;
         let project = member(&workspace, self.module.as_deref())?;
         let registries = context.registries(None)?;
-        let new = match (&self.path, &self.spec) {
-            (Some(path), spec) => NewEntry::Folder { path: context.cwd.join(path), spec: spec.clone() },
-            (None, Some(spec)) => NewEntry::Published { spec: spec.clone(), registry: self.name(&registries)? },
-            (None, None) => return Err(Failure::new(Kind::Usage, "say which module to add")),
+        let new = match (self.in_git.source()?, &self.path, &self.spec) {
+            (Some(source), _, spec) => NewEntry::Git { source, spec: spec.clone() },
+            (None, Some(path), spec) => NewEntry::Folder { path: context.cwd.join(path), spec: spec.clone() },
+            (None, None, Some(spec)) => NewEntry::Published { spec: spec.clone(), registry: self.name(&registries)? },
+            (None, None, None) => return Err(Failure::new(Kind::Usage, "say which module to add")),
         };
-        let added = context.interruptible(add(project, new, &registries))?;
+        let added = context.interruptible(add(project, new, &registries, &context.shell))?;
         let manifest = project.root.join(MANIFEST_FILE);
-        let from = added.path.as_ref().map(|path| format!(" (`{path}`)")).unwrap_or_default();
-        context.shell.step("Adding", &format!("{} {}{from} to {}", added.id, added.version, project.id()));
+        let version = added.version.clone().unwrap_or_else(|| added.newest.to_string());
+        let from = added.path.clone().or_else(|| added.git.as_ref().map(ToString::to_string));
+        let from = from.map(|from| format!(" (`{from}`)")).unwrap_or_default();
+        context.shell.step("Adding", &format!("{} {version}{from} to {}", added.id, project.id()));
         if !added.changed {
             context.shell.note(&format!("It was in `{}` already", manifest.display()));
         }

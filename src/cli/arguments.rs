@@ -10,7 +10,7 @@ use crate::{
     config::{Deployment, DeploymentConfig, SUB_DEPLOYMENTS},
     context::Context,
     identity::PublicKey,
-    module::ModuleId,
+    module::{GitReference, GitSource, GitSourceError, ModuleId},
     report::{Failure, Fault, Kind, Reporter},
 };
 
@@ -20,6 +20,34 @@ pub(super) fn hinted<T: FromStr<Err: Fault>>(text: &str) -> Result<T, String> {
         Some(hint) => format!("{error}\n\n  tip: {hint}"),
         None => error.to_string(),
     })
+}
+
+/// A place in git.
+#[derive(Debug, clap::Args)]
+pub(super) struct InGit {
+    /// The URL of a git repository that has the module
+    #[arg(long, value_name = "URL")]
+    git: Option<String>,
+
+    /// A tag of it [default: what the repository gives by itself]
+    #[arg(long, value_name = "NAME", requires = "git", conflicts_with_all = ["branch", "rev"])]
+    tag: Option<String>,
+
+    /// A branch of it
+    #[arg(long, value_name = "NAME", requires = "git", conflicts_with = "rev")]
+    branch: Option<String>,
+
+    /// A commit of it; or a tag or branch
+    #[arg(long, value_name = "COMMIT", requires = "git")]
+    rev: Option<String>,
+}
+
+impl InGit {
+    /// The place that is given, if one is.
+    pub(super) fn source(&self) -> Result<Option<GitSource>, GitSourceError> {
+        let reference = GitReference::of(self.tag.as_deref(), self.branch.as_deref(), self.rev.as_deref())?;
+        self.git.as_deref().map(|url| GitSource::new(url, reference)).transpose()
+    }
 }
 
 /// `type:name@1.2.3`: one version of a module, or a module when no version is given.

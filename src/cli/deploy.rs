@@ -2,11 +2,14 @@ use clap::Args as ClapArgs;
 use semver::{Comparator, Op, Version, VersionReq};
 use url::Url;
 
-use super::deployed::{data, found, merged, told};
+use super::{
+    arguments::InGit,
+    deployed::{data, found, merged, told},
+};
 use crate::{
     client::{DeployOptions, Deployed, What, deploy},
     context::Context,
-    module::{ModuleName, ModuleSpec, ModuleType, ProjectError, Workspace},
+    module::{GitSource, ModuleId, ModuleName, ModuleSpec, ModuleType, ProjectError, Workspace},
     report::{Failure, Kind},
     shell::Output,
 };
@@ -22,11 +25,16 @@ use crate::{
   napt deploy
   napt deploy ./debate --node http://127.0.0.1:7001
   napt deploy orchestrator:debate@^0.1
+  napt deploy --git https://github.com/owner/hello_world_agent --tag v0.16
   napt deploy --dry-run --show-merged")]
 pub(super) struct Args {
-    /// A folder, or a published module as `type:name`, `type:name@version` or `type:name@requirement` [default: this folder]
+    /// A folder, or a published module as `type:name`, `type:name@version` or `type:name@requirement`; with `--git` the one
+    /// of the repository that is meant [default: this folder, or the repository's only module]
     #[arg(value_name = "WHAT")]
     what: Option<String>,
+
+    #[command(flatten)]
+    in_git: InGit,
 
     /// Which module of a workspace [default: the one called from, else its only orchestrator]
     #[arg(long, short = 'm', value_name = "NAME")]
@@ -82,14 +90,22 @@ impl Args {
         let registries = context.registries(self.registry.as_deref())?;
         let given = self.what.as_deref().unwrap_or(".");
         let folder = context.cwd.join(given);
+        let source = self.in_git.source()?;
         let deployment = super::arguments::deployment_value(context, self.deployment.as_deref())?;
         // `type:name` is a module; anything else is a folder.
         let is_folder = folder.is_dir() || !given.contains([':', '@']);
+        if given.contains("://") && source.is_none() {
+            return Err(in_git(given));
+        }
         let spec: ModuleSpec;
+        let id: Option<ModuleId>;
         let workspace;
         let root;
         let mut unchecked = None;
-        let what = if is_folder {
+        let what = if let Some(source) = &source {
+            id = self.what.as_deref().map(str::parse).transpose()?;
+            What::Git { source, id: id.as_ref() }
+        } else if is_folder {
             workspace = Workspace::discover(&folder).map_err(|error| match (&error, given.parse::<ModuleName>()) {
                 (ProjectError::NoFolder(_), Ok(name)) => Failure::from(error)
                     .hinted(format!("a published module is named with its type, for example `agent:{name}`")),
@@ -146,7 +162,20 @@ impl Args {
     }
 }
 
-fn root_of(workspace: &Workspace, given: Option<&str>) -> Result<crate::module::ModuleId, Failure> {
+/// A URL where a module or a folder is expected.
+fn in_git(given: &str) -> Failure {
+    let (url, tag) = given.split_once('#').map_or((given, None), |(url, tag)| (url, Some(tag)));
+    match GitSource::of_naptha(url, tag) {
+        Ok(source) => {
+            let tag = tag.map(|tag| format!(" --rev {tag}")).unwrap_or_default();
+            Failure::new(Kind::Usage, format!("`{}` is a URL, not a module or a folder", source.url()))
+                .hinted(format!("write `napt deploy --git {}{tag}`", source.url()))
+        }
+        Err(error) => error.into(),
+    }
+}
+
+fn root_of(workspace: &Workspace, given: Option<&str>) -> Result<ModuleId, Failure> {
     if let Some(given) = given {
         return Ok(workspace.find(given)?.id().clone());
     }

@@ -6,9 +6,11 @@ use serde_json::json;
 
 use crate::{
     adopt::{AdoptError, AdoptOptions, Adopted, adopt},
+    check::{Schema, editor_files},
     context::Context,
-    module::ModuleType,
+    module::{ModuleType, SCHEMA_FOLDER, existing_folder},
     report::Failure,
+    scaffold::Schemas,
     shell::Output,
 };
 
@@ -39,7 +41,18 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let path = self.path.as_ref().map_or_else(|| context.cwd.clone(), |path| context.cwd.join(path));
-        let mut options = AdoptOptions { path, module_type: self.r#type, dry_run: self.dry_run };
+        let way = match Schemas::of(&existing_folder(&path)?) {
+            Schemas::Own => Some(String::new()),
+            Schemas::Above(way) => Some(way),
+            Schemas::None => None,
+        };
+        let mut options = AdoptOptions {
+            path,
+            module_type: self.r#type,
+            editor_files: if way.as_deref() == Some("") { editor_files() } else { Vec::new() },
+            schema: way.map(|way| format!("{way}{SCHEMA_FOLDER}/{}", Schema::Manifest.file())),
+            dry_run: self.dry_run,
+        };
         let shell = &context.shell;
         let adopted = match adopt(&options, shell) {
             Err(error @ AdoptError::Unsure { .. }) if shell.is_interactive() => {

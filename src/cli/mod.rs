@@ -36,8 +36,10 @@ mod run;
 mod runs;
 mod schema;
 mod search;
+mod secret;
 mod serving;
 mod status;
+mod storage;
 mod token;
 mod tree;
 mod types;
@@ -166,8 +168,10 @@ commands! {
     Status(status),
     Logs(logs),
     Cancel(cancel),
+    Storage(storage),
     Exec(exec),
     Inference(inference),
+    Secret(secret),
     Token(token),
     Config(config),
     Completions(completions),

@@ -23,7 +23,7 @@ use crate::{
   napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
   napt node --name one.example --url http://one.example:7001 --peer-owner user:…
   NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
-  napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*' --provider openai=https://api.openai.com/v1
+  napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*'
   napt node fsck")]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// The registry to install from
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
+
+    /// Where git repositories may be of modules that the registry only points at: how their URLs begin; repeatable
+    #[arg(long = "source", value_name = "URL", default_value = "https://")]
+    sources: Vec<String>,
 
     /// Another user to admit: `user:` and a public key; repeatable
     #[arg(long = "user", value_name = "USER", value_parser = super::arguments::user)]
@@ -77,6 +81,10 @@ pub(super) struct Args {
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
+
+    /// How much storage each user has for tables, and as much again for files
+    #[arg(long, value_name = "SIZE", default_value = "4GiB")]
+    quota: bytesize::ByteSize,
 
     /// How long runs may go on after Ctrl-C or SIGTERM before they are ended with an error
     #[arg(long, value_name = "SECONDS", default_value = "30")]
@@ -116,6 +124,7 @@ impl Args {
             options.data = context.cwd.join(folder);
         }
         options.registry = context.registry(self.registry.as_deref())?.value;
+        options.sources.clone_from(&self.sources);
         options.users.extend(self.users.iter().cloned());
         options.open = self.open;
         options.peers.clone_from(&self.peers);
@@ -127,6 +136,7 @@ impl Args {
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
         options.providers = super::serving::providers(context, &self.providers, key)?;
         options.max_runs = self.max_runs.get();
+        options.quota = self.quota.as_u64();
         let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {

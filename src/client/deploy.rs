@@ -11,11 +11,12 @@ use url::Url;
 use super::{Archives, ClientError, NodeClient, Repeat};
 use crate::{
     config::Deployment,
-    module::{ModuleId, ModuleSpec, Workspace},
+    module::{GitSource, ModuleId, ModuleSpec, Workspace},
     package::Packed,
-    registries::{Registries, address},
+    registries::{Registries, RegistriesError, address},
     report::{Amount, Failure, Kind, Relayed, Reporter, plural},
-    resolve::{Lock, LockedModule, Need, Request, resolve, yanked},
+    resolve::{Lock, LockedModule, Need, Request, archive, resolve, yanked},
+    sources::{self, Git},
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
@@ -37,6 +38,13 @@ pub enum What<'a> {
         spec: &'a ModuleSpec,
         /// Others that its sub-deployments are of, beside its dependencies.
         others: &'a [ModuleId],
+    },
+    /// A module in git.
+    Git {
+        /// Where.
+        source: &'a GitSource,
+        /// Which one; else the only one there.
+        id: Option<&'a ModuleId>,
     },
 }
 
@@ -76,11 +84,20 @@ pub async fn deploy(
     let (root, modules) = match options.what {
         What::Published { spec, others } => {
             let mut request = Request::of_module(spec.id.clone(), spec.req.clone());
-            let any = |id: &ModuleId| Need { id: id.clone(), req: VersionReq::STAR, registry: None };
+            let any = |id: &ModuleId| Need { id: id.clone(), req: VersionReq::STAR, registry: None, git: None };
             request.roots.extend(others.iter().map(any));
             let lock = resolve(request, index).await?;
             give_fetched(node, &lock, index, reporter).await?;
             (spec.id.clone(), pins(&lock, &BTreeMap::new()))
+        }
+        What::Git { source, id } => {
+            let folder = index.folder().ok_or(RegistriesError::NoCache)?;
+            let git = Git::for_user(folder, index.default_registry().is_offline());
+            let fetched = sources::fetch(&git, source, id, reporter).await?;
+            let root = fetched.packed.manifest.id;
+            let lock = resolve(Request::of_git(root.clone(), fetched.source), index).await?;
+            give_fetched(node, &lock, index, reporter).await?;
+            (root, pins(&lock, &BTreeMap::new()))
         }
         What::Project { workspace, root, locked } => {
             let lock = Lock::read(&workspace.root)?;
@@ -219,13 +236,13 @@ async fn give_fetched(
         Err(_) => String::new(),
     };
     for module in &lock.modules {
-        let (Some(from), Some(sha256)) = (&module.registry, &module.sha256) else { continue };
-        let registry = registries.at(from).filter(|registry| registry.is_offline() || *from != nodes_own);
-        let Some(registry) = registry else { continue };
-        if node.has_archive(sha256).await? {
+        let Some(sha256) = &module.sha256 else { continue };
+        let registry = module.registry.as_deref().filter(|_| module.git.is_none()).and_then(|from| registries.at(from));
+        let is_nodes_own = registry.is_some_and(|registry| !registry.is_offline() && registry.address() == nodes_own);
+        if is_nodes_own || node.has_archive(sha256).await? {
             continue;
         }
-        let path = registry.archive(&module.id, &module.version, sha256, reporter).await?;
+        let Some(path) = archive(module, registries, reporter).await? else { continue };
         reporter.step("Uploading", &format!("{} {}", module.id, module.version));
         upload(node, sha256, &path, reporter).await?;
     }

@@ -7,6 +7,8 @@ mod error;
 mod events;
 mod inference;
 mod run;
+mod secrets;
+mod storage;
 mod transport;
 
 pub use archives::Archives;
@@ -18,6 +20,7 @@ use napt_registry_client::Policy;
 use reqwest::{Method, Response, StatusCode};
 pub use run::{follow, yanked_of};
 use serde::Serialize;
+pub use storage::{Saved, Storage};
 use transport::Repeat;
 use url::Url;
 

@@ -48,7 +48,8 @@ fn watched(body: Bytes, progress: &Progress) -> reqwest::Body {
 }
 
 impl NodeClient {
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<RequestBuilder, ClientError> {
+    /// A request with what proves who sends it, for a body of this digest.
+    pub(super) fn proven(&self, method: Method, path: &str, digest: &str) -> Result<RequestBuilder, ClientError> {
         let url = self.url.join(path).map_err(|error| self.garbage(error.to_string()))?;
         let host = match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -59,14 +60,18 @@ impl NodeClient {
             None => url.path().to_owned(),
         };
         let request = self.http.request(method.clone(), url);
-        let request = match &self.credential {
+        Ok(match &self.credential {
             Credential::Token(token) => request.bearer_auth(token.reveal()),
             Credential::Key(key) => {
                 let now = Timestamp::now().as_second();
-                let signature = RequestSignature::sign(key, method.as_str(), &host, &target, &body_digest(&body), now);
+                let signature = RequestSignature::sign(key, method.as_str(), &host, &target, digest, now);
                 request.header(header::AUTHORIZATION, signature.to_string())
             }
-        };
+        })
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<RequestBuilder, ClientError> {
+        let request = self.proven(method, path, &body_digest(&body))?;
         let request = request.header(header::CONTENT_TYPE, "application/json");
         Ok(match &self.progress {
             Some(progress) => request.header(header::CONTENT_LENGTH, body.len()).body(watched(body, progress)),
@@ -103,12 +108,14 @@ impl NodeClient {
         path: &str,
         body: Vec<u8>,
     ) -> Result<T, ClientError> {
-        self.retrying(method, path, body.into(), None, async |mut response| {
-            self.expect_kind(&response, "application/json")?;
-            let bytes = self.read(&mut response, MAX_ANSWER).await?;
-            serde_json::from_slice(&bytes).map_err(|error| self.garbage(error.to_string()))
-        })
-        .await
+        self.retrying(method, path, body.into(), None, async |response| self.read_json(response).await).await
+    }
+
+    /// An answer of JSON.
+    pub(super) async fn read_json<T: DeserializeOwned>(&self, mut response: Response) -> Result<T, ClientError> {
+        self.expect_kind(&response, "application/json")?;
+        let bytes = self.read(&mut response, MAX_ANSWER).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.garbage(error.to_string()))
     }
 
     /// A call that is answered by a stream of events.
@@ -128,7 +135,7 @@ impl NodeClient {
 
     /// Makes a call until it is answered well, or there is no hope. HTTP says which methods may be repeated, unless the
     /// caller knows better.
-    async fn retrying<T>(
+    pub(super) async fn retrying<T>(
         &self,
         method: Method,
         path: &str,
@@ -156,8 +163,14 @@ impl NodeClient {
     /// The head of a good answer.
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Response, ClientError> {
         // A module may have to be installed again before a run of it is accepted.
-        let patience = self.policy.call_timeout * 3 + Duration::from_secs(body.len() as u64 / BYTES_A_SECOND);
-        let sent = tokio::time::timeout(patience, self.request(method, path, body)?.send()).await;
+        let size = body.len() as u64;
+        self.send_request(self.request(method, path, body)?, size).await
+    }
+
+    /// The head of a good answer to a request with a body of this size.
+    pub(super) async fn send_request(&self, request: RequestBuilder, size: u64) -> Result<Response, ClientError> {
+        let patience = self.policy.call_timeout * 3 + Duration::from_secs(size / BYTES_A_SECOND);
+        let sent = tokio::time::timeout(patience, request.send()).await;
         let mut response = sent.map_err(|_| self.timeout())?.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status.is_redirection() {
@@ -198,17 +211,35 @@ impl NodeClient {
 
     /// A body, as long as it keeps coming.
     async fn read(&self, response: &mut Response, limit: u64) -> Result<Vec<u8>, ClientError> {
-        let started = Instant::now();
         let mut body = Vec::new();
+        let keep = |chunk: &[u8]| {
+            if (body.len() + chunk.len()) as u64 > limit {
+                return Err(self.garbage(format!("its answer is longer than {limit} bytes")));
+            }
+            body.extend_from_slice(chunk);
+            Ok(())
+        };
+        self.read_chunks(response, keep).await?;
+        Ok(body)
+    }
+
+    /// The same, wherever it is kept; gives its size.
+    pub(super) async fn read_chunks(
+        &self,
+        response: &mut Response,
+        mut keep: impl FnMut(&[u8]) -> Result<(), ClientError>,
+    ) -> Result<u64, ClientError> {
+        let started = Instant::now();
+        let mut size = 0;
         loop {
-            let patience = self.policy.call_timeout + Duration::from_secs(body.len() as u64 / BYTES_A_SECOND);
+            let patience = self.policy.call_timeout + Duration::from_secs(size / BYTES_A_SECOND);
             let next = tokio::time::timeout_at(started + patience, response.chunk()).await;
             match next.map_err(|_| self.timeout())?.map_err(|error| self.unreachable(error))? {
-                None => return Ok(body),
-                Some(chunk) if (body.len() + chunk.len()) as u64 > limit => {
-                    return Err(self.garbage(format!("its answer is longer than {limit} bytes")));
+                None => return Ok(size),
+                Some(chunk) => {
+                    size += chunk.len() as u64;
+                    keep(&chunk)?;
                 }
-                Some(chunk) => body.extend_from_slice(&chunk),
             }
         }
     }

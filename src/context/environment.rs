@@ -29,6 +29,8 @@ pub struct Environment {
     pub node_url: Option<String>,
     /// `NAPT_TOKEN`: a token, instead of the credentials file.
     pub token: Option<String>,
+    /// `HUB_PASSWORD`: Naptha's name for the password of an account.
+    pub hub_password: Option<Secret>,
     /// `NAPT_HTTP_TIMEOUT`: how many seconds a server may take for a short answer.
     pub http_timeout: Option<String>,
     /// `NAPT_HTTP_RETRIES`: how often a call that may pass is made again.
@@ -89,6 +91,7 @@ impl Environment {
             node: text("NAPT_NODE"),
             node_url: text("NODE_URL"),
             token: text("NAPT_TOKEN"),
+            hub_password: text("HUB_PASSWORD").map(Secret::new),
             http_timeout: text("NAPT_HTTP_TIMEOUT"),
             http_retries: text("NAPT_HTTP_RETRIES"),
             provider_key: text("NAPT_PROVIDER_KEY").map(Secret::new),
@@ -109,6 +112,12 @@ impl Environment {
 }
 
 impl Environment {
+    /// The value of one variable, for a command that is told to take it from there.
+    #[expect(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
+    pub fn secret(name: &str) -> Option<Secret> {
+        std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
+    }
+
     /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
     /// also where `NO_PROXY` does not list them.
     pub fn proxies(&self) -> Vec<Proxy> {

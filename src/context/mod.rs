@@ -119,7 +119,8 @@ impl Context {
         let named = self.registry_names();
         // The variable holds one token, which is not for all of them.
         let named = named.into_iter().map(|(name, url)| Ok((name, open(&url, None)?)));
-        Ok(Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?))
+        let registries = Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?);
+        Ok(registries.keeping_in(self.dirs.cache.clone()))
     }
 
     /// The registries with a name.

@@ -6,8 +6,10 @@ use semver::{Version, VersionReq};
 
 use super::{DependencyError, error::find};
 use crate::{
-    module::{ManifestEdit, ModuleId, ModuleSpec, NewDependency, Project, existing_folder},
-    registries::{Registries, Registry},
+    module::{GitSource, Manifest, ManifestEdit, ModuleId, ModuleSpec, NewDependency, Project, existing_folder},
+    registries::{Registries, RegistriesError, Registry},
+    report::Reporter,
+    sources::{self, Fetched, Git},
 };
 
 /// What to add.
@@ -27,6 +29,13 @@ pub enum NewEntry {
         /// What it should be, when that is said.
         spec: Option<ModuleSpec>,
     },
+    /// A module in git.
+    Git {
+        /// Where.
+        source: GitSource,
+        /// Which one; else the only one there.
+        spec: Option<ModuleSpec>,
+    },
 }
 
 /// What stands in the manifest now.
@@ -34,21 +43,28 @@ pub enum NewEntry {
 pub struct Added {
     /// Which module.
     pub id: ModuleId,
-    /// The requirement, as it is written.
-    pub version: String,
+    /// The requirement, as it is written; of git there may be none.
+    pub version: Option<String>,
     /// The newest version that fits.
     pub newest: Version,
     /// The folder, relative to the manifest.
     pub path: Option<String>,
     /// The registry's name.
     pub registry: Option<String>,
+    /// The place in git, with the commit that it is now.
+    pub git: Option<GitSource>,
     /// Whether the manifest was another before.
     pub changed: bool,
 }
 
 /// Adds a dependency to a module's manifest, after making sure that there is such a module.
-pub async fn add(project: &Project, new: NewEntry, registries: &Registries) -> Result<Added, DependencyError> {
-    let (id, newest, req, path, registry) = match new {
+pub async fn add(
+    project: &Project,
+    new: NewEntry,
+    registries: &Registries,
+    reporter: &dyn Reporter,
+) -> Result<Added, DependencyError> {
+    let (id, newest, req, path, registry, git) = match new {
         NewEntry::Folder { path, spec } => {
             let folder = existing_folder(&path)?;
             let found = Project::load(&folder)?;
@@ -61,23 +77,39 @@ pub async fn add(project: &Project, new: NewEntry, registries: &Registries) -> R
                 return Err(DependencyError::OtherVersion { path, id: spec.id, req: spec.req, version });
             }
             let relative = relative_path(&existing_folder(&project.root)?, &folder);
-            (spec.id, version, spec.req, Some(relative), None)
+            (spec.id, version, spec.req, Some(relative), None, None)
         }
         NewEntry::Published { spec, registry } => {
             let newest = newest(registries.get(registry.as_deref())?, &spec).await?;
-            (spec.id, newest, spec.req, None, registry)
+            (spec.id, newest, spec.req, None, registry, None)
+        }
+        NewEntry::Git { source, spec } => {
+            let folder = registries.folder().ok_or(RegistriesError::NoCache)?;
+            let git = Git::for_user(folder, registries.default_registry().is_offline());
+            let wanted = spec.as_ref().map(|spec| &spec.id);
+            let Fetched { packed, source, .. } = sources::fetch(&git, &source, wanted, reporter).await?;
+            let Manifest { id, version, .. } = packed.manifest;
+            let req = spec.map_or(VersionReq::STAR, |spec| spec.req);
+            if req != VersionReq::STAR && !req.matches(&version) {
+                return Err(DependencyError::OtherVersion { path: source.to_string().into(), id, req, version });
+            }
+            (id, version, req, None, None, Some(source))
         }
     };
     if id == *project.id() {
         return Err(DependencyError::Itself(id));
     }
-    let version = if req == VersionReq::STAR { format!("^{newest}") } else { req.to_string() };
+    let version = match (&git, req == VersionReq::STAR) {
+        (Some(_), true) => None,
+        (None, true) => Some(format!("^{newest}")),
+        (_, false) => Some(req.to_string()),
+    };
     let mut manifest = ManifestEdit::open(&project.root)?;
-    let new = NewDependency { version, path, registry };
+    let new = NewDependency { version, path, registry, git };
     manifest.set_dependency(&id, &new);
     let changed = manifest.save()?;
-    let NewDependency { version, path, registry } = new;
-    Ok(Added { id, version, newest, path, registry, changed })
+    let NewDependency { version, path, registry, git } = new;
+    Ok(Added { id, version, newest, path, registry, git, changed })
 }
 
 /// The newest version that fits: a stable one when there is one.

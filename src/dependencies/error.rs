@@ -9,6 +9,7 @@ use crate::{
     registries::RegistriesError,
     report::{Fault, Kind, did_you_mean},
     resolve::{LockError, ResolveError},
+    sources::SourceError,
 };
 
 /// Why dependencies cannot be changed or shown.
@@ -29,6 +30,9 @@ pub enum DependencyError {
     /// The lock file cannot be read or written.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A module in git cannot be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The registry has no such module.
     #[error("there is no module `{id}` in the registry at `{registry}`")]
     NoModule {
@@ -110,6 +114,7 @@ impl Fault for DependencyError {
             DependencyError::Registries(error) => error.kind(),
             DependencyError::Resolve(error) => error.kind(),
             DependencyError::Lock(error) => error.kind(),
+            DependencyError::Source(error) => error.kind(),
             DependencyError::Itself(_)
             | DependencyError::Unnamed(_)
             | DependencyError::Unknown { .. }
@@ -129,6 +134,7 @@ impl Fault for DependencyError {
             DependencyError::Registries(error) => error.hint(),
             DependencyError::Resolve(error) => error.hint(),
             DependencyError::Lock(error) => error.hint(),
+            DependencyError::Source(error) => error.hint(),
             DependencyError::NoModule { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
             DependencyError::NoModule { near: None, .. } => {
                 Some("`napt search` finds modules by their names and descriptions".to_owned())

@@ -9,7 +9,7 @@ use semver::Version;
 
 use super::{DependencyError, error::find};
 use crate::{
-    module::{ModuleId, Workspace},
+    module::{GitSource, ModuleId, Workspace},
     registries::Registries,
     resolve::{Lock, Request, resolve},
 };
@@ -41,8 +41,10 @@ pub struct TreeNode {
     pub id: ModuleId,
     /// Which version of it.
     pub version: Version,
-    /// Where it is from; nothing for modules of the workspace.
+    /// The registry that knows it; nothing for modules of the workspace, and of git.
     pub registry: Option<String>,
+    /// Where in git it is from, with the commit.
+    pub git: Option<GitSource>,
     /// Whether it was shown before, with what it needs.
     pub repeated: bool,
     /// What is below it.
@@ -91,8 +93,8 @@ impl Walk<'_> {
             true => Vec::new(),
             false => below.into_iter().filter_map(|id| self.node(id, depth - 1)).collect(),
         };
-        let (version, registry) = (module.version.clone(), module.registry.clone());
-        Some(TreeNode { id: id.clone(), version, registry, repeated, modules })
+        let (version, registry, git) = (module.version.clone(), module.registry.clone(), module.git.clone());
+        Some(TreeNode { id: id.clone(), version, registry, git, repeated, modules })
     }
 }
 
@@ -109,8 +111,9 @@ impl Tree {
 }
 
 fn draw(node: &TreeNode, first: &str, rest: &str, registry: &str, text: &mut String) {
-    let from = match node.registry.as_deref() {
-        Some(from) if from != registry => format!(" ({from})"),
+    let from = match (&node.git, node.registry.as_deref()) {
+        (Some(git), _) => format!(" ({})", git.short_commit().map_or(git.unpinned(), |commit| git.at(commit))),
+        (None, Some(from)) if from != registry => format!(" ({from})"),
         _ => String::new(),
     };
     let mark = if node.repeated { " (*)" } else { "" };

@@ -9,7 +9,7 @@ use crate::{
     module::{ModuleId, Workspace},
     registries::Registries,
     report::Reporter,
-    resolve::{Free, Lock, Request, resolve, yanked},
+    resolve::{Free, Lock, LockedModule, Request, archive, resolve, yanked},
 };
 
 /// What to bring up to date.
@@ -36,6 +36,12 @@ pub struct Change {
     pub from: Option<Version>,
     /// What is locked now; nothing when it is not needed any more.
     pub to: Option<Version>,
+    /// The commit of it that was locked, of git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_commit: Option<String>,
+    /// The commit of it that is locked now, of git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_commit: Option<String>,
 }
 
 /// What an update did.
@@ -55,7 +61,7 @@ pub async fn update(options: &UpdateOptions<'_>, reporter: &dyn Reporter) -> Res
     let old = old.unwrap_or_default();
     let named = options.names.iter().map(|name| {
         let id = find(name, "in `napt.lock`", old.modules.iter().map(|module| &module.id))?;
-        match old.get(&id).is_some_and(|module| module.registry.is_none()) {
+        match old.get(&id).is_some_and(LockedModule::is_member) {
             true => Err(DependencyError::Member(id)),
             false => Ok(id),
         }
@@ -65,12 +71,14 @@ pub async fn update(options: &UpdateOptions<'_>, reporter: &dyn Reporter) -> Res
     request.free = if named.is_empty() { Free::Everything } else { Free::Modules(named) };
     let new = resolve(request, options.registries).await?;
     let changes = changes(&old, &new);
-    for Change { id, from, to } in &changes {
+    for Change { id, from, to, .. } in &changes {
+        let shown = |lock: &Lock| lock.get(id).map(LockedModule::shown_version).unwrap_or_default();
+        let (before, after) = (shown(&old), shown(&new));
         match (from, to) {
-            (Some(from), Some(to)) if from > to => reporter.step("Downgrading", &format!("{id} {from} -> {to}")),
-            (Some(from), Some(to)) => reporter.step("Updating", &format!("{id} {from} -> {to}")),
-            (None, Some(to)) => reporter.step("Adding", &format!("{id} {to}")),
-            (Some(from), None) => reporter.step("Removing", &format!("{id} {from}")),
+            (Some(from), Some(to)) if from > to => reporter.step("Downgrading", &format!("{id} {before} -> {after}")),
+            (Some(_), Some(_)) => reporter.step("Updating", &format!("{id} {before} -> {after}")),
+            (None, Some(_)) => reporter.step("Adding", &format!("{id} {after}")),
+            (Some(_), None) => reporter.step("Removing", &format!("{id} {before}")),
             (None, None) => {}
         }
     }
@@ -89,9 +97,17 @@ fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
     ids.dedup();
     let change = |id: &ModuleId| {
         let version = |lock: &Lock| lock.get(id).map(|module| module.version.clone());
-        Change { id: id.clone(), from: version(old), to: version(new) }
+        let commit = |lock: &Lock| lock.get(id).and_then(|module| module.git.clone()).and_then(|git| git.commit);
+        Change {
+            id: id.clone(),
+            from: version(old),
+            to: version(new),
+            from_commit: commit(old),
+            to_commit: commit(new),
+        }
     };
-    ids.into_iter().map(change).filter(|change| change.from != change.to).collect()
+    let is_change = |change: &Change| change.from != change.to || change.from_commit != change.to_commit;
+    ids.into_iter().map(change).filter(is_change).collect()
 }
 
 /// Whether `napt.lock` lacks what the manifests ask for now. One that is not there yet lacks nothing.
@@ -115,10 +131,7 @@ pub async fn fetch(
     }
     let mut fetched = Vec::new();
     for module in &lock.modules {
-        let (Some(from), Some(sha256)) = (&module.registry, &module.sha256) else { continue };
-        // What was just resolved is from one of them.
-        let Some(registry) = registries.at(from) else { continue };
-        let path = registry.archive(&module.id, &module.version, sha256, reporter).await?;
+        let Some(path) = archive(module, registries, reporter).await? else { continue };
         fetched.push((module.id.clone(), module.version.clone(), path));
     }
     if !locked {

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, InlineTable, Item, Key, Table, TableLike, Value, value};
 
-use super::{MANIFEST_FILE, ManifestError, ManifestFile, ModuleId};
+use super::{GitSource, MANIFEST_FILE, ManifestError, ManifestFile, ModuleId};
 use crate::files;
 
 /// What a dependency is to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewDependency {
-    /// A semver requirement.
-    pub version: String,
+    /// A semver requirement; of git there may be none.
+    pub version: Option<String>,
     /// A folder, relative to the manifest.
     pub path: Option<String>,
     /// The name of a configured registry.
     pub registry: Option<String>,
+    /// A place in git.
+    pub git: Option<GitSource>,
 }
 
 /// A `napt.toml` that is being changed.
@@ -57,29 +59,40 @@ impl ManifestEdit {
             self.document.insert("dependencies", Item::Table(Table::new()));
         }
         let Some(table) = self.dependencies() else { return };
-        let wanted =
-            [("version", Some(&new.version)), ("path", new.path.as_ref()), ("registry", new.registry.as_ref())];
+        let mut wanted: Vec<(&str, &str)> = Vec::new();
+        wanted.extend(new.version.as_deref().map(|version| ("version", version)));
+        wanted.extend(new.path.as_deref().map(|path| ("path", path)));
+        wanted.extend(new.registry.as_deref().map(|registry| ("registry", registry)));
+        if let Some(git) = &new.git {
+            wanted.push(("git", git.url()));
+            wanted.extend(git.reference.key().zip(git.reference.name()));
+        }
         if let Some(key) = &known
             && let Some(item) = table.get_mut(key)
         {
             match item.as_table_like_mut() {
                 Some(entry) => {
-                    for (key, text) in wanted.into_iter().filter_map(|(key, text)| Some((key, text?))) {
+                    if new.git.is_some() {
+                        for other in ["path", "registry", "tag", "branch", "rev"] {
+                            entry.remove(other);
+                        }
+                    }
+                    for (key, text) in wanted {
                         set(entry, key, text);
                     }
                     return;
                 }
-                None if new.path.is_none() && new.registry.is_none() => return set(table, key, &new.version),
-                None => {}
+                None => {
+                    if let [("version", version)] = wanted.as_slice() {
+                        return set(table, key, version);
+                    }
+                }
             }
         }
         let is_sorted = table.iter().map(|(key, _)| key).is_sorted();
-        let entry = match (&new.path, &new.registry) {
-            (None, None) => value(&new.version),
-            _ => {
-                let fields = wanted.into_iter().filter_map(|(key, text)| Some((key, text?.as_str())));
-                value(fields.collect::<InlineTable>())
-            }
+        let entry = match wanted.as_slice() {
+            [("version", version)] => value(*version),
+            _ => value(wanted.into_iter().collect::<InlineTable>()),
         };
         match known {
             Some(key) => {
@@ -161,7 +174,7 @@ mod tests {
     }
 
     fn version(text: &str) -> NewDependency {
-        NewDependency { version: text.to_owned(), ..NewDependency::default() }
+        NewDependency { version: Some(text.to_owned()), ..NewDependency::default() }
     }
 
     #[test]
@@ -192,6 +205,26 @@ mod tests {
 
 [dependencies]
 "agent:chat" = { version = "^0.1.0", path = "../chat" }
+
+"#]]
+        );
+    }
+
+    #[test]
+    fn a_place_in_git_takes_the_place_of_a_folder() {
+        let place =
+            |text: &str| NewDependency { git: Some(text.parse().expect("a place")), ..NewDependency::default() };
+        let before = "[dependencies]\n\"agent:a\" = { path = \"../a\", version = \"1\" }\n\"kb:b\" = \"1\"\n";
+        let text = edited(before, |manifest| {
+            manifest.set_dependency(&id("agent:a"), &place("https://example.org/a?tag=v1"));
+            manifest.set_dependency(&id("kb:b"), &place("https://example.org/b"));
+        });
+        assert_data_eq!(
+            text,
+            str![[r#"
+[dependencies]
+"agent:a" = { version = "1", git = "https://example.org/a", tag = "v1" }
+"kb:b" = { git = "https://example.org/b" }
 
 "#]]
         );

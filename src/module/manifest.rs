@@ -12,6 +12,7 @@ use serde::{
 };
 
 use super::{
+    git::{GitReference, GitSource, GitSourceError},
     id::{IdError, ModuleId, ModuleType},
     name::NameError,
     native::{NativeError, NativeManifest},
@@ -146,6 +147,33 @@ pub struct DependencyTable {
     /// A folder, relative to this manifest, for working on it; once published, the module is found by `version`.
     #[schemars(example = &"../chat")]
     pub path: Option<String>,
+    /// The URL of a git repository that has the module, instead of a registry; for publishing, a `version` besides.
+    #[schemars(example = &"https://github.com/owner/chat")]
+    pub git: Option<String>,
+    /// A tag of it; with none of `tag`, `branch` and `rev`, what the repository gives by itself.
+    #[schemars(example = &"v0.1")]
+    pub tag: Option<String>,
+    /// A branch of it, at its newest commit when `napt.lock` is written.
+    #[schemars(example = &"main")]
+    pub branch: Option<String>,
+    /// A commit of it; or a tag or branch, as Naptha's `module_version` is.
+    pub rev: Option<String>,
+}
+
+impl DependencyTable {
+    /// The place in git, when it is from there; nothing else may be said of where it is then.
+    pub(crate) fn git(&self) -> Result<Option<GitSource>, GitSourceError> {
+        let reference = GitReference::of(self.tag.as_deref(), self.branch.as_deref(), self.rev.as_deref())?;
+        let others = [("path", self.path.is_some()), ("registry", self.registry.is_some())];
+        if let (Some(_), Some((other, _))) = (&self.git, others.into_iter().find(|(_, is_given)| *is_given)) {
+            return Err(GitSourceError::Several(["git", other]));
+        }
+        match (&self.git, reference.key()) {
+            (Some(url), _) => GitSource::new(url, reference).map(Some),
+            (None, Some(key)) => Err(GitSourceError::NoUrl(key)),
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for DependencyEntry {
@@ -155,7 +183,9 @@ impl<'de> Deserialize<'de> for DependencyEntry {
         impl<'de> Visitor<'de> for EntryVisitor {
             type Value = DependencyEntry;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a version requirement such as \"^0.1\", or a table with `version`, `path` or `registry`")
+                f.write_str(
+                    "a version requirement such as \"^0.1\", or a table with `version`, `path`, `git` or `registry`",
+                )
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DependencyEntry, E> {
                 Ok(DependencyEntry::Requirement(text.to_owned()))
@@ -246,6 +276,9 @@ pub struct Dependency {
     /// A folder relative to the manifest; never in an archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// A place in git; never in an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitSource>,
 }
 
 /// A module's manifest with every value present. Unknown keys of a newer version are ignored when it is read from
@@ -420,16 +453,15 @@ impl ManifestFile {
                 }
                 DependencyEntry::Table(table) => table.clone(),
             };
-            let req = match (&table.version, &table.path) {
-                (Some(req), _) => {
-                    VersionReq::parse(req).map_err(|error| invalid(&format!("dependencies.\"{key}\""), &error))?
-                }
-                (None, Some(_)) => VersionReq::STAR,
-                (None, None) => {
-                    return Err(invalid(&format!("dependencies.\"{key}\""), &"it needs a `version` or a `path`"));
-                }
+            let key = format!("dependencies.\"{key}\"");
+            let git = table.git().map_err(|error| invalid(&key, &error))?;
+            let req = match &table.version {
+                Some(req) => VersionReq::parse(req).map_err(|error| invalid(&key, &error))?,
+                None if table.path.is_some() || git.is_some() => VersionReq::STAR,
+                None => return Err(invalid(&key, &"it needs a `version`, a `path` or a `git`")),
             };
-            dependencies.insert(id, Dependency { req, registry: table.registry, path: table.path.map(PathBuf::from) });
+            let path = table.path.map(PathBuf::from);
+            dependencies.insert(id, Dependency { req, registry: table.registry, path, git });
         }
         Ok(Manifest {
             format: MANIFEST_FORMAT,
@@ -548,6 +580,6 @@ mod tests {
     #[test]
     fn a_dependency_needs_a_version_or_a_path() {
         let error = complete("[module]\ntype=\"agent\"\nname=\"x\"\nversion=\"1.0.0\"\n[dependencies]\n\"kb:y\"={}\n");
-        assert!(error.expect_err("no version").to_string().contains("`version` or a `path`"));
+        assert!(error.expect_err("no version").to_string().contains("`version`, a `path` or a `git`"));
     }
 }

@@ -1,16 +1,21 @@
 //! What a module is: its id, type, version and manifest, and how a project or a workspace is laid out on disk.
 
 mod edit;
+mod git;
 mod id;
+mod locks;
 mod manifest;
 mod name;
 mod native;
 mod project;
 mod requirements;
 mod session;
+mod setuptools;
 
 pub use edit::{ManifestEdit, NewDependency};
+pub use git::{GitReference, GitSource, GitSourceError, is_commit};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
+pub use locks::PythonLock;
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
     Manifest, ManifestError, ManifestFile, ModuleTable, Publish, Runtime, WorkspaceTable,
@@ -19,5 +24,8 @@ pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};
 pub(crate) use project::member_folders;
 pub use project::{MANIFEST_FILE, Project, ProjectError, SCHEMA_FOLDER, Workspace, existing_folder, package_dir_of};
-pub use requirements::{RequirementError, SDK_VERSION, python_requirements};
+pub use requirements::{
+    PythonNeeds, PythonNeedsError, RequirementError, SDK_VERSION, python_needs, python_requirements,
+};
 pub use session::DevSession;
+pub use setuptools::Setuptools;

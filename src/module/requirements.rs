@@ -1,9 +1,14 @@
-//! What a Python project needs, as PEP 508 requirements: from `[project]`, or translated from Poetry's table. The
-//! translation is the one of `docs/adopt.md`.
+//! What a Python project needs, as PEP 508 requirements: from `[project]`, translated from Poetry's table, or from the
+//! files of older setuptools. The translation is the one of `docs/adopt.md`.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use toml::{Table, Value};
+
+use super::{
+    locks::PythonLock,
+    setuptools::{Requires, Setuptools, read},
+};
 
 /// The SDK's name on the package index.
 const SDK: &str = "naptha-sdk";
@@ -21,6 +26,129 @@ pub struct RequirementError {
     pub reason: String,
 }
 
+/// What is installed for a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonNeeds {
+    /// What it asks for, sorted.
+    pub requirements: Vec<String>,
+    /// Which versions that is, where the project has a lock file.
+    pub lock: Option<PythonLock>,
+}
+
+/// Why it is not known what a project needs.
+#[derive(Debug, thiserror::Error)]
+pub enum PythonNeedsError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// It says something that cannot be installed, or nothing that can be read.
+    #[error("cannot read `{file}`: {reason}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What the project in a folder needs: what its `pyproject.toml` lists; without that what `setup.cfg` and `setup.py` say,
+/// and without those `requirements.txt`. `sdk` is the version for an SDK that is taken from git.
+pub fn python_needs(root: &Path, sdk: Option<&str>) -> Result<PythonNeeds, PythonNeedsError> {
+    let path = root.join("pyproject.toml");
+    let text = if path.is_file() { fs_err::read_to_string(&path)? } else { String::new() };
+    let failed = |file: &str, reason: String| PythonNeedsError::File { file: file.to_owned(), reason };
+    let table: Table = toml::from_str(&text).map_err(|error| failed("pyproject.toml", error.to_string()))?;
+    let mut requirements =
+        python_requirements(&table, sdk).map_err(|error| failed("pyproject.toml", error.to_string()))?;
+    if requirements.is_empty() && is_said_elsewhere(&table) {
+        let (file, lines) = elsewhere(root, &table).map_err(|(file, reason)| failed(&file, reason))?;
+        let read = |line: &String| of_project(line, sdk).map_err(|error| failed(&file, error.to_string()));
+        requirements = lines.iter().map(read).collect::<Result<_, _>>()?;
+        requirements.sort();
+        requirements.dedup();
+    }
+    let lock = PythonLock::read(root, &requirements);
+    Ok(PythonNeeds { requirements, lock })
+}
+
+/// Whether a `pyproject.toml` leaves its dependencies to other files.
+fn is_said_elsewhere(pyproject: &Table) -> bool {
+    let poetry = pyproject.get("tool").and_then(|tools| tools.get("poetry"));
+    match pyproject.get("project").and_then(Value::as_table) {
+        None => poetry.is_none(),
+        Some(project) => {
+            let dynamic = project.get("dynamic").and_then(Value::as_array);
+            dynamic.into_iter().flatten().any(|field| field.as_str() == Some("dependencies"))
+        }
+    }
+}
+
+/// The lines of the file that lists dependencies instead, and its name.
+fn elsewhere(root: &Path, pyproject: &Table) -> Result<(String, Vec<String>), (String, String)> {
+    let get = |table: &Table, keys: &[&str]| {
+        let mut keys = keys.iter();
+        let first = table.get(*keys.next()?).cloned()?;
+        keys.try_fold(first, |value, key| value.get(*key).cloned())
+    };
+    let listed = get(pyproject, &["tool", "setuptools", "dynamic", "dependencies", "file"]);
+    let listed: Vec<String> = match listed {
+        Some(Value::String(file)) => vec![file],
+        Some(Value::Array(files)) => files.iter().filter_map(|file| file.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    };
+    if let Some(file) = listed.first() {
+        let mut lines = Vec::new();
+        for file in &listed {
+            let is_inside = Path::new(file).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+            let text = if is_inside { read(root, file) } else { None };
+            let text = text.ok_or_else(|| (file.clone(), "there is no such file in the project".to_owned()))?;
+            lines.extend(requirement_lines(&text).map_err(|reason| (file.clone(), reason))?);
+        }
+        return Ok((file.clone(), lines));
+    }
+    let file = "requirements.txt";
+    let requirements = || match read(root, file) {
+        Some(text) => requirement_lines(&text).map(Some).map_err(|reason| (file.to_owned(), reason)),
+        None => Ok(None),
+    };
+    match Setuptools::read(root).map(|said| said.requires) {
+        Some(Requires::Listed(lines)) => Ok(("setup.py".to_owned(), lines)),
+        Some(Requires::Computed) => match requirements()? {
+            Some(lines) => Ok((file.to_owned(), lines)),
+            None => {
+                let reason = "it computes `install_requires`, and is not run to learn it; list the packages in it, or in \
+                              `pyproject.toml`";
+                Err(("setup.py".to_owned(), reason.to_owned()))
+            }
+        },
+        Some(Requires::Unsaid) | None => Ok((file.to_owned(), requirements()?.unwrap_or_default())),
+    }
+}
+
+/// The requirements of a `requirements.txt`, without digests and without what is said to the installer.
+fn requirement_lines(text: &str) -> Result<Vec<String>, String> {
+    let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
+    let mut lines = Vec::new();
+    for line in joined.lines() {
+        let line = line.split_once(" #").map_or(line, |(line, _)| line);
+        let line = line.split_once("--hash=").map_or(line, |(line, _)| line).trim();
+        if line.starts_with("-r") || line.starts_with("--requirement") {
+            return Err(format!("it includes another file with `{line}`; list the packages in it"));
+        }
+        if !line.is_empty() && !line.starts_with(['#', '-']) {
+            lines.push(line.to_owned());
+        }
+    }
+    Ok(lines)
+}
+
+/// A package's name as the package index has it: the part of a requirement before versions and extras.
+pub(super) fn name_of(requirement: &str) -> String {
+    let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+    let name = requirement[..end.unwrap_or(requirement.len())].to_lowercase();
+    name.split(['.', '_', '-']).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
 /// The requirements of a `pyproject.toml`, sorted. `sdk` is `[module] sdk`: the version for an SDK that is taken from git.
 pub fn python_requirements(pyproject: &Table, sdk: Option<&str>) -> Result<Vec<String>, RequirementError> {
     let project = pyproject.get("project").and_then(Value::as_table);
@@ -29,8 +157,12 @@ pub fn python_requirements(pyproject: &Table, sdk: Option<&str>) -> Result<Vec<S
     let mut requirements = match (listed, poetry.and_then(|poetry| poetry.get("dependencies"))) {
         (None, Some(Value::Table(dependencies))) => of_poetry(dependencies, sdk)?,
         (listed, _) => {
+            let uv = pyproject.get("tool").and_then(|tools| tools.get("uv")).and_then(|uv| uv.get("sources"));
+            // As in Poetry 2, where its own table says where the packages of `[project]` are from.
+            let poetry = poetry.and_then(|poetry| poetry.get("dependencies"));
+            let sources: Vec<&Table> = [uv, poetry].into_iter().flatten().filter_map(Value::as_table).collect();
             let texts = listed.into_iter().flatten().filter_map(Value::as_str);
-            texts.map(|text| of_project(text, sdk)).collect::<Result<_, _>>()?
+            texts.map(|text| of_source(text, &sources, sdk)).collect::<Result<_, _>>()?
         }
     };
     requirements.sort();
@@ -40,6 +172,23 @@ pub fn python_requirements(pyproject: &Table, sdk: Option<&str>) -> Result<Vec<S
 
 fn error(name: &str, reason: impl Into<String>) -> RequirementError {
     RequirementError { name: name.to_owned(), reason: reason.into() }
+}
+
+/// A requirement of `[project]` that may be from another place than the index, as tables besides say.
+fn of_source(text: &str, sources: &[&Table], sdk: Option<&str>) -> Result<String, RequirementError> {
+    let name = name_of(text.trim());
+    let entries = sources.iter().flat_map(|table| table.iter());
+    let source = entries.filter(|(key, _)| name_of(key) == name).find_map(|(_, value)| value.as_table());
+    let Some(source) = source else { return of_project(text, sdk) };
+    let key = ["git", "path", "url", "workspace", "index", "source"].into_iter().find(|key| source.contains_key(*key));
+    match key {
+        None => of_project(text, sdk),
+        Some("git") if is_sdk(&name) => Ok(sdk_requirement(sdk, source.get("tag").and_then(Value::as_str))),
+        Some(key) => Err(error(
+            &name,
+            format!("is taken from a `{key}`, which a node does not install from; give a version of the package index"),
+        )),
+    }
 }
 
 /// One line of `[project] dependencies`, which is a requirement already.
@@ -53,8 +202,17 @@ fn of_project(text: &str, sdk: Option<&str>) -> Result<String, RequirementError>
             let reference = url.trim().rsplit_once('/').and_then(|(_, end)| end.split_once('@')).map(|(_, tag)| tag);
             Ok(sdk_requirement(sdk, reference))
         }
+        Some((name, url)) if is_name(name) && !url.trim_start().starts_with("https://") => Err(error(
+            name.trim(),
+            "is taken from another place than the package index, by a URL that is not `https://`",
+        )),
         _ => Ok(text.trim().to_owned()),
     }
+}
+
+/// Whether this is all before the `@` of a requirement, a name with extras, and not part of a marker.
+fn is_name(text: &str) -> bool {
+    text.trim().chars().all(|c| c.is_ascii_alphanumeric() || "._-[], ".contains(c))
 }
 
 fn is_sdk(name: &str) -> bool {
@@ -401,6 +559,19 @@ mod tests {
         let git = "[project]\ndependencies = [\"naptha_sdk @ git+https://github.com/NapthaAI/naptha-sdk@v1.0.4\"]\n";
         assert_eq!(of(git), Ok(vec!["naptha-sdk==1.0.4".to_owned()]));
         assert!(of("[project]\ndependencies = [\"--index-url=x\"]\n").is_err());
+        for elsewhere in ["x @ git+https://example.org/x", "x[a] @ file:///etc", "x@ssh://a"] {
+            assert!(of(&format!("[project]\ndependencies = [{elsewhere:?}]\n")).is_err(), "{elsewhere}");
+        }
+        for table in ["tool.poetry.dependencies", "tool.uv.sources"] {
+            let two = |entry: &str| {
+                of(&format!("[project]\ndependencies = [\"Naptha_SDK\", \"x>=1\"]\n[{table}]\n{entry}\n"))
+            };
+            let sdk = |tag: &str| format!("naptha-sdk = {{ git = \"https://github.com/NapthaAI/naptha-sdk\"{tag} }}");
+            assert_eq!(two(&sdk("")), Ok(vec!["naptha-sdk==1.0.5".to_owned(), "x>=1".to_owned()]));
+            assert_eq!(two(&sdk(", tag = \"v1.0.4\"")), Ok(vec!["naptha-sdk==1.0.4".to_owned(), "x>=1".to_owned()]));
+            assert!(two("x = { git = \"https://example.org/x\" }").is_err());
+            assert!(two("X = { path = \"../x\" }").is_err());
+        }
         assert_eq!(of("[build-system]\n"), Ok(vec![]));
         let table: Table = git.parse().expect("TOML");
         assert_eq!(python_requirements(&table, Some("~=1.0.2")), Ok(vec!["naptha-sdk~=1.0.2".to_owned()]));

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     NodeError,
-    core::lock,
+    core::{content_cid, kept_contents, lock},
     store::{damage, inspect},
 };
 use crate::{
@@ -54,7 +54,34 @@ pub async fn fsck(data: &Path) -> Result<Inspection, NodeError> {
             }
         }
     }
+    contents(data, &mut found).map_err(NodeError::internal("look through its storage"))?;
     Ok(found)
+}
+
+/// Whether what is kept by its digest has that digest, and nothing that users have stored is missing.
+fn contents(data: &Path, found: &mut Inspection) -> std::io::Result<()> {
+    let storage = data.join("storage");
+    let kept = kept_contents(&storage)?;
+    for cid in &kept.contents {
+        found.count("contents");
+        let (sha256, _) = package::sha256_file(&storage.join("contents").join(cid))?;
+        if content_cid(&sha256).as_ref() != Some(cid) {
+            found.problem("content-damaged", cid, "it has changed: its SHA-256 is another one");
+        } else if !kept.pinned.contains(cid) {
+            found.note(
+                "content",
+                cid,
+                "stored by nobody, as an interrupted upload leaves it; it goes at the next start",
+            );
+        }
+    }
+    for cid in kept.pinned.difference(&kept.contents) {
+        found.problem("content-missing", cid, "a user has stored it, and it is not there");
+    }
+    for path in entries(&storage.join("incoming"))? {
+        found.note("temporary", below(&path, data), "left by what was interrupted; it goes at the next start");
+    }
+    Ok(())
 }
 
 /// The node's own id, by its key.

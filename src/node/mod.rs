@@ -25,6 +25,9 @@ use self::core::{Announcer, Core};
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes that a node keeps for each user unless told otherwise.
+pub const QUOTA: u64 = 4 << 30;
+
 /// How long Naptha's `create` may take: its clients stop waiting after 300 s.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(280);
 
@@ -39,6 +42,8 @@ pub struct Options {
     pub environments: PathBuf,
     /// Where it fetches modules from.
     pub registry: Url,
+    /// What the URLs begin with of modules that the registry only points at, and that are fetched by git.
+    pub sources: Vec<String>,
     /// Users that it admits: `user:` and a public key. The operator's own belongs here.
     pub users: Vec<String>,
     /// Whether clients without credentials are let in. Only on the loopback.
@@ -53,6 +58,8 @@ pub struct Options {
     pub providers: Vec<Provider>,
     /// Root runs at a time.
     pub max_runs: usize,
+    /// Bytes that the node keeps for each user: of tables, and again of files.
+    pub quota: u64,
     /// Upper bounds of every run.
     pub caps: Caps,
     /// How long Naptha's `create` may take before its client is told to ask again; its own limit is 300 s.

@@ -31,11 +31,13 @@ use std::{
 
 pub use error::ArchiveError;
 pub use paths::PathFault;
+pub(crate) use paths::check as check_path;
 pub use read::{Contents, content_digest, inspect, unpack};
 pub use secrets::{AllowedSecret, Finding};
 use sha2::{Digest, Sha256};
 pub use tree::{packaged_paths, source_folders};
-pub use write::{Changes, PackageError, Packed, destination, list, pack, pack_with, verify};
+pub use vcs::Checkout;
+pub use write::{Changes, PackageError, Packed, destination, list, pack, pack_checkout, pack_with, verify};
 
 use crate::module::{MANIFEST_FILE, Manifest};
 

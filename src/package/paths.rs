@@ -54,7 +54,7 @@ pub enum PathFault {
 }
 
 /// Checks a path below the top folder.
-pub(super) fn check(path: &str, limits: &Limits) -> Result<(), PathFault> {
+pub(crate) fn check(path: &str, limits: &Limits) -> Result<(), PathFault> {
     check_form(path)?;
     if path.len() > limits.path {
         return Err(PathFault::Long(limits.path));

@@ -381,10 +381,15 @@ fn parse_manifest(text: &[u8]) -> Result<Manifest, ArchiveError> {
             return Err(invalid(format!("it has {found} {what}, more than {limit}")));
         }
     }
-    match manifest.dependencies.iter().find(|(_, dependency)| dependency.path.is_some()) {
-        Some((id, _)) => Err(invalid(format!("the dependency `{id}` is a folder"))),
-        None => Ok(manifest),
+    for (id, dependency) in &manifest.dependencies {
+        let place = match (&dependency.path, &dependency.git) {
+            (Some(_), _) => "is a folder",
+            (None, Some(_)) => "is in git",
+            (None, None) => continue,
+        };
+        return Err(invalid(format!("the dependency `{id}` {place}")));
     }
+    Ok(manifest)
 }
 
 /// What `napt.toml` says of the module's identity is what the complete manifest says, so that no reader of the one can

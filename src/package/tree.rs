@@ -56,10 +56,20 @@ pub(super) struct Source {
 
 /// The project's files, sorted by path.
 pub(super) fn sources(project: &Project) -> Result<Vec<Source>, PackageError> {
+    walk(project, false)
+}
+
+/// The same of a folder that holds what is committed and nothing else: no pattern of git's leaves anything out.
+pub(super) fn committed(project: &Project) -> Result<Vec<Source>, PackageError> {
+    walk(project, true)
+}
+
+fn walk(project: &Project, is_committed: bool) -> Result<Vec<Source>, PackageError> {
     let root = fs_err::canonicalize(&project.root)?;
     let mut walk = Walk {
         patterns: Patterns::new(project, &root)?,
-        ignores: outer_ignores(&root)?,
+        ignores: if is_committed { Vec::new() } else { outer_ignores(&root)? },
+        is_committed,
         files: Vec::new(),
         odd: Vec::new(),
         root,
@@ -110,6 +120,7 @@ struct Walk {
     patterns: Patterns,
     /// The rules that hold in the folder that is being walked, outermost first.
     ignores: Vec<Gitignore>,
+    is_committed: bool,
     files: Vec<Source>,
     /// Symbolic links, pipes, devices.
     odd: Vec<String>,
@@ -118,7 +129,9 @@ struct Walk {
 impl Walk {
     fn folder(&mut self, folder: &Path) -> Result<(), PackageError> {
         let known = self.ignores.len();
-        self.ignores.extend(gitignore(folder, &folder.join(".gitignore"))?);
+        if !self.is_committed {
+            self.ignores.extend(gitignore(folder, &folder.join(".gitignore"))?);
+        }
         for entry in fs_err::read_dir(folder)? {
             let entry = entry?;
             let path = entry.path();

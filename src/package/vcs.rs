@@ -26,6 +26,23 @@ struct Git {
     dirty: bool,
 }
 
+/// Where in a repository a folder's files are from, of one that holds what is committed and nothing else.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    /// The commit.
+    pub commit: String,
+    /// The project's folder in the repository; empty at its root.
+    pub path: String,
+    /// Whether files were made besides.
+    pub dirty: bool,
+}
+
+impl From<&Checkout> for Vcs {
+    fn from(Checkout { commit, path, dirty }: &Checkout) -> Self {
+        Vcs { git: Git { commit: commit.clone(), dirty: *dirty }, path: path.clone() }
+    }
+}
+
 /// A project in a repository.
 #[derive(Debug)]
 pub(super) struct State {

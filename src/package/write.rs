@@ -234,6 +234,21 @@ pub fn pack_with(
     if changes == Changes::Refused && !plan.changed.is_empty() {
         return Err(PackageError::Dirty(plan.changed));
     }
+    archive(project, plan, into, reporter)
+}
+
+/// Makes the archive of a project whose folder holds what a commit has and nothing else.
+pub fn pack_checkout(
+    project: &Project,
+    into: &Path,
+    checkout: &vcs::Checkout,
+    reporter: &dyn Reporter,
+) -> Result<Packed, PackageError> {
+    archive(project, Plan::of_checkout(project, checkout)?, into, reporter)
+}
+
+fn archive(project: &Project, plan: Plan, into: &Path, reporter: &dyn Reporter) -> Result<Packed, PackageError> {
+    let manifest = &project.manifest;
     let limits = Limits::default();
     let top = top_folder(&plan.manifest);
     admit(&top, plan.items.iter().map(|item| (item.path(), item.size())), &limits)?;
@@ -374,10 +389,20 @@ impl Plan {
             Ok(None) => {}
             Err(error) => reporter.warn(&format!("the commit is not recorded: {}", error.message())),
         }
+        Ok(Plan { changed, ..Self::made(manifest, sources, generated) })
+    }
+
+    fn of_checkout(project: &Project, checkout: &vcs::Checkout) -> Result<Self, PackageError> {
+        let manifest = published(project)?;
+        let generated = vec![(ARCHIVED_MANIFEST, json(&manifest)?), (ARCHIVED_VCS, json(&vcs::Vcs::from(checkout))?)];
+        Ok(Self::made(manifest, tree::committed(project)?, generated))
+    }
+
+    fn made(manifest: Manifest, sources: Vec<Source>, generated: Vec<(&'static str, String)>) -> Self {
         let mut items: Vec<Item> = sources.into_iter().map(Item::Source).collect();
         items.extend(generated.into_iter().map(|(path, text)| Item::Generated { path, text }));
         items.sort_by(|a, b| a.path().cmp(b.path()));
-        Ok(Plan { manifest, items, changed })
+        Plan { manifest, items, changed: Vec::new() }
     }
 }
 
@@ -387,10 +412,12 @@ fn json(value: &impl serde::Serialize) -> Result<String, PackageError> {
     Ok(text)
 }
 
-/// The manifest as it is in the archive: dependencies on folders become dependencies on their versions.
+/// The manifest as it is in the archive: dependencies on folders become dependencies on their versions, and where in git
+/// others are is for whoever chooses versions.
 fn published(project: &Project) -> Result<Manifest, PackageError> {
     let mut manifest = project.manifest.clone();
     for (id, dependency) in &mut manifest.dependencies {
+        dependency.git = None;
         let Some(path) = dependency.path.take() else { continue };
         if dependency.req != VersionReq::STAR {
             continue;

@@ -104,7 +104,7 @@ pub enum Problem {
         version: Version,
     },
     /// A dependency by path alone cannot be found by others.
-    #[error("`{id}` depends on `{on}` by path, without a version")]
+    #[error("`{id}` depends on `{on}` by path or git, without a version")]
     NoVersion {
         /// Who wants it.
         id: ModuleId,
@@ -174,7 +174,7 @@ impl Problem {
             Problem::Forbidden(_) | Problem::OtherRegistry { .. } => "change `publish` in `napt.toml`".to_owned(),
             Problem::Cycle(_) => "take one of the dependencies out".to_owned(),
             Problem::Requirement { on, .. } => format!("change the requirement of `{on}`, or its version"),
-            Problem::NoVersion { on, .. } => format!("add `version` beside `path` for `{on}`"),
+            Problem::NoVersion { on, .. } => format!("add `version` beside `path` or `git` for `{on}`"),
             Problem::Missing { in_workspace: true, .. } => "`napt publish --workspace` publishes it first".to_owned(),
             Problem::Missing { on, .. } => format!("publish `{on}` first, or change the requirement"),
             Problem::UnknownRegistry { name, known, .. } => unknown_name(name, known),

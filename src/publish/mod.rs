@@ -12,7 +12,7 @@ use std::{
 pub use error::{Problem, PublishError};
 use napt_registry_client::{ClientError, IndexAnswer, IndexEntry, PublishStatus, RegistryClient, Verb};
 use semver::Version;
-pub use session::{LoggedIn, SessionError, login, logout};
+pub use session::{LoggedIn, SessionError, login, logout, set_password};
 use url::Url;
 
 use crate::{

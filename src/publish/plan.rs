@@ -108,7 +108,7 @@ pub(super) async fn check_dependencies(
         for (on, dependency) in &member.manifest.dependencies {
             let (id, on, req) = (member.id().clone(), on.clone(), dependency.req.clone());
             let sibling = options.workspace.member(&on);
-            if dependency.path.is_some() && req == VersionReq::STAR {
+            if (dependency.path.is_some() || dependency.git.is_some()) && req == VersionReq::STAR {
                 problems.push(Problem::NoVersion { id, on });
             } else if let Some(sibling) = sibling.filter(|sibling| !req.matches(&sibling.manifest.version)) {
                 problems.push(Problem::Requirement { id, on, req, version: sibling.manifest.version.clone() });

@@ -1,11 +1,13 @@
 //! Signing in to a registry, and out of it.
 
 use jiff::Timestamp;
-use napt_registry_client::{ClientError, RegistryClient, SignUp, account_challenge_text};
+use napt_registry_client::{
+    ClientError, PasswordAccount, PasswordRequest, RegistryClient, SignUp, account_challenge_text,
+};
 use url::Url;
 
 use crate::{
-    identity::{CredentialStore, StoreError, Token},
+    identity::{CredentialStore, Secret, StoreError, Token},
     report::{Fault, Kind},
 };
 
@@ -50,6 +52,8 @@ pub struct LoggedIn {
     pub created: bool,
     /// When it ends.
     pub expires: Timestamp,
+    /// The account's name and password for Naptha's clients, if it has one.
+    pub password_account: Option<PasswordAccount>,
 }
 
 /// Proves the user's key to the registry at `url` (making a key when there is none) and keeps the token.
@@ -65,7 +69,26 @@ pub async fn login(
     let answer = client.sign_up(&proof).await?;
     let token: Token = answer.token.parse().map_err(|_| SessionError::NotAToken(url.to_owned()))?;
     credentials.set_registry_token(url, Some(&token))?;
-    Ok(LoggedIn { user: answer.user, created: answer.created, expires: answer.expires })
+    Ok(LoggedIn {
+        user: answer.user,
+        created: answer.created,
+        expires: answer.expires,
+        password_account: answer.password_account,
+    })
+}
+
+/// Sets the name and password by which Naptha's clients sign in to the registry at `url`, where the user has logged in.
+pub async fn set_password(
+    url: &Url,
+    http: reqwest::Client,
+    credentials: &CredentialStore,
+    username: &str,
+    password: &Secret,
+) -> Result<PasswordAccount, SessionError> {
+    let token = credentials.registry_token(url.as_str())?.map(|token| token.reveal().to_owned());
+    let client = RegistryClient::new(url.clone(), http, token);
+    let wanted = PasswordRequest { username: username.to_owned(), password: password.reveal().to_owned() };
+    Ok(client.set_password(&wanted).await?)
 }
 
 /// Forgets the token of the registry at `url`, and ends it there. False when there was none.

@@ -43,6 +43,8 @@ pub struct Registry {
 pub struct Registries {
     default: Arc<Registry>,
     named: BTreeMap<String, Arc<Registry>>,
+    /// Where modules of other places than registries are kept.
+    folder: Option<PathBuf>,
 }
 
 /// A registry's URL as `napt.lock` says it. A lock file is committed: no credentials in it.
@@ -201,7 +203,18 @@ impl Registries {
     /// A default registry and named ones.
     pub fn new(default: Registry, named: BTreeMap<String, Registry>) -> Self {
         let named = named.into_iter().map(|(name, registry)| (name, Arc::new(registry))).collect();
-        Registries { default: Arc::new(default), named }
+        Registries { default: Arc::new(default), named, folder: None }
+    }
+
+    /// The same, with a folder to keep modules in that are from other places than registries.
+    #[must_use]
+    pub fn keeping_in(self, folder: PathBuf) -> Self {
+        Registries { folder: Some(folder), ..self }
+    }
+
+    /// Where modules are kept that are from other places than registries.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
     }
 
     /// Forgets what was asked for: an index may have changed since. What is kept on disk stays.

@@ -4,6 +4,7 @@ use crate::{
     module::{ModuleId, ProjectError},
     registries::unknown_name,
     report::{Fault, Kind},
+    sources::SourceError,
 };
 
 /// Why no versions were chosen.
@@ -59,7 +60,7 @@ pub enum ResolveError {
         known: Vec<String>,
     },
     /// One module from two registries.
-    #[error("`{id}` is needed from two registries: `{}` and `{}`", registries[0], registries[1])]
+    #[error("`{id}` is needed from two places: `{}` and `{}`", registries[0], registries[1])]
     TwoRegistries {
         /// The module.
         id: ModuleId,
@@ -79,6 +80,15 @@ pub enum ResolveError {
     /// A module that is named by path cannot be read.
     #[error(transparent)]
     Project(Box<ProjectError>),
+    /// A module in git cannot be had.
+    #[error("cannot fetch `{id}`")]
+    Source {
+        /// The module.
+        id: ModuleId,
+        /// Why.
+        #[source]
+        error: Box<SourceError>,
+    },
     /// The index could not be asked.
     #[error("cannot look up `{id}`")]
     Index {
@@ -105,6 +115,7 @@ impl Fault for ResolveError {
         match self {
             ResolveError::Index { kind, .. } => *kind,
             ResolveError::Project(error) => error.kind(),
+            ResolveError::Source { error, .. } => error.kind(),
             ResolveError::Changed { .. } => Kind::Conflict,
             ResolveError::Unknown { .. }
             | ResolveError::Conflict { .. }
@@ -142,6 +153,7 @@ impl Fault for ResolveError {
                 versions.iter().map(Version::to_string).collect::<Vec<_>>().join(", ")
             )),
             ResolveError::Project(error) => error.hint(),
+            ResolveError::Source { error, .. } => error.hint(),
             ResolveError::Index { hint, .. } => hint.clone(),
         }
     }

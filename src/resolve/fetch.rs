@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use semver::{Version, VersionReq};
 
-use super::{CONCURRENT_LOOKUPS, Candidate, Choice, Index, Lock, Need, Origin, Request, ResolveError, Universe};
-use crate::module::ModuleId;
+use super::{
+    CONCURRENT_LOOKUPS, Candidate, Choice, GIT, Index, Lock, LockedModule, Need, Origin, Request, ResolveError,
+    Universe, is_pin_of,
+};
+use crate::module::{GitSource, ModuleId};
 
 /// What was found.
 pub(super) struct Found {
@@ -57,7 +60,7 @@ pub(super) async fn fetch(
             .iter()
             .map(|need| Ok((directly(need, Some(&member.id))?, need.req.clone())))
             .collect::<Result<_, ResolveError>>()?;
-        let choice = Choice { version: member.version.clone(), dependencies, sha256: None };
+        let choice = Choice { version: member.version.clone(), dependencies, sha256: None, git: None };
         let origin = Origin { id: member.id.clone(), registry: None };
         found.members.push((origin.clone(), member.version.clone()));
         found.universe.insert(origin, vec![choice]);
@@ -69,7 +72,8 @@ pub(super) async fn fetch(
             return Ok(found);
         }
         let lookups = std::mem::take(&mut wanted).into_iter().map(|origin| async move {
-            let candidates = index.versions(&origin.id, origin.registry.as_deref().unwrap_or_default()).await?;
+            let place = place(&origin, kept);
+            let candidates = index.versions(&origin.id, &place).await?;
             Ok::<_, ResolveError>((origin, candidates))
         });
         let mut answers = stream::iter(lookups).buffer_unordered(CONCURRENT_LOOKUPS);
@@ -81,11 +85,25 @@ pub(super) async fn fetch(
     }
 }
 
+/// Where to ask for the versions of a module: of one that is locked at a commit, there.
+fn place(origin: &Origin, kept: &Lock) -> String {
+    let place = origin.registry.clone().unwrap_or_default();
+    let Some(LockedModule { registry, git: Some(pinned), .. }) = kept.get(&origin.id) else { return place };
+    let is_same = match place.strip_prefix(GIT).map(str::parse::<GitSource>) {
+        Some(meant) => meant.is_ok_and(|meant| is_pin_of(pinned, &meant)),
+        None => registry.as_ref() == Some(&place),
+    };
+    if is_same { format!("{GIT}{pinned}") } else { place }
+}
+
 /// Where what is needed is from; else the name of a registry that there is not.
 fn origin(request: &Request, index: &dyn Index, need: &Need, own: Option<&str>) -> Result<Origin, String> {
     let id = need.id.clone();
     if request.member(&id).is_some() {
         return Ok(Origin { id, registry: None });
+    }
+    if let Some(git) = request.git_of(need) {
+        return Ok(Origin { id, registry: Some(format!("{GIT}{git}")) });
     }
     let registry = match &need.registry {
         Some(name) => Some(index.registry(Some(name)).ok_or_else(|| name.clone())?),
@@ -117,7 +135,9 @@ fn choices(
                 locked.version == candidate.version && locked.registry.as_ref() == Some(&candidate.registry)
             })
         };
-        if let Some(expected) = of(previous).and_then(|locked| locked.sha256)
+        // Of a commit, another version of napt may make another archive.
+        if candidate.git.is_none()
+            && let Some(expected) = of(previous).filter(|locked| locked.git.is_none()).and_then(|locked| locked.sha256)
             && expected != candidate.sha256
         {
             return Err(ResolveError::Changed {
@@ -141,7 +161,8 @@ fn choices(
             .collect::<Result<Vec<_>, String>>();
         match dependencies {
             Ok(dependencies) => {
-                choices.push(Choice { version: candidate.version, dependencies, sha256: Some(candidate.sha256) });
+                let Candidate { version, sha256, git, .. } = candidate;
+                choices.push(Choice { version, dependencies, sha256: Some(sha256), git });
             }
             // Never taken from another registry instead: somebody else may own the name there.
             Err(registry) => {

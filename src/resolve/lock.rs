@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     files,
-    module::ModuleId,
+    module::{GitSource, ModuleId},
     report::{Fault, Kind},
 };
 
@@ -42,9 +42,13 @@ pub struct LockedModule {
     /// Which version of it.
     #[schemars(with = "String")]
     pub version: Version,
-    /// Where it is from; `None` is this workspace.
+    /// The registry that knows it; `None` is this workspace, or git.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
+    /// Where in git it is from, with the commit; `None` is a registry or this workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub git: Option<GitSource>,
     /// Of its archive, in hex; `None` for modules of this workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
@@ -110,6 +114,21 @@ impl Fault for LockError {
             }
             LockError::Format { .. } => Some("install a newer napt".to_owned()),
             LockError::Io(_) | LockError::Write { .. } => None,
+        }
+    }
+}
+
+impl LockedModule {
+    /// Whether it is of this workspace.
+    pub fn is_member(&self) -> bool {
+        self.registry.is_none() && self.git.is_none()
+    }
+
+    /// Its version, and of git the commit.
+    pub fn shown_version(&self) -> String {
+        match self.git.as_ref().and_then(GitSource::short_commit) {
+            Some(commit) => format!("{} ({commit})", self.version),
+            None => self.version.to_string(),
         }
     }
 }
@@ -193,8 +212,14 @@ impl Lock {
                 Some(old) if old.version != module.version => {
                     changes.push(format!("change `{}` from {} to {}", module.id, old.version, module.version));
                 }
-                Some(old) if old.registry != module.registry || old.sha256 != module.sha256 => {
-                    let from = |module: &LockedModule| module.registry.clone().unwrap_or("this workspace".to_owned());
+                Some(old)
+                    if (&old.registry, &old.git, &old.sha256) != (&module.registry, &module.git, &module.sha256) =>
+                {
+                    let from = |module: &LockedModule| match (&module.git, &module.registry) {
+                        (Some(git), _) => git.to_string(),
+                        (None, Some(registry)) => registry.clone(),
+                        (None, None) => "this workspace".to_owned(),
+                    };
                     changes.push(format!("take `{}` from {} instead of {}", module.id, from(module), from(old)));
                 }
                 Some(old) if old.dependencies != module.dependencies => {

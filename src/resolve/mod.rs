@@ -18,12 +18,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 pub use error::ResolveError;
 pub use lock::{LOCK_FILE, Lock, LockError, LockedModule};
+pub use registry::archive;
 use semver::{Version, VersionReq};
 
 use crate::{
-    module::{Dependency, ModuleId, Project, Workspace},
+    module::{Dependency, GitSource, ModuleId, Project, Workspace},
     report::did_you_mean,
 };
+
+/// What stands before a place in git where a registry could be.
+const GIT: &str = "git+";
 
 /// How many modules are asked for at a time.
 const CONCURRENT_LOOKUPS: usize = 16;
@@ -38,17 +42,21 @@ pub struct Need {
     /// The registry's configured name. `None` is the registry of whoever needs it: the default one for a member, and for
     /// a published module the one that it is from.
     pub registry: Option<String>,
+    /// The place in git instead.
+    pub git: Option<GitSource>,
 }
 
-/// One published version.
+/// One published version, or what is at a place in git.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Its version.
     pub version: Version,
     /// What it needs.
     pub dependencies: Vec<Need>,
-    /// Where it is from, as `napt.lock` says it.
+    /// The registry that it is from, as `napt.lock` says it; of git, the one that what it needs is from.
     pub registry: String,
+    /// Where in git it is from, with the commit.
+    pub git: Option<GitSource>,
     /// Of its archive, in hex.
     pub sha256: String,
     /// Whether it was taken back.
@@ -68,7 +76,8 @@ pub trait Index: Send + Sync {
     fn is_offline(&self) -> bool {
         false
     }
-    /// All versions of a module in a registry, in any order; none when there is no such module.
+    /// All versions of a module in a registry, in any order; none when there is no such module. `git+` and a place in git
+    /// stand for a registry with one version.
     async fn versions(&self, id: &ModuleId, registry: &str) -> Result<Vec<Candidate>, ResolveError>;
     /// A module of a registry whose name is similar, for a hint.
     async fn near(&self, _id: &ModuleId, _registry: &str) -> Option<String> {
@@ -125,7 +134,20 @@ impl Request {
 
     /// A published module with all that it needs.
     pub fn of_module(id: ModuleId, req: VersionReq) -> Self {
-        Request { roots: vec![Need { id, req, registry: None }], ..Request::default() }
+        Request { roots: vec![Need { id, req, registry: None, git: None }], ..Request::default() }
+    }
+
+    /// The module at a place in git, with all that it needs.
+    pub fn of_git(id: ModuleId, source: GitSource) -> Self {
+        let root = Need { id, req: VersionReq::STAR, registry: None, git: Some(source) };
+        Request { roots: vec![root], ..Request::default() }
+    }
+
+    /// The place in git that a need means: its own; else, when it names no registry, the one that is said for the module
+    /// directly.
+    fn git_of<'a>(&'a self, need: &'a Need) -> Option<&'a GitSource> {
+        let said = || self.needs().filter(|(said, _)| said.id == need.id).find_map(|(said, _)| said.git.as_ref());
+        need.git.as_ref().or_else(|| if need.registry.is_none() { said() } else { None })
     }
 
     /// What stays as it is locked while it fits.
@@ -159,7 +181,7 @@ impl Request {
             needed.sort();
             needed.dedup();
             let is_same =
-                locked.version == member.version && locked.registry.is_none() && locked.dependencies.iter().eq(needed);
+                locked.version == member.version && locked.is_member() && locked.dependencies.iter().eq(needed);
             if !is_same {
                 return None;
             }
@@ -167,8 +189,11 @@ impl Request {
         for (need, _) in self.needs() {
             let locked = lock.get(&need.id)?;
             let is_member = self.member(&need.id).is_some();
-            let from = index.registry(need.registry.as_deref())?;
-            if !need.req.matches(&locked.version) || !(is_member || locked.registry.as_ref() == Some(&from)) {
+            let is_from_there = match self.git_of(need) {
+                Some(git) => locked.git.as_ref().is_some_and(|locked| is_pin_of(locked, git)),
+                None => locked.registry.is_some() && locked.registry == index.registry(need.registry.as_deref()),
+            };
+            if !matches(&need.req, &locked.version, locked.git.as_ref()) || !(is_member || is_from_there) {
                 return None;
             }
         }
@@ -179,7 +204,8 @@ impl Request {
 
 impl Need {
     fn of((id, dependency): (&ModuleId, &Dependency)) -> Self {
-        Need { id: id.clone(), req: dependency.req.clone(), registry: dependency.registry.clone() }
+        let Dependency { req, registry, git, .. } = dependency.clone();
+        Need { id: id.clone(), req, registry, git }
     }
 }
 
@@ -194,7 +220,18 @@ impl Member {
     }
 }
 
-/// A module of one registry; without one, of the workspace. The same name in two registries is two modules.
+/// Whether a locked place in git is what is meant by another, which may say a commit too.
+fn is_pin_of(locked: &GitSource, meant: &GitSource) -> bool {
+    locked.unpinned() == meant.unpinned() && (meant.commit.is_none() || meant.commit == locked.commit)
+}
+
+/// Whether a version fits. What is in git is one version only, and `*` stands for it though it be a pre-release.
+fn matches(req: &VersionReq, version: &Version, git: Option<&GitSource>) -> bool {
+    req.matches(version) || (git.is_some() && *req == VersionReq::STAR)
+}
+
+/// A module of one registry, or with `git+` of a place in git; without one, of the workspace. The same name in two
+/// registries is two modules.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Origin {
     id: ModuleId,
@@ -208,6 +245,8 @@ struct Choice {
     dependencies: Vec<(Origin, VersionReq)>,
     /// Of its archive; a member has none.
     sha256: Option<String>,
+    /// Where in git it is from, with the commit.
+    git: Option<GitSource>,
 }
 
 /// All versions that may be chosen, lowest first. A module that does not exist has none.
@@ -261,8 +300,9 @@ impl std::fmt::Display for Yanked {
 /// What of a lock was taken back since it was chosen. Where the index cannot be asked, nothing is known of it.
 pub async fn yanked<'a>(modules: impl IntoIterator<Item = &'a LockedModule>, index: &dyn Index) -> Vec<Yanked> {
     let mut yanked = Vec::new();
-    for LockedModule { id, version, registry, .. } in modules {
-        let Some(registry) = registry else { continue };
+    for LockedModule { id, version, registry, git, .. } in modules {
+        // What is in git is not taken back.
+        let (Some(registry), None) = (registry, git) else { continue };
         let candidates = index.versions(id, registry).await.unwrap_or_default();
         let taken_back = candidates.into_iter().find(|candidate| candidate.yanked && candidate.version == *version);
         yanked.extend(taken_back.map(|candidate| Yanked {
@@ -324,10 +364,13 @@ fn lock_of(chosen: BTreeMap<Origin, Version>, universe: &Universe) -> Result<Loc
         dependencies.dedup();
         let Origin { id, registry } = origin;
         if let Some(other) = modules.last().filter(|other| other.id == id) {
-            let registries = [other.registry.clone(), registry].map(Option::unwrap_or_default);
+            let places = [other.git.as_ref().map(ToString::to_string).or_else(|| other.registry.clone()), registry];
+            let registries = places.map(Option::unwrap_or_default);
             return Err(ResolveError::TwoRegistries { id, registries });
         }
-        modules.push(LockedModule { id, version, registry, sha256: choice.sha256.clone(), dependencies });
+        let registry = registry.filter(|registry| !registry.starts_with(GIT));
+        let (git, sha256) = (choice.git.clone(), choice.sha256.clone());
+        modules.push(LockedModule { id, version, registry, git, sha256, dependencies });
     }
     Ok(Lock::new(modules))
 }

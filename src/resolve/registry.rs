@@ -1,13 +1,16 @@
-//! Registries as an [`Index`].
+//! Registries, and places in git, as an [`Index`].
+
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use napt_registry_client::{IndexDep, IndexEntry};
 
-use super::{Candidate, Index, Need, ResolveError};
+use super::{Candidate, GIT, Index, LockedModule, Need, ResolveError};
 use crate::{
-    module::{ModuleId, ModuleType},
+    module::{GitSource, ModuleId, ModuleType},
     registries::{Registries, RegistriesError},
-    report::Fault,
+    report::{Fault, Reporter, Silent},
+    sources::{self, Fetched, Git, SourceError},
 };
 
 /// A line of the index; `None` for one that cannot be used from here.
@@ -16,6 +19,7 @@ fn candidate(entry: IndexEntry, registry: &str) -> Option<Candidate> {
         version: entry.version,
         dependencies: entry.deps.into_iter().map(need).collect::<Option<_>>()?,
         registry: registry.to_owned(),
+        git: None,
         sha256: entry.sha256,
         yanked: entry.yanked,
         yank_reason: entry.yank_reason,
@@ -26,7 +30,66 @@ fn candidate(entry: IndexEntry, registry: &str) -> Option<Candidate> {
 fn need(dep: IndexDep) -> Option<Need> {
     let module_type: ModuleType = dep.module_type.parse().ok()?;
     let id = ModuleId { module_type, name: dep.name.parse().ok()? };
-    Some(Need { id, req: dep.req, registry: dep.registry })
+    Some(Need { id, req: dep.req, registry: dep.registry, git: None })
+}
+
+/// What is at a place in git.
+async fn in_git(registries: &Registries, id: &ModuleId, source: &GitSource) -> Result<Candidate, ResolveError> {
+    let Fetched { packed, source, dependencies } = fetched(registries, id, source, &Silent).await?;
+    Ok(Candidate {
+        version: packed.manifest.version,
+        dependencies: dependencies.iter().map(Need::of).collect(),
+        registry: registries.default_registry().address().to_owned(),
+        git: Some(source),
+        sha256: packed.sha256,
+        yanked: false,
+        yank_reason: None,
+    })
+}
+
+async fn fetched(
+    registries: &Registries,
+    id: &ModuleId,
+    source: &GitSource,
+    reporter: &dyn Reporter,
+) -> Result<Fetched, ResolveError> {
+    let folder = registries.folder().ok_or_else(|| not_kept(id, RegistriesError::NoCache))?;
+    let git = Git::for_user(folder, registries.default_registry().is_offline());
+    sources::fetch(&git, source, Some(id), reporter).await.map_err(|error| not_fetched(id, error))
+}
+
+fn not_fetched(id: &ModuleId, error: SourceError) -> ResolveError {
+    ResolveError::Source { id: id.clone(), error: Box::new(error) }
+}
+
+fn not_kept(id: &ModuleId, error: RegistriesError) -> ResolveError {
+    ResolveError::Index { id: id.clone(), kind: error.kind(), hint: error.hint(), error: Box::new(error) }
+}
+
+/// The archive of a module as it is locked, fetched unless it was kept. A member has none here.
+pub async fn archive(
+    module: &LockedModule,
+    registries: &Registries,
+    reporter: &dyn Reporter,
+) -> Result<Option<PathBuf>, ResolveError> {
+    let LockedModule { id, version, registry, git, sha256, .. } = module;
+    let Some(sha256) = sha256 else { return Ok(None) };
+    if let Some(source) = git {
+        let packed = fetched(registries, id, source, reporter).await?.packed;
+        if packed.sha256 != *sha256 {
+            return Err(ResolveError::Changed {
+                module: format!("{id}@{version}"),
+                registry: source.to_string(),
+                expected: sha256.clone(),
+                found: packed.sha256,
+            });
+        }
+        return Ok(Some(packed.path));
+    }
+    // What was just resolved is from one of them.
+    let Some(registry) = registry.as_deref().and_then(|from| registries.at(from)) else { return Ok(None) };
+    let path = registry.archive(id, version, sha256, reporter).await.map_err(|error| not_kept(id, error))?;
+    Ok(Some(path))
 }
 
 #[async_trait]
@@ -44,15 +107,13 @@ impl Index for Registries {
     }
 
     async fn versions(&self, id: &ModuleId, registry: &str) -> Result<Vec<Candidate>, ResolveError> {
-        let failed = |error: RegistriesError| ResolveError::Index {
-            id: id.clone(),
-            kind: error.kind(),
-            hint: error.hint(),
-            error: Box::new(error),
-        };
+        if let Some(place) = registry.strip_prefix(GIT) {
+            let source = place.parse().map_err(|error| not_fetched(id, SourceError::from(error)))?;
+            return Ok(vec![in_git(self, id, &source).await?]);
+        }
         // Whoever asks has the address from `registry`, or from a lock file whose registry is not configured any more.
         let Some(source) = self.at(registry) else { return Ok(Vec::new()) };
-        let entries = source.index(id).await.map_err(failed)?;
+        let entries = source.index(id).await.map_err(|error| not_kept(id, error))?;
         Ok(entries.into_iter().filter_map(|entry| candidate(entry, source.address())).collect())
     }
 

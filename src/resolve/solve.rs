@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BTreeMap, convert::Infallible, fmt};
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics, PubGrubError, Ranges};
 use semver::{Version, VersionReq};
 
-use super::{Choice, Lock, Origin, ResolveError, Universe, explain::explain, fetch::Found};
+use super::{Choice, Lock, Origin, ResolveError, Universe, explain::explain, fetch::Found, matches};
 
 /// What PubGrub chooses versions of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,9 +45,9 @@ impl Provider<'_> {
 
     /// The known versions that all of a package's requirements on `id` match.
     fn matching(&self, id: &Origin, reqs: &[&VersionReq]) -> Ranges<Version> {
-        let versions = self.choices(id).iter().map(|choice| &choice.version);
-        let matching = versions.filter(|version| reqs.iter().all(|req| req.matches(version)));
-        matching.fold(Ranges::empty(), |set, version| set.union(&Ranges::singleton(version.clone())))
+        let fits = |choice: &&Choice| reqs.iter().all(|req| matches(req, &choice.version, choice.git.as_ref()));
+        let matching = self.choices(id).iter().filter(fits);
+        matching.fold(Ranges::empty(), |set, choice| set.union(&Ranges::singleton(choice.version.clone())))
     }
 
     /// What a version of a package needs.

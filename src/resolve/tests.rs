@@ -35,7 +35,12 @@ fn needs(text: &[&str]) -> Vec<Need> {
     let need = |text: &&str| {
         let (text, registry) = text.split_once(" from ").map_or((*text, None), |(text, name)| (text, Some(name)));
         let (module, req) = text.split_once(' ').expect("an id and a requirement");
-        Need { id: id(module), req: req.parse().expect("a requirement"), registry: registry.map(str::to_owned) }
+        Need {
+            id: id(module),
+            req: req.parse().expect("a requirement"),
+            registry: registry.map(str::to_owned),
+            git: None,
+        }
     };
     text.iter().map(need).collect()
 }
@@ -46,6 +51,7 @@ impl Memory {
             version: version.parse().expect("a version"),
             dependencies: needs(dependencies),
             registry: "https://registry.example".to_owned(),
+            git: None,
             sha256: format!("{module}-{version}"),
             yanked: false,
             yank_reason: None,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dialoguer::Input;
+use dialoguer::{Input, console::Term};
 
 use super::Shell;
 
@@ -17,6 +17,13 @@ impl Shell {
         let input = Input::<String>::new().with_prompt(prompt).allow_empty(true);
         let input = if default.is_empty() { input } else { input.default(default.to_owned()) };
         input.validate_with(|text: &String| check(text)).interact_text().map_err(io_error)
+    }
+
+    /// A line of text that is not shown.
+    pub fn ask_secret(&self, prompt: &str) -> io::Result<String> {
+        let terminal = Term::stderr();
+        terminal.write_str(&format!("{prompt}: "))?;
+        terminal.read_secure_line()
     }
 }
 

@@ -16,7 +16,7 @@ pub fn secrets(home: &Path, variables: &[(String, String)]) -> Vec<String> {
     }
     let credentials = std::fs::read_to_string(home.join("napt/config/credentials.toml")).unwrap_or_default();
     found.extend(tokens(credentials.as_bytes()));
-    let is_secret = |name: &str| ["NAPT_TOKEN", "NAPT_PROVIDER_KEY", "PRIVATE_KEY"].contains(&name);
+    let is_secret = |name: &str| ["NAPT_TOKEN", "NAPT_PROVIDER_KEY", "PRIVATE_KEY", "HUB_PASSWORD"].contains(&name);
     found.extend(variables.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone()));
     // Tests also set what is no secret at all, to see it refused.
     found.retain(|secret| secret.len() >= 16);

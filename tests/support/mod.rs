@@ -5,6 +5,7 @@ pub mod canary;
 pub mod console;
 pub mod dev;
 pub mod faults;
+pub mod git_server;
 pub mod http;
 pub mod modules;
 pub mod node;
@@ -13,8 +14,10 @@ pub mod provider;
 pub mod proxy;
 pub mod python;
 pub mod registry;
+pub mod repository;
 pub mod sdk;
 pub mod terminal;
+pub mod websocket;
 
 use std::{
     path::{Path, PathBuf},

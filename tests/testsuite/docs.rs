@@ -46,6 +46,7 @@ followed! {
     deploying_can_be_followed: "docs/deploy.md" servers,
     pipelines_can_be_followed: "docs/ci.md" a_persona,
     operating_can_be_followed: "docs/operations.md" backups,
+    storing_can_be_followed: "docs/storage.md" servers,
     models_can_be_followed: "docs/inference.md" servers,
     settings_can_be_followed: "docs/settings.md" servers,
 }

@@ -1,66 +1,98 @@
 //! The commands of the real Naptha SDK that talk to the hub, against our registry.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
 
 use napt::identity::SecretKey;
+use napt_registry_client::{NodeAnnouncement, node_owner_text};
+use serde_json::{Value, json};
 
-use crate::support::{Ran, Sandbox, modules, python, registry::TestRegistry};
+use crate::support::{
+    Sandbox,
+    http::{send, signed},
+    modules, python,
+    registry::TestRegistry,
+    websocket::Socket,
+};
 
 /// A user of the SDK with a folder, a key, a name and a password.
-struct Person<'a> {
-    registry: &'a TestRegistry,
+struct Person {
     sandbox: Sandbox,
-    key: SecretKey,
-    name: &'static str,
-    password: &'static str,
+    cli: Child,
+    calls: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
-impl<'a> Person<'a> {
-    fn new(registry: &'a TestRegistry, name: &'static str) -> Self {
-        Person { registry, sandbox: registry.sandbox(), key: SecretKey::generate(), name, password: "pass word 1!" }
+/// The SDK's program `name` with a person's settings.
+fn sdk(registry: &TestRegistry, sandbox: &Sandbox, key: &SecretKey, username: &str, program: &str) -> Command {
+    let hub = registry.url.join("rpc").expect("a URL").to_string().replacen("http", "ws", 1);
+    let mut command = Command::new(python::with_sdk().with_file_name(program));
+    command
+        .current_dir(sandbox.work())
+        .env_clear()
+        .env("HOME", sandbox.home())
+        .env("COLUMNS", "2000")
+        .env("HUB_URL", hub)
+        .env("HUB_USERNAME", username)
+        .env("HUB_PASSWORD", "pass word 1!")
+        .env("PRIVATE_KEY", key.to_hex())
+        .env("NODE_URL", "http://localhost:7001");
+    command
+}
+
+impl Person {
+    fn new(registry: &TestRegistry, username: &str) -> Self {
+        Self::with_key(registry, username, &SecretKey::generate())
     }
 
-    /// `naptha …` in the work folder or one below it.
-    fn naptha_in(&self, folder: &str, arguments: &[&str]) -> Ran {
-        let bin = python::with_sdk().with_file_name("naptha");
-        let hub = self.registry.url.join("rpc").expect("a URL").to_string().replacen("http", "ws", 1);
-        let mut command = Command::new(bin);
-        command
-            .args(arguments)
-            .current_dir(self.sandbox.work().join(folder))
-            .env_clear()
-            .env("HOME", self.sandbox.home())
-            .env("COLUMNS", "2000")
-            .env("HUB_URL", hub)
-            .env("HUB_USERNAME", self.name)
-            .env("HUB_PASSWORD", self.password)
-            .env("PRIVATE_KEY", self.key.to_hex())
-            .env("NODE_URL", "http://localhost:7001")
-            .stdin(Stdio::null());
-        let output = command.output().expect("it starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    fn with_key(registry: &TestRegistry, username: &str, key: &SecretKey) -> Self {
+        let sandbox = registry.sandbox();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testsuite/naptha_cli.py");
+        let mut command = sdk(registry, &sandbox, key, username, "python");
+        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut cli = command.spawn().expect("it starts");
+        let calls = cli.stdin.take().expect("a pipe");
+        let answers = BufReader::new(cli.stdout.take().expect("a pipe"));
+        Person { sandbox, cli, calls, answers }
     }
 
-    fn naptha(&self, arguments: &[&str]) -> Ran {
-        self.naptha_in("", arguments)
+    /// `naptha …` in a folder below the work folder: its exit code and all that it printed.
+    fn naptha_in(&mut self, folder: &str, arguments: &[&str]) -> (i64, String) {
+        let call = json!({ "folder": self.sandbox.work().join(folder), "arguments": arguments });
+        writeln!(self.calls, "{call}").expect("it reads");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("it answers");
+        let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        (answer["code"].as_i64().expect("a code"), answer["output"].as_str().expect("text").to_owned())
     }
 
-    /// The command ends well and prints this.
+    /// The command ends well and prints all of this.
     #[track_caller]
-    fn shows(&self, arguments: &[&str], texts: &[&str]) {
-        let ran = self.naptha(arguments).expect(0);
+    fn shows(&mut self, arguments: &[&str], texts: &[&str]) {
+        let (code, output) = self.naptha_in("", arguments);
+        assert_eq!(code, 0, "{output}");
         for text in texts {
-            assert!(ran.stdout.contains(text) || ran.stderr.contains(text), "{text}\n{}\n{}", ran.stdout, ran.stderr);
+            assert!(output.contains(text), "`{text}` is not in:\n{output}");
         }
     }
 
-    /// The command ends badly, and says why in our words.
+    /// The command ends badly, and says why.
     #[track_caller]
-    fn fails(&self, arguments: &[&str], text: &str) {
-        let ran = self.naptha(arguments);
-        assert_eq!(ran.code, Some(1), "{}\n{}", ran.stdout, ran.stderr);
-        assert!(ran.stdout.contains(text), "{text}\n{}", ran.stdout);
+    fn fails(&mut self, arguments: &[&str], text: &str) {
+        let (code, output) = self.naptha_in("", arguments);
+        assert_eq!(code, 1, "{output}");
+        assert!(output.contains(text), "`{text}` is not in:\n{output}");
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.cli.kill();
+        let _ = self.cli.wait();
     }
 }
 
@@ -78,23 +110,21 @@ const TYPES: [(&str, &str); 7] = [
 #[test]
 fn signup_then_sign_in_in_any_case() {
     let registry = TestRegistry::start();
-    let person = Person::new(&registry, "Ada.Lovelace");
+    let key = SecretKey::generate();
+    let mut person = Person::with_key(&registry, "Ada.Lovelace", &key);
     person.fails(&["agents"], "Authentication failed: no user has this name and password");
     person.shows(&["signup"], &["Sign up successful"]);
     person.shows(&["signup"], &["Sign in successful"]);
-    let other_case = Person { name: "ada.lovelace", key: SecretKey::generate(), ..Person::new(&registry, "") };
-    other_case.fails(&["signup"], "Public key mismatch");
-    let taken = Person { password: "another", ..other_case };
-    taken.fails(&["signup"], "no user has this name and password");
-    // The same key with another name: the SDK itself sees that.
-    let renamed = Person { key: person.key, ..Person::new(&registry, "grace") };
-    renamed.fails(&["signup"], "already exists but doesn't match");
+    Person::with_key(&registry, "ada.lovelace", &key).shows(&["agents"], &["No agent found"]);
+    // The SDK itself sees these two.
+    Person::with_key(&registry, "grace", &key).fails(&["signup"], "already exists but doesn't match");
+    Person::new(&registry, "ada.LOVELACE").fails(&["signup"], "Public key mismatch");
 }
 
 #[test]
 fn modules_of_all_types_are_listed_made_changed_and_deleted() {
     let registry = TestRegistry::start();
-    let (ada, bob) = (Person::new(&registry, "ada"), Person::new(&registry, "bob"));
+    let (mut ada, mut bob) = (Person::new(&registry, "ada"), Person::new(&registry, "bob"));
     ada.shows(&["signup"], &["Sign up successful"]);
     bob.shows(&["signup"], &["Sign up successful"]);
     for (list, kind) in TYPES {
@@ -115,19 +145,19 @@ fn modules_of_all_types_are_listed_made_changed_and_deleted() {
         ada.shows(&[list, &name, "-d"], &[&format!("Failed to delete {kind}")]);
         ada.shows(&[list], &[&format!("No {kind} found")]);
     }
-    ada.fails(&["agents", "Upper", "-c", "description=d parameters=p module_url=u"], "did you mean `upper`");
+    ada.fails(&["agents", "Upper", "-c", "description=d parameters=p module_url=u"], "try `upper`");
+    ada.shows(&["agents", "x", "-c", "description=d"], &["Missing required metadata: parameters, module_url"]);
 }
 
 #[test]
 fn what_napt_publishes_is_listed_and_what_naptha_registers_is_found() {
     let registry = TestRegistry::start();
-    let ada = Person::new(&registry, "ada");
+    let mut ada = Person::new(&registry, "ada");
     ada.shows(&["signup"], &["Sign up successful"]);
-    let work = &ada.sandbox;
-    work.napt(&["login"]).expect(0);
+    ada.sandbox.napt(&["login"]).expect(0);
     for (list, kind) in TYPES {
-        modules::write(work, kind, &format!("{kind}:published"), "1.2.0", "");
-        work.napt(&["publish", "--no-verify", "-C", kind]).expect(0);
+        modules::write(&ada.sandbox, kind, &format!("{kind}:published"), "1.2.0", "");
+        ada.sandbox.napt(&["publish", "--no-verify", "-C", kind]).expect(0);
         let url = registry.url.join(&format!("api/v1/modules/{kind}/published/1.2.0/download")).expect("a URL");
         ada.shows(&[list], &["A module for tests", "1.2.0", url.as_str(), "data.json"]);
     }
@@ -137,28 +167,89 @@ fn what_napt_publishes_is_listed_and_what_naptha_registers_is_found() {
     let deployment = r#"[{"name": "d", "module": {"name": "given", "description": "A tool", "parameters": "{x: int}",
         "module_type": "tool", "module_version": "v0.2", "module_entrypoint": "run.py", "execution_type": "package"},
         "node": {"ip": "localhost"}}]"#;
-    work.write("given/given/configs/deployment.json", deployment);
+    ada.sandbox.write("given/given/configs/deployment.json", deployment);
     for url in ["https://git.example/one", "https://git.example/two"] {
-        let ran = ada.naptha_in("given", &["publish", "-r", url]).expect(0);
-        assert!(ran.stderr.contains("Total time taken to publish 1 modules"), "{}", ran.stderr);
+        let (code, output) = ada.naptha_in("given", &["publish", "-r", url]);
+        assert!(code == 0 && output.contains("Total time taken to publish 1 modules"), "{output}");
     }
-    let info = work.napt(&["info", "tool:given"]).expect(0);
-    assert!(
-        info.stdout.contains("tool:given v0.2") && info.stdout.contains("https://git.example/two"),
-        "{}",
-        info.stdout
-    );
-    // Its owner's archive makes a module of it. Ada's key in napt is another one.
-    modules::write(work, "taken", "tool:given", "1.0.0", "");
-    work.napt(&["publish", "--no-verify", "-C", "taken"]).expect(5);
+    let info = ada.sandbox.napt(&["info", "tool:given"]).expect(0).stdout;
+    assert!(info.contains("tool:given v0.2") && info.contains("https://git.example/two"), "{info}");
+    let refused = ada.sandbox.napt(&["info", "tool:given@1.0.0"]).expect(1).stderr;
+    assert!(refused.contains("it is kept at https://git.example/two, as `v0.2`"), "{refused}");
+    // Ada's key in napt is another one, so the name is not hers there.
+    modules::write(&ada.sandbox, "taken", "tool:given", "1.0.0", "");
+    ada.sandbox.napt(&["publish", "--no-verify", "-C", "taken"]).expect(5);
 }
 
 // Naptha's defects: G5, C8
 #[test]
-fn nodes_are_listed() {
+fn nodes_and_servers_are_listed() {
     let registry = TestRegistry::start();
-    let ada = Person::new(&registry, "ada");
+    let key = SecretKey::generate();
+    let mut ada = Person::with_key(&registry, "ada", &key);
     ada.shows(&["signup"], &["Sign up successful"]);
     ada.shows(&["nodes"], &["No nodes found"]);
     ada.shows(&["nodes", "-s"], &["No servers found"]);
+    // One that registers itself as Naptha's do, and one of napt's.
+    let mut hub = Socket::open(registry.url.authority(), "/rpc", "").expect("a hub");
+    let call = |method: &str, params: Value| json!({ "id": "1", "method": method, "params": params }).to_string();
+    hub.ask(&call("signin", json!([{ "username": "ada", "password": "pass word 1!" }])));
+    let node = json!({
+        "ip": "node.example", "user_communication_protocol": "https", "user_communication_port": 443,
+        "node_communication_protocol": "grpc", "num_node_communication_servers": 1, "models": ["phi3:mini"],
+        "provider_types": ["models"], "os": "Linux", "arch": "x86_64",
+    });
+    let id = key.public().node_id();
+    assert!(hub.ask(&call("create", json!([id, node])))["error"].is_null());
+    assert!(
+        hub.ask(&call("create", json!(["server", { "communication_protocol": "grpc", "port": 7002, "node_id": id }])))
+            ["error"]
+            .is_null()
+    );
+    announce(&registry, "two", "http://127.0.0.2:7101");
+    ada.shows(&["nodes"], &["node.example", "phi3:mini", "127.0.0.2", "7101", "hermes3:8b", "Total nodes: 2"]);
+    ada.shows(&["nodes", "-s"], &["grpc", "7002", "7101", "Total servers: 2"]);
+    // What the SDK asks before it calls a module on a node that it knows by its address only.
+    let script = "import asyncio, sys\nfrom naptha_sdk.client.hub import list_nodes\n\
+                  print(asyncio.run(list_nodes(sys.argv[1]))['ports'])\n";
+    for (address, ports) in [("node.example", "[7002]"), ("127.0.0.2", "[7101]"), ("two", "[7101]")] {
+        let mut command = sdk(&registry, &ada.sandbox, &key, "ada", "python");
+        let output = python::expect_success(command.args(["-c", script, address]));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), ports, "{address}");
+    }
+    // As it is installed, and not only in one process.
+    let output = python::expect_success(sdk(&registry, &ada.sandbox, &key, "ada", "naptha").arg("nodes"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("node.example"));
+}
+
+/// Puts a node into the registry's directory, as `napt node` does.
+fn announce(registry: &TestRegistry, name: &str, url: &str) {
+    let (node, owner) = (SecretKey::generate(), SecretKey::generate());
+    let id = node.public().node_id();
+    let record = NodeAnnouncement {
+        owner: owner.public().user_id(),
+        owner_signature: owner.sign(node_owner_text(&id, name, url).as_bytes()),
+        name: name.to_owned(),
+        url: url.to_owned(),
+        models: vec!["hermes3:8b".to_owned()],
+        provider_types: vec!["modules".to_owned()],
+        arch: "x86_64".to_owned(),
+        os: "Linux".to_owned(),
+        version: "0.1.0".to_owned(),
+        id: id.clone(),
+    };
+    let body = serde_json::to_string(&record).expect("JSON");
+    let target = registry.url.join(&format!("api/v1/nodes/{id}")).expect("a URL").to_string();
+    let authorization = signed(&node, "PUT", &target, &body);
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    assert_eq!(send("PUT", &target, &headers, &body).status, 200);
+}
+
+#[test]
+fn secrets_are_listed_before_a_run() {
+    let registry = TestRegistry::start();
+    let mut ada = Person::new(&registry, "ada");
+    ada.shows(&["signup"], &["Sign up successful"]);
+    // No node is there: what the hub has to say comes first.
+    ada.fails(&["run", "agent:x", "-p", "{}"], "connect");
 }

@@ -79,6 +79,8 @@ fn every_command_has_the_envelope() {
     call(&["publish", "--workspace", "-C", "debate"], 0);
     call(&["search", "debate"], 0);
     call(&["search", "--offline"], 4);
+    call(&["nodes"], 0);
+    call(&["nodes", "--offline"], 4);
     for command in ["agents", "tools", "kbs", "memories", "personas", "orchestrators", "environments"] {
         call(&[command], 0);
         call(&[command, "--offline"], 4);
@@ -124,6 +126,8 @@ fn every_command_has_the_envelope() {
     call(&["logs", "none"], 1);
     call(&["cancel", id], 0);
     call(&["cancel", "none"], 1);
+    call(&["storage", "db", "list"], 0);
+    call(&["storage", "db", "read", "nothing"], 1);
     call(&["logout"], 0);
     call(&["logout", "--registry", "nonsense"], 2);
     call(&["runs", "--node", "http://127.0.0.1:1"], 4);
@@ -133,6 +137,12 @@ fn every_command_has_the_envelope() {
     call(&["inference", "chat", "two words"], 0);
     call(&["inference", "chat", "--model", "none"], 1);
     call(&["inference", "embed", "two words"], 0);
+    call(&["secret", "list"], 0);
+    sandbox.write("values.env", "A_KEY=a value of it\n");
+    call(&["secret", "set", "A_KEY", "--from-env-file", "values.env"], 0);
+    call(&["secret", "set", "A_KEY"], 2);
+    call(&["secret", "remove", "A_KEY"], 0);
+    call(&["secret", "remove", "A_KEY"], 1);
     call(&["config"], 0);
     call(&["config", "get", "registry"], 0);
     call(&["config", "set", "color", "never"], 0);

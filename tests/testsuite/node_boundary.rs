@@ -86,6 +86,7 @@ fn addresses(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+// Naptha's defects: B2, B3
 #[test]
 fn a_module_sees_its_node_its_run_and_a_key_of_its_own() {
     let mut sandbox = Sandbox::new();

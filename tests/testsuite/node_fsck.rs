@@ -38,6 +38,8 @@ impl Scene {
         let form: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("data", &schema).finish();
         let url = format!("{}/storage/db/create/notes", node.url);
         assert_eq!(send("POST", &url, &[("Authorization", &authorization)], &form).status, 200);
+        node.sandbox.write("hello.txt", "hello");
+        node.napt(&["storage", "ipfs", "create", "--file", "hello.txt"]).expect(0);
         let user = node.user();
         let live = user.runtime.block_on(user.client.deployments()).expect("deployments");
         let sha256 = live[0].deployment.modules[0].sha256.clone();
@@ -60,6 +62,11 @@ impl Scene {
         files.into_iter().find(|path| path.extension().is_some_and(|it| it == "sqlite")).expect("a database")
     }
 
+    fn content(&self) -> PathBuf {
+        let mut contents = std::fs::read_dir(self.path("storage/contents")).expect("a folder");
+        contents.next().expect("one").expect("an entry").path()
+    }
+
     /// The kinds of what is found.
     #[track_caller]
     fn found(&self, code: i32, list: &str) -> Vec<String> {
@@ -75,14 +82,15 @@ fn a_clean_node_is_clean() {
     let scene = Scene::new();
     let ran = scene.node.napt(&["node", "fsck"]).expect(0);
     let data = scene.node.data();
-    let expected = format!("No problem in `{}` (2 modules, 1 revision, 3 runs, 1 storage)\n", data.display());
+    let expected =
+        format!("No problem in `{}` (2 modules, 1 revision, 3 runs, 1 storage, 1 content)\n", data.display());
     assert_eq!((ran.stdout, ran.stderr), (expected, String::new()));
 }
 
 #[test]
 fn each_kind_of_damage_is_named() {
     type Damage = fn(&Scene);
-    let cases: [(&str, Damage); 21] = [
+    let cases: [(&str, Damage); 23] = [
         ("archive-missing", |scene| std::fs::remove_file(scene.path("archives/SHA.napt")).expect("a file")),
         ("archive-damaged", |scene| {
             let mut bytes = std::fs::read(scene.path("archives/SHA.napt")).expect("a file");
@@ -116,6 +124,8 @@ fn each_kind_of_damage_is_named() {
             let _ = std::fs::remove_file(scene.storage().with_extension("sqlite-wal"));
             std::fs::write(scene.storage(), "no database at all".repeat(1000)).expect("written");
         }),
+        ("content-damaged", |scene| std::fs::write(scene.content(), "hullo").expect("written")),
+        ("content-missing", |scene| std::fs::remove_file(scene.content()).expect("a file")),
         ("key-missing", |scene| std::fs::remove_file(scene.path("identity.key")).expect("a file")),
     ];
     let mut scene = Scene::new();
@@ -135,11 +145,17 @@ fn what_an_interrupted_node_leaves_is_a_note_and_goes_at_the_next_start() {
     std::fs::create_dir_all(scene.path("modules/.unpack-x/module")).expect("a folder");
     std::fs::write(scene.path("archives/.tmpX"), "half").expect("a file");
     std::fs::create_dir_all(scene.path("scratch/run")).expect("a folder");
+    std::fs::create_dir_all(scene.path("storage/incoming")).expect("a folder");
+    std::fs::write(scene.path("storage/incoming/half"), "half").expect("a file");
+    std::fs::remove_dir_all(scene.path("storage/pins")).expect("a folder");
     scene.sql(
         "UPDATE runs SET status = 'processing', finished = NULL, result = NULL WHERE parent IS NOT NULL; \
          DELETE FROM events WHERE payload ->> 'status' = 'completed' AND run IN (SELECT id FROM runs WHERE parent IS NOT NULL)",
     );
-    assert_eq!(scene.found(0, "notes"), ["run-interrupted", "temporary", "temporary", "scratch"]);
+    assert_eq!(
+        scene.found(0, "notes"),
+        ["run-interrupted", "temporary", "temporary", "scratch", "content", "temporary"]
+    );
     scene.node.restart();
     scene.node.kill();
     assert_eq!(scene.found(0, "notes"), [""; 0]);

@@ -64,6 +64,7 @@ fn statuses(runs: &[RunView]) -> Vec<RunStatus> {
     runs.iter().map(|run| run.status).collect()
 }
 
+// Naptha's defects: A9
 #[test]
 fn inputs_arrive_unchanged() {
     let node = TestNode::start(&[]);
@@ -372,6 +373,7 @@ fn runs_are_listed_and_shown_as_a_tree() {
     node.napt(&["logs", "nothing"]).expect(1);
 }
 
+// Naptha's defects: B1, B4
 #[test]
 fn a_run_sees_nothing_of_the_one_before() {
     let node = TestNode::start(&[]);

@@ -3,7 +3,7 @@ use semver::VersionReq;
 use super::{Example, Findings, Module, Part, Rule, Run};
 use crate::{
     check::source::{Member, Value},
-    module::{LintLevel, ModuleId},
+    module::{DependencyTable, LintLevel, ModuleId},
     report::Fault,
 };
 
@@ -12,7 +12,7 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "an entry of `[dependencies]` names no module or no versions",
     docs: r#"A dependency's key is `type:name` (a bare name is an agent's), its value a version requirement as Cargo writes them, or a
-table with `version`, `path` or both."#,
+table: `version`, `path` or both, or `git` with one of `tag`, `branch` and `rev`."#,
     fix: Some("separates the parts of a requirement by commas"),
     example: Example {
         bad: &[Part::File(
@@ -55,6 +55,23 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             },
         }
         let req = if member.node.as_str().is_some() { Some(&member.node) } else { member.node.get("version") };
+        let text = |key: &str| member.node.text(key).map(|(text, _)| text.to_owned());
+        let table = DependencyTable {
+            path: text("path"),
+            registry: text("registry"),
+            git: text("git"),
+            tag: text("tag"),
+            branch: text("branch"),
+            rev: text("rev"),
+            ..DependencyTable::default()
+        };
+        let in_git = table.git();
+        if let Err(error) = &in_git {
+            let at = ["rev", "branch", "tag", "git"].into_iter().find_map(|key| member.node.get(key));
+            let finding = findings.report(manifest.at(&at.unwrap_or(&member.node).span), "this is no place in git");
+            finding.label(error.to_string()).help.extend(error.hint());
+        }
+        let is_placed = table.path.is_some() || !matches!(in_git, Ok(None));
         match req.map(|node| (node, node.as_str())) {
             Some((node, Some(text))) => {
                 if let Err(error) = VersionReq::parse(text) {
@@ -65,9 +82,9 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
                     finding.fix(is_it.then(|| manifest.edit(&node.span, format!("\"{with_commas}\""))));
                 }
             }
-            None if matches!(member.node.value, Value::Object(_)) && member.node.get("path").is_none() => {
+            None if matches!(member.node.value, Value::Object(_)) && !is_placed => {
                 let finding = findings.report(manifest.at(&member.node.span), "this dependency says no version");
-                finding.help("add `version`, or `path` for a module in a folder");
+                finding.help("add `version`; or `path` for a module in a folder, `git` for one in a repository");
             }
             Some((_, None)) | None => {}
         }

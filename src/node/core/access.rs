@@ -116,12 +116,12 @@ impl Access {
 }
 
 impl Core {
-    /// Judges a proof. `request` is method, host and target, for signatures.
+    /// Judges a proof. `request` is method, host and target, `digest` the body's, for signatures.
     pub(in crate::node) async fn authenticate(
         &self,
         proof: Proof,
         request: (&str, &str, &str),
-        body: &[u8],
+        digest: &str,
     ) -> Result<Caller, NodeError> {
         match proof {
             Proof::None if self.access.open => Ok(Caller::Open),
@@ -155,7 +155,7 @@ impl Core {
                 let (method, host, target) = request;
                 let now = Timestamp::now().as_second();
                 signature
-                    .verify(method, host, target, &body_digest(body), now)
+                    .verify(method, host, target, digest, now)
                     .map_err(|error| NodeError::Unauthorised(error.to_string()))?;
                 // Strangers are refused first: what they send is not worth remembering.
                 let caller = self.admit(signature.key.user_id())?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, header::HeaderValue};
 use serde_json::Value;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     demand::{Demand, Found, may_renew},
     peers::{Lines, Peer},
     runs::{ActiveRun, NewRun, Origin, Waiting},
+    secrets::RunSecrets,
 };
 use crate::{
     config::Deployment,
@@ -19,7 +20,7 @@ use crate::{
     report::{Relayed, Reporter},
     wire::{
         DeployEvent, DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
-        SignedEnvelope,
+        SecretRow, SignedEnvelope,
     },
 };
 
@@ -75,6 +76,7 @@ impl Core {
             given: request.deployment,
             origin,
             on_demand: false,
+            secrets: RunSecrets::default(),
         })
         .await
         .map(Waiting::detach)
@@ -87,14 +89,19 @@ impl Core {
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
+        secrets: Vec<SecretRow>,
     ) -> Result<Waiting, NodeError> {
         let origin = self.origin(caller)?;
+        if origin.is_some() && !secrets.is_empty() {
+            return Err(NodeError::Invalid("secrets go with a user's run; a module's calls get them too".to_owned()));
+        }
         let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
         if origin.is_none() {
             // A module signs with its delegate key instead, and its address is the proof.
             self.check_consumer_signature(&consumer, input.signature.as_deref())?;
         }
         self.remember(&consumer).await?;
+        let secrets = self.secrets_with_run(&consumer, secrets).await?;
         self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
@@ -103,6 +110,7 @@ impl Core {
             given: Some(input.deployment),
             origin,
             on_demand: true,
+            secrets,
         })
         .await
     }
@@ -113,8 +121,9 @@ impl Core {
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
+        secrets: Vec<SecretRow>,
     ) -> Result<Arc<ActiveRun>, NodeError> {
-        self.call_local(caller, module_type, input).await.map(Waiting::detach)
+        self.call_local(caller, module_type, input, secrets).await.map(Waiting::detach)
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.
@@ -129,7 +138,7 @@ impl Core {
             let peer = self.peers.peer(short).await?;
             return self.forward_run(&parent, &peer, module_type, input).await;
         }
-        let waiting = self.call_local(caller, module_type, input).await?;
+        let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
         let ended = self.wait(waiting.run()).await?;
         self.record_for(caller, &ended)
     }
@@ -240,14 +249,26 @@ impl Core {
         path: &str,
         body: &[u8],
     ) -> Result<Envelope, NodeError> {
-        let refused = |error: &dyn std::fmt::Display| NodeError::Unauthorised(error.to_string());
-        let envelope =
-            signed.open(&self.id, path, body, Timestamp::now().as_second()).map_err(|error| refused(&error))?;
+        let envelope = signed.open(&self.id, path, body, Timestamp::now().as_second());
+        self.admit_envelope(envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?).await
+    }
+
+    /// Judges a peer's envelope before the body is read: that it has the envelope's digest is left to the caller.
+    pub(in crate::node) async fn open_envelope_before_body(
+        &self,
+        signed: &SignedEnvelope,
+        path: &str,
+    ) -> Result<Envelope, NodeError> {
+        let envelope = signed.open_before_body(&self.id, path, Timestamp::now().as_second());
+        self.admit_envelope(envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?).await
+    }
+
+    async fn admit_envelope(&self, envelope: Envelope) -> Result<Envelope, NodeError> {
         if !self.peers.trusts(&envelope.from).await {
             return Err(NodeError::Forbidden(format!("`{}` is not a peer of this node", envelope.from)));
         }
         if !self.access.nonce_is_new(&envelope.nonce) {
-            return Err(refused(&"the forwarded call was sent before"));
+            return Err(NodeError::Unauthorised("the forwarded call was sent before".to_owned()));
         }
         Ok(envelope)
     }
@@ -274,7 +295,9 @@ impl Core {
             consumer: envelope.consumer,
             signature: input.signature.unwrap_or_default(),
             given: Some(input.deployment),
+            secrets: RunSecrets::default(),
             origin: Some(Origin::Forwarded {
+                from: envelope.from,
                 root: envelope.root,
                 parent: envelope.parent,
                 part: Arc::new(part),
@@ -420,5 +443,22 @@ impl Core {
         let envelope = self.envelope(&peer, &path, &body, &run.consumer, &run.root, &run.id);
         // A model may think for longer than any other answer takes.
         self.peers.request(self.inference.http(), &peer, method, &path, &envelope, body).await
+    }
+
+    /// Brings a module's upload, which is in a file meanwhile, to the peer that its address means.
+    pub(in crate::node) async fn forward_upload(
+        &self,
+        (run, short): (&str, &str),
+        (method, target): (Method, &str),
+        kind: Option<&HeaderValue>,
+        (file, digest): (tokio::fs::File, String),
+    ) -> Result<reqwest::Response, NodeError> {
+        let run = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
+        let peer = self.peers.peer(short).await?;
+        let path = format!("/v1/forward{target}");
+        let now = Timestamp::now().as_second();
+        let envelope =
+            Envelope::sign_digest(&self.key, &peer.id, &path, digest, &run.consumer, &run.root, &run.id, now);
+        self.peers.upload(&peer, method, &path, &envelope, kind, file).await
     }
 }

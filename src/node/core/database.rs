@@ -2,6 +2,9 @@
 //! from callers are validated and quoted, values always bound.
 
 mod columns;
+mod read;
+mod search;
+mod values;
 
 use std::{
     collections::HashMap,
@@ -9,21 +12,28 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Sqlite, SqliteConnection,
+    AssertSqlSafe, ConnectOptions, Row, Sqlite, SqliteConnection,
     query::Query,
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode},
 };
 
-use self::columns::Columns;
-
-/// Rows that one read gives at the most.
-const MAX_ROWS: u32 = 10_000;
+use self::{columns::Columns, values::Bound};
+pub(in crate::node) use self::{
+    read::ReadOptions,
+    search::{Search, Wanted},
+};
+use crate::crash;
 
 /// Open databases; the rest are opened again when needed.
 const MAX_OPEN: usize = 64;
+
+/// Bytes of a page of SQLite's.
+const PAGE: u64 = 4096;
+
+/// What one request may add to a database.
+const MAX_GROWTH: u64 = 64 << 20;
 
 /// Why a table cannot be used as asked.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +60,12 @@ pub(in crate::node) enum DatabaseError {
     /// A row with this key is there.
     #[error("a row with this key is in the table `{0}` already")]
     Duplicate(String),
+    /// The user's tables are as large as they may be.
+    #[error("the tables have reached the {} that this node keeps for a user; delete what is not needed", bytesize::ByteSize(*.0))]
+    Quota(u64),
+    /// The answer would be larger than the node gives.
+    #[error("the rows have more than {} MiB together; ask for fewer with `limit` and `offset`, or for some `columns`", .0 >> 20)]
+    TooMuch(usize),
     /// A request that makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -61,32 +77,14 @@ pub(in crate::node) enum DatabaseError {
     Io(#[from] std::io::Error),
 }
 
-/// Options of a read or list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(in crate::node) struct ReadOptions {
-    columns: Option<Vec<String>>,
-    conditions: Option<Vec<Map<String, Value>>>,
-    /// What public modules write by mistake and mean as one of `conditions`.
-    condition: Option<Map<String, Value>>,
-    order_by: Option<String>,
-    order_direction: Option<String>,
-    limit: Option<u32>,
-    offset: Option<u32>,
-    vector_col: Option<String>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
-}
-
-/// Keys that the SDK sends beside those above; they say something about vectors only.
-const VECTOR_KEYS: [&str; 5] = ["query_vector", "query_col", "answer_col", "top_k", "include_similarity"];
-
 type Connection = Arc<tokio::sync::Mutex<SqliteConnection>>;
 
 /// All users' databases.
 #[derive(Debug)]
 pub(in crate::node) struct Database {
     folder: PathBuf,
+    /// Bytes that one user's tables may have.
+    quota: u64,
     open: Mutex<HashMap<String, Connection>>,
 }
 
@@ -94,11 +92,11 @@ pub(in crate::node) struct Database {
 #[derive(Default)]
 struct Statement {
     sql: String,
-    values: Vec<Value>,
+    values: Vec<Bound>,
 }
 
 impl Statement {
-    fn bind(&mut self, value: Value) -> String {
+    fn bind(&mut self, value: Bound) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
     }
@@ -107,17 +105,35 @@ impl Statement {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.clone()));
         for value in &self.values {
             query = match value {
-                Value::Null => query.bind(None::<String>),
-                Value::Bool(flag) => query.bind(*flag),
-                Value::Number(number) => match number.as_i64() {
-                    Some(integer) => query.bind(integer),
-                    None => query.bind(number.as_f64()),
-                },
-                Value::String(text) => query.bind(text.clone()),
-                Value::Array(_) | Value::Object(_) => query.bind(value.to_string()),
+                Bound::Null => query.bind(None::<String>),
+                Bound::Boolean(flag) => query.bind(*flag),
+                Bound::Integer(number) => query.bind(*number),
+                Bound::Float(number) => query.bind(*number),
+                Bound::Text(text) => query.bind(text.clone()),
+                Bound::Blob(bytes) => query.bind(bytes.clone()),
             };
         }
         query
+    }
+
+    /// Adds ` WHERE …`: all conditions must hold.
+    fn filter(
+        &mut self,
+        columns: &Columns,
+        table: &str,
+        conditions: &[Map<String, Value>],
+    ) -> Result<(), DatabaseError> {
+        for (index, (column, value)) in conditions.iter().flatten().enumerate() {
+            let value = columns.encode(table, column, value)?;
+            let name = quoted(column, "column")?;
+            let part = match value {
+                Bound::Null => format!("{name} IS NULL"),
+                value => format!("{name} = {}", self.bind(value)),
+            };
+            self.sql.push_str(if index == 0 { " WHERE " } else { " AND " });
+            self.sql.push_str(&part);
+        }
+        Ok(())
     }
 }
 
@@ -132,35 +148,55 @@ fn quoted(name: &str, what: &'static str) -> Result<String, DatabaseError> {
 }
 
 impl Database {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Database { folder, open: Mutex::default() }
+    pub(super) fn new(folder: PathBuf, quota: u64) -> Self {
+        Database { folder, quota, open: Mutex::default() }
+    }
+
+    fn path(&self, user: &str) -> PathBuf {
+        self.folder.join(format!("{}.sqlite", crate::identity::body_digest(user.as_bytes())))
     }
 
     async fn connection(&self, user: &str) -> Result<Connection, DatabaseError> {
-        let key = crate::identity::body_digest(user.as_bytes());
-        if let Some(open) = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&key) {
+        if let Some(open) = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(user) {
             return Ok(open.clone());
         }
         fs_err::tokio::create_dir_all(&self.folder).await?;
-        let connection =
-            Arc::new(tokio::sync::Mutex::new(Self::connect(&self.folder.join(format!("{key}.sqlite"))).await?));
+        let connection = Arc::new(tokio::sync::Mutex::new(self.connect(&self.path(user)).await?));
         let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if open.len() >= MAX_OPEN {
             open.retain(|_, connection| Arc::strong_count(connection) > 1);
         }
-        Ok(open.entry(key).or_insert(connection).clone())
+        Ok(open.entry(user.to_owned()).or_insert(connection).clone())
     }
 
-    async fn connect(path: &Path) -> Result<SqliteConnection, DatabaseError> {
+    async fn connect(&self, path: &Path) -> Result<SqliteConnection, DatabaseError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
+            .page_size(PAGE as u32)
             .journal_mode(SqliteJournalMode::Wal)
+            .pragma("max_page_count", (self.quota / PAGE).max(1).to_string())
             .busy_timeout(std::time::Duration::from_secs(10));
         Ok(options.connect().await?)
     }
 
-    /// Makes a table; true also when it is there already with the same columns.
+    /// What a failed change means to its caller.
+    fn changed<T>(&self, user: &str, table: &str, result: Result<T, sqlx::Error>) -> Result<T, DatabaseError> {
+        result.map_err(|error| match &error {
+            sqlx::Error::Database(inner) if inner.is_unique_violation() => DatabaseError::Duplicate(table.to_owned()),
+            sqlx::Error::Database(inner) if inner.message().contains("constraint failed") => {
+                DatabaseError::Invalid(format!("the row does not fit the table `{table}`: {}", inner.message()))
+            }
+            // SQLite says the same of a full disk.
+            sqlx::Error::Database(inner) if inner.message().contains("disk is full") => {
+                let size = fs_err::metadata(self.path(user)).map_or(0, |file| file.len());
+                if size + MAX_GROWTH >= self.quota { DatabaseError::Quota(self.quota) } else { error.into() }
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// Makes a table; fine also when it is there already with the same columns.
     pub(in crate::node) async fn create_table(
         &self,
         user: &str,
@@ -175,8 +211,23 @@ impl Database {
             return if columns == wanted { Ok(()) } else { Err(DatabaseError::OtherSchema(table.to_owned())) };
         }
         let sql = format!("CREATE TABLE {name} ({})", wanted.definition()?);
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *db).await?;
-        Ok(())
+        let made = sqlx::query(AssertSqlSafe(sql)).execute(&mut *db).await;
+        match &made {
+            Err(sqlx::Error::Database(error)) if error.message().contains("duplicate column") => {
+                Err(DatabaseError::Invalid("two columns of the `schema` differ in case only".to_owned()))
+            }
+            _ => self.changed(user, table, made).map(|_| ()),
+        }
+    }
+
+    /// The names of a user's tables.
+    pub(in crate::node) async fn tables(&self, user: &str) -> Result<Vec<String>, DatabaseError> {
+        let connection = self.connection(user).await?;
+        let mut db = connection.lock().await;
+        let listed = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+                      ORDER BY name";
+        let rows = sqlx::query(listed).fetch_all(&mut *db).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     async fn columns(db: &mut SqliteConnection, table: &str) -> Result<Columns, DatabaseError> {
@@ -209,95 +260,10 @@ impl Database {
             } else {
                 format!("INSERT INTO {name} ({}) VALUES ({})", names.join(", "), places.join(", "))
             };
-            statement.query().execute(&mut *transaction).await.map_err(|error| match &error {
-                sqlx::Error::Database(inner) if inner.is_unique_violation() => {
-                    DatabaseError::Duplicate(table.to_owned())
-                }
-                sqlx::Error::Database(inner) if inner.message().contains("constraint failed") => {
-                    DatabaseError::Invalid(format!("the row does not fit the table `{table}`: {}", inner.message()))
-                }
-                _ => error.into(),
-            })?;
+            self.changed(user, table, statement.query().execute(&mut *transaction).await)?;
         }
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    fn conditions(
-        statement: &mut Statement,
-        columns: &Columns,
-        table: &str,
-        conditions: &[Map<String, Value>],
-    ) -> Result<String, DatabaseError> {
-        let mut parts = Vec::new();
-        for (column, value) in conditions.iter().flatten() {
-            let value = columns.encode(table, column, value)?;
-            let name = quoted(column, "column")?;
-            parts.push(match value {
-                Value::Null => format!("{name} IS NULL"),
-                value => format!("{name} = {}", statement.bind(value)),
-            });
-        }
-        Ok(if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) })
-    }
-
-    /// Reads rows: all conditions must hold.
-    pub(in crate::node) async fn read(
-        &self,
-        user: &str,
-        table: &str,
-        options: ReadOptions,
-    ) -> Result<Vec<Value>, DatabaseError> {
-        if options.vector_col.is_some() {
-            return Err(DatabaseError::Invalid("vector search is not served by this version of napt".to_owned()));
-        }
-        if let Some(key) = options.others.keys().find(|key| !VECTOR_KEYS.contains(&key.as_str())) {
-            return Err(DatabaseError::Invalid(format!(
-                "unknown option `{key}`; the options are columns, conditions, order_by, order_direction, limit, offset"
-            )));
-        }
-        let name = quoted(table, "table")?;
-        let connection = self.connection(user).await?;
-        let mut db = connection.lock().await;
-        let columns = Self::columns(&mut db, table).await?;
-        let mut statement = Statement::default();
-        let wanted: Vec<String> = options.columns.unwrap_or_else(|| columns.names());
-        let mut shown = Vec::new();
-        for column in &wanted {
-            columns.require(table, column)?;
-            shown.push(quoted(column, "column")?);
-        }
-        let conditions: Vec<_> = options.conditions.into_iter().flatten().chain(options.condition).collect();
-        let filter = Self::conditions(&mut statement, &columns, table, &conditions)?;
-        let order = match &options.order_by {
-            Some(order) => Self::order(&columns, table, order, options.order_direction.as_deref())?,
-            None => " ORDER BY rowid".to_owned(),
-        };
-        let limit = options.limit.unwrap_or(MAX_ROWS).min(MAX_ROWS);
-        let offset = options.offset.unwrap_or(0);
-        statement.sql = format!("SELECT {} FROM {name}{filter}{order} LIMIT {limit} OFFSET {offset}", shown.join(", "));
-        let rows = statement.query().fetch_all(&mut *db).await?;
-        rows.iter()
-            .map(|row| {
-                let mut object = Map::new();
-                for (index, column) in wanted.iter().enumerate() {
-                    object.insert(column.clone(), columns.value(column, row, index)?);
-                }
-                Ok(Value::Object(object))
-            })
-            .collect()
-    }
-
-    /// `order_by` is `column` or `column desc`; `order_direction` counts when the former says nothing.
-    fn order(columns: &Columns, table: &str, order: &str, direction: Option<&str>) -> Result<String, DatabaseError> {
-        let mut words = order.split_whitespace();
-        let column = words.next().unwrap_or_default();
-        columns.require(table, column)?;
-        let direction = words.next().or(direction).unwrap_or("asc").to_ascii_lowercase();
-        if !matches!(direction.as_str(), "asc" | "desc") || words.next().is_some() {
-            return Err(DatabaseError::Invalid("`order_by` is a column, with `asc` or `desc`".to_owned()));
-        }
-        Ok(format!(" ORDER BY {} {direction}", quoted(column, "column")?))
+        crash::point("storage.insert")?;
+        self.changed(user, table, transaction.commit().await)
     }
 
     /// Changes rows; gives their number.
@@ -321,9 +287,9 @@ impl Database {
             let value = columns.encode(table, column, value)?;
             changes.push(format!("{} = {}", quoted(column, "column")?, statement.bind(value)));
         }
-        let filter = Self::conditions(&mut statement, &columns, table, &[condition])?;
-        statement.sql = format!("UPDATE {name} SET {}{filter}", changes.join(", "));
-        Ok(statement.query().execute(&mut *db).await?.rows_affected())
+        statement.sql = format!("UPDATE {name} SET {}", changes.join(", "));
+        statement.filter(&columns, table, &[condition])?;
+        Ok(self.changed(user, table, statement.query().execute(&mut *db).await)?.rows_affected())
     }
 
     /// Deletes rows; gives their number. Without a condition nothing is deleted: Naptha's clients lose theirs on the
@@ -336,26 +302,26 @@ impl Database {
     ) -> Result<u64, DatabaseError> {
         if condition.is_empty() {
             return Err(DatabaseError::Invalid(
-                "a delete needs a `condition`; without one the whole table would be dropped".to_owned(),
+                "a delete needs a `condition`; to drop the whole table, send the option `drop`".to_owned(),
             ));
         }
         let name = quoted(table, "table")?;
         let connection = self.connection(user).await?;
         let mut db = connection.lock().await;
         let columns = Self::columns(&mut db, table).await?;
-        let mut statement = Statement::default();
-        let filter = Self::conditions(&mut statement, &columns, table, &[condition])?;
-        statement.sql = format!("DELETE FROM {name}{filter}");
+        let mut statement = Statement { sql: format!("DELETE FROM {name}"), ..Statement::default() };
+        statement.filter(&columns, table, &[condition])?;
         Ok(statement.query().execute(&mut *db).await?.rows_affected())
     }
 
-    /// Rows of a table.
-    #[cfg(test)]
-    async fn count(&self, user: &str, table: &str) -> i64 {
-        let connection = self.connection(user).await.expect("a database");
-        let sql = format!("SELECT count(*) FROM {}", quoted(table, "table").expect("a name"));
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *connection.lock().await).await.expect("a table");
-        sqlx::Row::get(&row, 0)
+    /// Drops a table with all its rows.
+    pub(in crate::node) async fn drop_table(&self, user: &str, table: &str) -> Result<(), DatabaseError> {
+        let name = quoted(table, "table")?;
+        let connection = self.connection(user).await?;
+        let mut db = connection.lock().await;
+        Self::columns(&mut db, table).await?;
+        sqlx::query(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(&mut *db).await?;
+        Ok(())
     }
 }
 
@@ -373,10 +339,14 @@ mod tests {
         serde_json::from_value(value).expect("options")
     }
 
+    async fn count(database: &Database) -> usize {
+        database.read("a", "t", ReadOptions::default()).await.expect("rows").len()
+    }
+
     #[tokio::test]
     async fn tables_are_a_users_own_and_names_are_never_sql() {
         let folder = tempfile::tempdir().expect("a folder");
-        let database = Database::new(folder.path().to_owned());
+        let database = Database::new(folder.path().to_owned(), 64 << 20);
         let schema = object(json!({
             "id": {"type": "text", "primary_key": true},
             "n": {"type": "integer", "required": true},
@@ -393,7 +363,7 @@ mod tests {
         ];
         database.insert("a", "t", &rows).await.expect("rows");
         assert!(matches!(database.insert("a", "t", &rows).await, Err(DatabaseError::Duplicate(_))));
-        assert_eq!(database.count("a", "t").await, 2);
+        assert_eq!(count(&database).await, 2);
         assert!(matches!(database.read("b", "t", ReadOptions::default()).await, Err(DatabaseError::NoTable(_))));
 
         let read = database.read("a", "t", options(json!({"order_by": "n"}))).await.expect("rows");
@@ -417,6 +387,74 @@ mod tests {
             1
         );
         assert_eq!(database.delete("a", "t", object(json!({"n": 7}))).await.expect("one"), 1);
-        assert_eq!(database.count("a", "t").await, 1);
+        assert_eq!(count(&database).await, 1);
+    }
+
+    #[tokio::test]
+    async fn the_nearest_vectors_come_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::new(folder.path().to_owned(), 64 << 20);
+        let schema = object(json!({
+            "id": {"type": "INTEGER", "primary_key": true},
+            "kind": {"type": "TEXT", "default": "it's \"plain\""},
+            "v": {"type": "VECTOR", "dimension": 3},
+        }));
+        database.create_table("a", "t", &schema).await.expect("a table");
+        database.create_table("a", "t", &schema).await.expect("the same, with its default");
+        let rows: Vec<_> = [json!([0.1, 0, 0]), json!([1, 0, 0]), json!("[1,1,0]"), Value::Null]
+            .into_iter()
+            .enumerate()
+            .map(|(id, v)| object(json!({"id": id, "v": v})))
+            .collect();
+        database.insert("a", "t", &rows).await.expect("rows");
+        let near = |more: Value| {
+            let mut wanted = object(json!({"vector_col": "v", "query_vector": [1, 0, 0], "columns": ["id"]}));
+            wanted.extend(object(more));
+            database.read("a", "t", options(Value::Object(wanted)))
+        };
+        let ids = |rows: Vec<Value>| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+        let found = near(json!({"top_k": 2})).await.expect("rows");
+        assert_eq!(found, [json!({"id": 1, "distance": 0.0}), json!({"id": 0, "distance": 0.899_999_968_210_855_6})]);
+        assert_eq!(ids(near(json!({})).await.expect("rows")), [1, 0, 2]);
+        assert_eq!(ids(near(json!({"top_k": 1, "offset": 1})).await.expect("rows")), [0]);
+        assert_eq!(ids(near(json!({"conditions": [{"id": 2}]})).await.expect("rows")), [2]);
+        let all = near(json!({"columns": null, "top_k": 1, "include_similarity": false})).await.expect("rows");
+        assert_eq!(all, [json!({"id": 1, "kind": "it's \"plain\"", "v": "[1,0,0]"})]);
+        for bad in [
+            json!({"query_vector": [1, 0]}),
+            json!({"query_vector": null}),
+            json!({"query_vector": "x"}),
+            json!({"vector_col": "kind"}),
+            json!({"vector_col": "v) --"}),
+            json!({"top_k": 0}),
+        ] {
+            assert!(near(bad.clone()).await.is_err(), "{bad}");
+        }
+
+        let search = |query: Value| {
+            let wanted: Search = serde_json::from_value(query).expect("a search");
+            let database = &database;
+            async move { database.search("a", "t", &wanted).await }
+        };
+        assert_eq!(search(json!({"query": "PLAIN it's"})).await.expect("rows").len(), 4);
+        assert_eq!(search(json!({"query": "pl_in"})).await.expect("rows").len(), 0, "no wildcard of SQL");
+        assert_eq!(search(json!({"query": [1, 1, 0], "limit": 1})).await.expect("a row")[0]["id"], 2);
+        for bad in [json!({"query": ""}), json!({"query": 1}), json!({"query": "a", "query_type": "regex"})] {
+            assert!(search(bad.clone()).await.is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_users_tables_are_bounded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::new(folder.path().to_owned(), 256 << 10);
+        database.create_table("a", "t", &object(json!({"x": "text"}))).await.expect("a table");
+        let row = [object(json!({"x": "y".repeat(300 << 10)}))];
+        assert!(matches!(database.insert("a", "t", &row).await, Err(DatabaseError::Quota(_))));
+        assert_eq!(count(&database).await, 0);
+        database.insert("a", "t", &[object(json!({"x": "small"}))]).await.expect("there is room for this");
+        database.create_table("b", "t", &object(json!({"x": "text"}))).await.expect("another user's");
+        database.drop_table("a", "t").await.expect("dropped");
+        assert!(matches!(database.drop_table("a", "t").await, Err(DatabaseError::NoTable(_))));
     }
 }

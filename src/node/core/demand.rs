@@ -14,6 +14,7 @@ use super::{
     Core, NodeError, Target,
     addresses::names_nothing,
     deployments::{Content, Plan},
+    elsewhere::Pointed,
     parts,
     peers::short,
 };
@@ -135,6 +136,23 @@ fn wanted(given: &Deployment) -> Result<Option<VersionReq>, NodeError> {
     req.map(Some).ok_or_else(|| NodeError::Invalid(format!("`module_version` is `{text}`, which is no version")))
 }
 
+/// A requirement that no version meets.
+fn nothing() -> VersionReq {
+    VersionReq {
+        comparators: vec![semver::Comparator {
+            op: semver::Op::Less,
+            major: 0,
+            minor: Some(0),
+            patch: Some(0),
+            pre: semver::Prerelease::EMPTY,
+        }],
+    }
+}
+
+fn has(pins: &[ModulePin], id: &ModuleId) -> bool {
+    pins.iter().any(|pin| pin.id == *id)
+}
+
 /// Whether a deployment was made because somebody ran what was not there.
 fn is_on_demand(name: &str) -> bool {
     name.contains(MARK)
@@ -177,7 +195,12 @@ impl Core {
         self.check_root(&given).await?;
         given.node = None;
         NodeError::all(self.place_given(&mut given).await).map_or(Ok(()), Err)?;
-        let req = wanted(&given)?;
+        let req = match wanted(&given) {
+            Ok(req) => req,
+            // A tag, a branch or a commit of what is kept elsewhere is no version.
+            Err(error) if !on_demand || self.source_of(module).await?.is_none() => return Err(error),
+            Err(_) => Some(nothing()),
+        };
         let base = self.base(module, user, req.as_ref()).await?.map(Arc::new);
         match &base {
             None if !on_demand => return Err(not_deployed(module)),
@@ -205,8 +228,10 @@ impl Core {
         }
         if demand.base.is_none() {
             let request = Request::of_module(demand.module.clone(), req.unwrap_or(VersionReq::STAR));
-            let chosen = resolve(request, &self.registries()).await;
-            chosen.map_err(|error| self.unresolved(&demand.module, error))?;
+            match resolve(request, &self.registries()).await {
+                Err(ResolveError::Unknown { .. }) if self.source_of(module).await?.is_some() => {}
+                chosen => drop(chosen.map_err(|error| self.unresolved(module, error))?),
+            }
         }
         Ok(Found::Missing(Box::new(demand)))
     }
@@ -285,18 +310,30 @@ impl Core {
         let registries = self.registries();
         let base = demand.base.as_ref().map(|base| base.modules.clone()).unwrap_or_default();
         let content = self.content(demand)?;
-        let req = wanted(&demand.given)?.unwrap_or(VersionReq::STAR);
-        let mut needs = Vec::new();
+        let req = wanted(&demand.given).unwrap_or_else(|_| Some(nothing())).unwrap_or(VersionReq::STAR);
+        let (mut needs, mut elsewhere) = (Vec::new(), Vec::new());
         if demand.base.is_none() {
-            needs.push(Need { id: demand.module.clone(), req, registry: None });
+            needs.push(Need { id: demand.module.clone(), req, registry: None, git: None });
         }
         loop {
-            let mut pins = base.clone();
+            let mut pins = [base.clone(), elsewhere.clone()].concat();
             if !needs.is_empty() {
                 let request = Request { roots: needs.clone(), ..Request::default() };
-                let lock = resolve(request, &registries).await;
-                let lock = lock.map_err(|error| self.unresolved(&demand.module, error))?;
-                let found = lock.modules.into_iter().filter(|module| !base.iter().any(|pin| pin.id == module.id));
+                let lock = match resolve(request, &registries).await {
+                    Ok(lock) => lock,
+                    Err(error) if elsewhere.len() >= MAX_MISSING => return Err(self.unresolved(&demand.module, error)),
+                    Err(error) => {
+                        let Some(found) = self.found_elsewhere(&error, demand).await? else {
+                            return Err(self.unresolved(&demand.module, error));
+                        };
+                        needs.retain(|need: &Need| need.id != found.pin.id);
+                        needs.extend(found.needs.into_iter().filter(|need| !has(&pins, &need.id)));
+                        elsewhere.push(found.pin);
+                        continue;
+                    }
+                };
+                let found = lock.modules.into_iter().filter(|module| !has(&pins, &module.id)).collect::<Vec<_>>();
+                let found = found.into_iter();
                 pins.extend(found.filter_map(|module| {
                     let (id, version, dependencies) = (module.id, module.version, module.dependencies);
                     Some(ModulePin { id, version, sha256: module.sha256?, dependencies })
@@ -312,12 +349,19 @@ impl Core {
                 // Naptha's modules name what they call in their deployments only.
                 Err(error) => match missing(&error) {
                     Some(id) if needs.len() < MAX_MISSING && !needs.iter().any(|need| need.id == id) => {
-                        needs.push(Need { id, req: VersionReq::STAR, registry: None });
+                        needs.push(Need { id, req: VersionReq::STAR, registry: None, git: None });
                     }
                     _ => return Err(error.into()),
                 },
             }
         }
+    }
+
+    /// What no registry has, if the registry points at it.
+    async fn found_elsewhere(&self, error: &ResolveError, demand: &Demand) -> Result<Option<Pointed>, NodeError> {
+        let ResolveError::Unknown { id, .. } = error else { return Ok(None) };
+        let version = if *id == demand.module { version_of(&demand.given) } else { None };
+        self.pointed(id, version).await
     }
 
     /// Removes the oldest placements of a module when there are too many: they keep interpreters warm.

@@ -4,10 +4,13 @@
 mod access;
 mod addresses;
 mod calls;
+mod contents;
 mod database;
 mod demand;
 mod deployments;
 mod directory;
+mod elsewhere;
+mod files;
 mod follow;
 mod inference;
 mod installs;
@@ -16,6 +19,7 @@ mod parts;
 mod peers;
 mod readiness;
 mod runs;
+mod secrets;
 mod surroundings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -23,10 +27,12 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
 pub(in crate::node) use calls::{ForwardQuery, runnable};
-pub(in crate::node) use database::{DatabaseError, ReadOptions};
+pub(in crate::node) use contents::{Pin, PinOptions, content_cid, kept as kept_contents};
+pub(in crate::node) use database::{DatabaseError, ReadOptions, Search, Wanted};
 pub(in crate::node) use deployments::Deployed;
 pub(in crate::node) use directory::Announcer;
 pub use directory::Listing;
+pub(in crate::node) use files::{DeleteOptions, Entry, FilesError, Found, ListOptions, Received, pack};
 pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
 pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
@@ -37,8 +43,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use self::{
-    addresses::Addresses, database::Database, deployments::Turns, directory::Directory, inference::Inference,
-    installs::Installs, peers::Peers, runs::Runs,
+    addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
+    files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
@@ -61,9 +67,12 @@ pub(in crate::node) struct Core {
     pub(in crate::node) addresses: Addresses,
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
+    pub(in crate::node) files: Files,
+    pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
     pub(in crate::node) peers: Peers,
+    secrets: Secrets,
     turns: Turns,
     runs: Runs,
     /// Processes that start at a time.
@@ -112,14 +121,19 @@ impl Core {
         let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
+        let storage = data.join("storage");
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address, listed),
             inference: Inference::new(options.providers.clone()),
-            database: Database::new(data.join("storage")),
+            database: Database::new(storage.clone(), options.quota),
+            files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
+            contents: Contents::open(&storage, options.quota)
+                .map_err(NodeError::internal("open its users' contents"))?,
             parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
+            secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
             runs: Runs::new(options.max_runs),
             starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),

@@ -4,7 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::{Method, Response};
+use reqwest::{
+    Method, RequestBuilder, Response,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use url::Url;
 
 use super::{
@@ -225,13 +228,42 @@ impl Peers {
         envelope: &SignedEnvelope,
         body: Vec<u8>,
     ) -> Result<Response, NodeError> {
+        self.call(http, peer, method, path, envelope, |request| request.body(body)).await
+    }
+
+    /// The same, for what is in a file.
+    pub(super) async fn upload(
+        &self,
+        peer: &Peer,
+        method: Method,
+        path: &str,
+        envelope: &SignedEnvelope,
+        kind: Option<&HeaderValue>,
+        file: tokio::fs::File,
+    ) -> Result<Response, NodeError> {
+        self.call(&self.http, peer, method, path, envelope, |request| match kind {
+            Some(kind) => request.header(CONTENT_TYPE, kind).body(file),
+            None => request.body(file),
+        })
+        .await
+    }
+
+    async fn call(
+        &self,
+        http: &reqwest::Client,
+        peer: &Peer,
+        method: Method,
+        path: &str,
+        envelope: &SignedEnvelope,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, NodeError> {
         let unreachable = |error: &dyn std::fmt::Display| {
             NodeError::Upstream(format!("node `{}` does not answer: {error}", peer.url))
         };
         let url = peer.url.join(path).map_err(|error| unreachable(&error))?;
         let header = serde_json::to_vec(envelope).map_err(NodeError::internal("write an envelope"))?;
         let request = http.request(method, url).header(ENVELOPE_HEADER, URL_SAFE_NO_PAD.encode(header));
-        request.body(body).send().await.map_err(|error| unreachable(&cause(&error)))
+        fill(request).send().await.map_err(|error| unreachable(&cause(&error)))
     }
 
     /// The same, for a call that must succeed.

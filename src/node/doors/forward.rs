@@ -17,6 +17,7 @@ use super::{
     Refusal,
     naptha::runnable,
     request::{authenticate, authorization, parse_json, read_body},
+    upload::{is_form_with_files, spooled},
 };
 use crate::{
     node::{
@@ -42,16 +43,24 @@ impl FromRequest<Shared> for Forwarded {
 
     async fn from_request(request: Request, core: &Shared) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let signed: SignedEnvelope = parts
-            .headers
-            .get(ENVELOPE_HEADER)
-            .and_then(|value| URL_SAFE_NO_PAD.decode(value.as_bytes()).ok())
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(|| NodeError::Unauthorised("a forwarded call needs an envelope".to_owned()))?;
+        let signed = signed_envelope(&parts)?;
         let body = read_body(body).await?;
         let envelope = core.open_envelope(&signed, full_target(&parts), &body).await?;
         Ok(Forwarded { envelope, body })
     }
+}
+
+fn signed_envelope(parts: &Parts) -> Result<SignedEnvelope, NodeError> {
+    let header = parts.headers.get(ENVELOPE_HEADER);
+    header
+        .and_then(|value| URL_SAFE_NO_PAD.decode(value.as_bytes()).ok())
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .ok_or_else(|| NodeError::Unauthorised("a forwarded call needs an envelope".to_owned()))
+}
+
+/// A peer's envelope, before the body is read: that it has the envelope's digest is left to the caller.
+pub(super) async fn envelope_before_body(core: &Shared, parts: &Parts) -> Result<Envelope, NodeError> {
+    core.open_envelope_before_body(&signed_envelope(parts)?, full_target(parts)).await
 }
 
 /// Path and query as they were sent; a nested router sees only the rest.
@@ -67,12 +76,16 @@ pub(super) async fn to_peer(State(core): State<Shared>, request: Request, next: 
     if matches!(Proof::parse(authorization(&parts))?, Proof::Run(..))
         && let Caller::Run { run, target: Target::Peer(short), .. } = authenticate(&core, &parts, b"").await?
     {
-        let body = read_body(body).await?;
-        let answer =
-            core.forward_request((&run, &short), (parts.method.clone(), full_target(&parts)), body.to_vec()).await?;
+        let (to, call) = ((run.as_str(), short.as_str()), (parts.method.clone(), full_target(&parts)));
+        let answer = match parts.headers.get(header::CONTENT_TYPE).filter(|kind| is_form_with_files(kind)) {
+            Some(kind) => core.forward_upload(to, call, Some(kind), spooled(&core, body).await?).await?,
+            None => core.forward_request(to, call, read_body(body).await?.to_vec()).await?,
+        };
         let mut response = Response::builder().status(answer.status());
-        if let Some(kind) = answer.headers().get(header::CONTENT_TYPE) {
-            response = response.header(header::CONTENT_TYPE, kind);
+        for name in [header::CONTENT_TYPE, header::CONTENT_DISPOSITION] {
+            if let Some(value) = answer.headers().get(&name) {
+                response = response.header(name, value);
+            }
         }
         let response = response.body(Body::from_stream(answer.bytes_stream()));
         return Ok(response.map_err(NodeError::internal("pass on an answer"))?);

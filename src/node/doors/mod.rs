@@ -6,7 +6,9 @@ mod grpc;
 mod inference;
 mod naptha;
 mod request;
+mod secrets;
 mod storage;
+mod upload;
 mod v1;
 mod websocket;
 
@@ -36,6 +38,10 @@ pub(super) fn router(core: Shared) -> Router {
         .route("/v1/deployments", get(v1::deployments).post(v1::deploy))
         .route("/v1/deployments/{name}", get(v1::revisions).delete(v1::undeploy))
         .route("/v1/deployments/{name}/rollback", post(v1::rollback))
+        .route("/v1/secrets", get(secrets::list).put(secrets::put))
+        .route("/v1/secrets/{name}", axum::routing::delete(secrets::remove))
+        .route("/.well-known/jwks.json", get(secrets::jwks))
+        .route("/user/secret/create", post(secrets::create))
         .route("/v1/runs", get(v1::runs).post(v1::run))
         .route("/v1/runs/{id}", get(v1::run_view))
         .route("/v1/runs/{id}/events", get(v1::events))
@@ -77,6 +83,9 @@ fn providers() -> Router<Shared> {
         .route("/storage/db/list/{table}", get(storage::list))
         .route("/storage/db/update/{table}", put(storage::update))
         .route("/storage/db/delete/{table}", axum::routing::delete(storage::delete))
+        .route("/storage/db/search/{table}", post(storage::search))
+        .route("/storage/db/list/", get(storage::tables))
+        .merge(storage::files())
 }
 
 async fn missing(uri: axum::http::Uri) -> Refusal {

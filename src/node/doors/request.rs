@@ -10,9 +10,12 @@ use serde::de::DeserializeOwned;
 
 use super::{MAX_BODY, Refusal, forward::Forwarded};
 pub(super) use crate::node::error::reason;
-use crate::node::{
-    NodeError, Shared,
-    core::{Caller, Proof},
+use crate::{
+    identity::body_digest,
+    node::{
+        NodeError, Shared,
+        core::{Caller, Proof},
+    },
 };
 
 /// Marks the routes that peers may use for their modules' users.
@@ -20,7 +23,7 @@ use crate::node::{
 pub(super) struct FromPeer;
 
 /// How much of a request that is too large is read before its client is cut off.
-const MAX_IGNORED: usize = 4 * MAX_BODY;
+pub(super) const MAX_IGNORED: usize = 4 * MAX_BODY;
 
 /// A request whose sender has been judged, with its body.
 #[derive(Debug)]
@@ -84,8 +87,13 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
     Ok(kept.into())
 }
 
-/// Judges the sender of a request without a body (a WebSocket's opening).
+/// Judges the sender of a request with this body.
 pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> Result<Caller, NodeError> {
+    authenticate_digest(core, parts, &body_digest(body)).await
+}
+
+/// Judges the sender of a request whose body has this digest, and may not have been read yet.
+pub(super) async fn authenticate_digest(core: &Shared, parts: &Parts, digest: &str) -> Result<Caller, NodeError> {
     let proof = Proof::parse(authorization(parts))?;
     // HTTP/2 has it in the request's own line.
     let authority = parts.uri.authority().map(Authority::as_str);
@@ -102,7 +110,7 @@ pub(super) async fn authenticate(core: &Shared, parts: &Parts, body: &[u8]) -> R
         ));
     }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    core.authenticate(proof, (parts.method.as_str(), host, target), body).await
+    core.authenticate(proof, (parts.method.as_str(), host, target), digest).await
 }
 
 /// Whether a `Host` header names this machine.

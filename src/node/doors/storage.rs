@@ -1,10 +1,13 @@
-//! Naptha's storage door, as far as it goes: `db`.
+//! Naptha's storage door: `db` here, files below.
+
+mod files;
 
 use axum::{
     Json,
     extract::{Path, Query, State},
 };
-use serde::Deserialize;
+pub(super) use files::files;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -13,15 +16,17 @@ use super::{
 };
 use crate::node::{
     NodeError, Shared,
-    core::{DatabaseError, ReadOptions},
+    core::{DatabaseError, ReadOptions, Search},
 };
 
 impl From<DatabaseError> for NodeError {
     fn from(error: DatabaseError) -> Self {
-        match &error {
+        match error {
+            DatabaseError::Io(error) => NodeError::internal("use a user's tables")(error),
             DatabaseError::NoTable(_) => NodeError::missing(error.to_string()),
             DatabaseError::Duplicate(_) | DatabaseError::OtherSchema(_) => NodeError::Conflict(error.to_string()),
-            DatabaseError::Sqlite(_) | DatabaseError::Io(_) => NodeError::internal("use a user's tables")(error),
+            DatabaseError::Quota(_) | DatabaseError::TooMuch(_) => NodeError::TooLarge(error.to_string()),
+            DatabaseError::Sqlite(_) => NodeError::internal("use a user's tables")(error),
             _ => NodeError::Invalid(error.to_string()),
         }
     }
@@ -41,15 +46,34 @@ fn form_data(body: &[u8]) -> Result<Map<String, Value>, NodeError> {
         .map_err(|error| NodeError::Invalid(format!("the field `data` is not as expected: {}", reason(&error))))
 }
 
-fn object(table: &str, data: Value) -> Json<Value> {
-    Json(json!({
-        "location": { "storage_type": "db", "path": table, "options": {} },
+/// JSON in the query; absent or empty is the default.
+fn parameter<T: DeserializeOwned + Default>(name: &str, text: Option<&str>) -> Result<T, NodeError> {
+    match text {
+        None | Some("" | "null") => Ok(T::default()),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| NodeError::Invalid(format!("`{name}` is not as expected: {}", reason(&error)))),
+    }
+}
+
+/// What Naptha calls metadata.
+fn metadata(custom: &Value) -> Value {
+    json!({
+        "content_type": null, "created_at": null, "modified_at": null, "size": null, "checksum": null,
+        "tags": {}, "custom": custom,
+    })
+}
+
+fn object(storage: &str, path: &str, data: Value, custom: &Value) -> Value {
+    json!({
+        "location": { "storage_type": storage, "path": path, "options": {} },
         "data": data,
-        "metadata": {
-            "content_type": null, "created_at": null, "modified_at": null, "size": null, "checksum": null,
-            "tags": {}, "custom": {},
-        },
-    }))
+        "metadata": metadata(custom),
+    })
+}
+
+/// What a search finds, as Naptha's SDK expects it.
+fn hit(path: &str, data: Value, custom: &Value) -> Value {
+    json!({ "path": path, "data": data, "metadata": metadata(custom) })
 }
 
 /// Makes a table (`schema`) or inserts rows (`data`).
@@ -73,21 +97,18 @@ pub(super) async fn create(
         None => return Err(NodeError::Invalid("`data` holds neither `schema` nor `data`".to_owned()).into()),
     };
     core.database.insert(&user, &table, &rows).await?;
-    Ok(object(&table, Value::Bool(true)))
+    Ok(Json(object("db", &table, Value::Bool(true), &json!({}))))
 }
 
+/// The options of a request that has nothing else in its query.
 #[derive(Debug, Deserialize)]
-pub(super) struct ReadQuery {
+pub(super) struct OptionsQuery {
     options: Option<String>,
 }
 
-impl ReadQuery {
-    fn parse(&self) -> Result<ReadOptions, NodeError> {
-        match self.options.as_deref() {
-            None | Some("") => Ok(ReadOptions::default()),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| NodeError::Invalid(format!("`options` are not as expected: {}", reason(&error)))),
-        }
+impl OptionsQuery {
+    pub(super) fn parse<T: DeserializeOwned + Default>(&self) -> Result<T, NodeError> {
+        parameter("options", self.options.as_deref())
     }
 }
 
@@ -95,36 +116,53 @@ impl ReadQuery {
 pub(super) async fn read(
     State(core): State<Shared>,
     Path(table): Path<String>,
-    Query(query): Query<ReadQuery>,
+    Query(query): Query<OptionsQuery>,
     request: Authenticated,
 ) -> Result<Json<Value>, Refusal> {
     let user = request.caller.consumer(None)?;
     Ok(Json(core.database.read(&user, &table, query.parse()?).await?.into()))
 }
 
-/// Rows, as a storage object.
+/// Rows, as a storage object that says how many there are in all.
 pub(super) async fn list(
     State(core): State<Shared>,
     Path(table): Path<String>,
-    Query(query): Query<ReadQuery>,
+    Query(query): Query<OptionsQuery>,
     request: Authenticated,
 ) -> Result<Json<Value>, Refusal> {
     let user = request.caller.consumer(None)?;
-    Ok(object(&table, core.database.read(&user, &table, query.parse()?).await?.into()))
+    let options: ReadOptions = query.parse()?;
+    let total = core.database.count(&user, &table, &options).await?;
+    let rows = core.database.read(&user, &table, options).await?;
+    Ok(Json(object("db", &table, rows.into(), &json!({ "total": total }))))
+}
+
+/// The names of a user's tables, as a storage object.
+pub(super) async fn tables(State(core): State<Shared>, request: Authenticated) -> Result<Json<Value>, Refusal> {
+    let user = request.caller.consumer(None)?;
+    let tables = core.database.tables(&user).await?;
+    Ok(Json(object("db", "", tables.into(), &json!({}))))
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ConditionQuery {
     condition: Option<String>,
+    options: Option<String>,
+}
+
+/// What comes with a delete beside the condition.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DeleteOptions {
+    /// Where Naptha's command line has the condition.
+    condition: Option<Map<String, Value>>,
+    /// That the whole table is meant.
+    drop: bool,
 }
 
 impl ConditionQuery {
     fn parse(&self) -> Result<Map<String, Value>, NodeError> {
-        match self.condition.as_deref() {
-            None | Some("") => Ok(Map::new()),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|error| NodeError::Invalid(format!("`condition` is not as expected: {}", reason(&error)))),
-        }
+        parameter("condition", self.condition.as_deref())
     }
 }
 
@@ -142,10 +180,10 @@ pub(super) async fn update(
         _ => return Err(NodeError::Invalid("`data` holds no object `data` with the changes".to_owned()).into()),
     };
     let changed = core.database.update(&user, &table, query.parse()?, &change).await?;
-    Ok(object(&table, changed.into()))
+    Ok(Json(object("db", &table, changed.into(), &json!({}))))
 }
 
-/// Deletes rows.
+/// Deletes rows; the whole table only when told so in words.
 pub(super) async fn delete(
     State(core): State<Shared>,
     Path(table): Path<String>,
@@ -153,5 +191,29 @@ pub(super) async fn delete(
     request: Authenticated,
 ) -> Result<Json<Value>, Refusal> {
     let user = request.caller.consumer(None)?;
-    Ok(object(&table, core.database.delete(&user, &table, query.parse()?).await?.into()))
+    let options: DeleteOptions = parameter("options", query.options.as_deref())?;
+    let mut condition = query.parse()?;
+    condition.extend(options.condition.unwrap_or_default());
+    let done = match (options.drop, condition.is_empty()) {
+        (true, true) => core.database.drop_table(&user, &table).await.map(|()| Value::Bool(true))?,
+        (true, false) => {
+            let what = "a `condition` deletes rows and `drop` the whole table: send one of them";
+            return Err(NodeError::Invalid(what.to_owned()).into());
+        }
+        (false, _) => core.database.delete(&user, &table, condition).await?.into(),
+    };
+    Ok(Json(object("db", &table, done, &json!({}))))
+}
+
+/// Searches a table.
+pub(super) async fn search(
+    State(core): State<Shared>,
+    Path(table): Path<String>,
+    request: Authenticated,
+) -> Result<Json<Value>, Refusal> {
+    let user = request.caller.consumer(None)?;
+    let search: Search = request.json()?;
+    let found = core.database.search(&user, &table, &search).await?;
+    let hits = found.into_iter().map(|row| hit(&table, Value::Object(row), &json!({})));
+    Ok(Json(hits.collect()))
 }

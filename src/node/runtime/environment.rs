@@ -10,7 +10,11 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::{crash, module::python_requirements, report::Reporter};
+use crate::{
+    crash,
+    module::{PythonNeeds, PythonNeedsError, python_needs},
+    report::Reporter,
+};
 
 /// The installer's version when the machine has none of its own.
 const UV: &str = "uv==0.13.9";
@@ -20,6 +24,9 @@ const PYTHONS: [&str; 4] = ["python3.12", "python3.11", "python3.10", "python3"]
 
 /// Written last into a finished environment.
 const COMPLETE: &str = "complete";
+
+/// What is to be said of it, if anything.
+const WARNING: &str = "warning";
 
 /// Why a module's environment cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +45,9 @@ pub(in crate::node) enum EnvironmentError {
         /// What it said.
         output: String,
     },
-    /// The project's manifest is broken.
-    #[error("cannot read `pyproject.toml`: {0}")]
-    Pyproject(String),
+    /// The project does not say what it needs, or what cannot be installed.
+    #[error(transparent)]
+    Needs(PythonNeedsError),
 }
 
 /// All environments of a node.
@@ -75,7 +82,7 @@ impl Environments {
         sdk: Option<&str>,
         reporter: &dyn Reporter,
     ) -> Result<PathBuf, EnvironmentError> {
-        let requirements = requirements(root, sdk)?;
+        let needs = needs(root, sdk)?;
         let tools = {
             let mut found = self.tools.lock().await;
             match &*found {
@@ -85,9 +92,13 @@ impl Environments {
         };
         let mut digest = Sha256::new();
         digest.update(&tools.python_version);
-        for requirement in &requirements {
+        for requirement in &needs.requirements {
             digest.update([0]);
             digest.update(requirement);
+        }
+        for constraint in needs.lock.iter().flat_map(|lock| &lock.constraints) {
+            digest.update([1]);
+            digest.update(constraint);
         }
         let key = hex::encode(&digest.finalize()[..16]);
         let target = self.folder.join(&key);
@@ -96,27 +107,35 @@ impl Environments {
             self.building.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(key).or_default().clone();
         let _one = lock.lock().await;
         let python = target.join("bin").join("python");
+        let ready = || {
+            // What was to be said when it was made is true of each module that has it.
+            if let Ok(warning) = fs_err::read_to_string(target.join(WARNING)) {
+                reporter.warn(&warning);
+            }
+            Ok(python.clone())
+        };
         if target.join(COMPLETE).is_file() {
-            return Ok(python);
+            return ready();
         }
         let _other_nodes = lock_file(locked).await?;
         if target.join(COMPLETE).is_file() {
-            return Ok(python);
+            return ready();
         }
         // An unfinished one is of a node that was stopped.
         if target.exists() {
             fs_err::tokio::remove_dir_all(&target).await?;
         }
-        reporter.step("Building", &format!("environment ({} and what it needs)", summary(&requirements)));
-        if let Err(error) = self.build(&tools, &target, &requirements).await {
+        reporter.step("Building", &format!("environment ({} and what it needs)", summary(&needs.requirements)));
+        if let Err(error) = self.build(&tools, &target, &needs).await {
             // Should it stay, the next try removes it.
             let _ = fs_err::tokio::remove_dir_all(&target).await;
             return Err(error);
         }
-        Ok(python)
+        ready()
     }
 
-    async fn build(&self, tools: &Tools, target: &Path, requirements: &[String]) -> Result<(), EnvironmentError> {
+    async fn build(&self, tools: &Tools, target: &Path, needs: &PythonNeeds) -> Result<(), EnvironmentError> {
+        let requirements = &needs.requirements;
         self.run(
             "making the environment",
             Command::new(&tools.uv)
@@ -127,19 +146,44 @@ impl Environments {
         .await?;
         crash::point("install.environment")?;
         if !requirements.is_empty() {
-            self.run(
-                "installing the module's dependencies",
-                Command::new(&tools.uv)
-                    .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
-                    .arg(target.join("bin").join("python"))
-                    .args(requirements),
-            )
-            .await?;
+            self.install(tools, target, needs).await?;
         }
         crash::point("install.dependencies")?;
         fs_err::tokio::write(target.join(COMPLETE), requirements.join("\n")).await?;
         crash::point("install.complete")?;
         Ok(())
+    }
+
+    /// Installs what is needed, at the versions of the lock file. One that does not fit what is asked for is older than
+    /// that, and then only said.
+    async fn install(&self, tools: &Tools, target: &Path, needs: &PythonNeeds) -> Result<(), EnvironmentError> {
+        let what = "installing the module's dependencies";
+        let install = || {
+            let mut command = Command::new(&tools.uv);
+            command.args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]);
+            command.arg(target.join("bin").join("python"));
+            command
+        };
+        let Some(lock) = &needs.lock else {
+            return self.run(what, install().args(&needs.requirements)).await;
+        };
+        let constraints = target.join("constraints.txt");
+        fs_err::tokio::write(&constraints, lock.constraints.join("\n")).await?;
+        let locked = self.run(what, install().arg("--constraint").arg(&constraints).args(&needs.requirements)).await;
+        let warning = match locked {
+            Ok(()) if lock.missing.is_empty() => return Ok(()),
+            Ok(()) => format!("`{}` is out of date: it lacks `{}`", lock.file, lock.missing.join("`, `")),
+            // Other bytes than those that were locked are never a matter of age.
+            Err(EnvironmentError::Failed { output, .. }) if output.contains("No solution found") => {
+                self.run(what, install().args(&needs.requirements)).await?;
+                format!(
+                    "`{}` is out of date, and was not followed: it does not fit what the module asks for",
+                    lock.file
+                )
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(fs_err::tokio::write(target.join(WARNING), warning).await?)
     }
 
     async fn find_tools(&self, reporter: &dyn Reporter) -> Result<Tools, EnvironmentError> {
@@ -236,15 +280,12 @@ fn summary(requirements: &[String]) -> String {
     requirements.first().cloned().unwrap_or_else(|| "nothing".to_owned())
 }
 
-/// What the project's `pyproject.toml` asks for, sorted.
-fn requirements(root: &Path, sdk: Option<&str>) -> Result<Vec<String>, EnvironmentError> {
-    let path = root.join("pyproject.toml");
-    if !path.is_file() {
-        return Ok(Vec::new());
-    }
-    let text = fs_err::read_to_string(&path)?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| EnvironmentError::Pyproject(error.to_string()))?;
-    python_requirements(&table, sdk).map_err(|error| EnvironmentError::Pyproject(error.to_string()))
+/// What the project in a folder asks for.
+fn needs(root: &Path, sdk: Option<&str>) -> Result<PythonNeeds, EnvironmentError> {
+    python_needs(root, sdk).map_err(|error| match error {
+        PythonNeedsError::Io(error) => EnvironmentError::Io(error),
+        error => EnvironmentError::Needs(error),
+    })
 }
 
 #[cfg(test)]

@@ -215,6 +215,7 @@ fn a_lock_file_is_valid() {
         id: id.clone(),
         version: "1.2.3".parse().expect("a version"),
         registry: registry.map(str::to_owned),
+        git: None,
         sha256: registry.map(|_| "5f".repeat(32)),
         dependencies: vec![id.clone()],
     };

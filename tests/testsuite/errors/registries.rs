@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use napt::{
+    adopt::AdoptError,
     dependencies::DependencyError,
     identity::StoreError,
-    module::ProjectError,
+    module::{GitSourceError, ProjectError},
     package::{ArchiveError, PackageError},
     publish::{Problem, PublishError, SessionError},
     registries::RegistriesError,
     registry::{RegistryError, StoreError as DatabaseError},
     report::{Failure, Kind},
     resolve::{LockError, ResolveError},
+    sources::SourceError,
 };
 use napt_registry_client::ClientError;
 
@@ -136,6 +138,7 @@ room! { publish:
 
 room! { resolve:
     ResolveError [Failure::from] {
+        ResolveError::Source { .. } => ResolveError::Source { id: id("agent:a"), error: Box::new(SourceError::NoGit) },
         ResolveError::Unknown { .. } => ResolveError::Unknown {
             id: id("agent:chater"),
             needed_by: Some(id("orchestrator:o")),
@@ -215,6 +218,7 @@ room! { resolve:
             req: req("^2"),
             version: version("0.1.0"),
         },
+        DependencyError::Source(_) => SourceError::NoGit.into(),
         DependencyError::Itself(_) => DependencyError::Itself(id("agent:a")),
         DependencyError::Unnamed(_) => DependencyError::Unnamed(URL.to_owned()),
         DependencyError::Unknown { .. } => DependencyError::Unknown {
@@ -247,5 +251,92 @@ room! { registry:
         DatabaseError::Full => DatabaseError::Full,
         DatabaseError::Migration(_) => DatabaseError::Migration(sqlx::migrate::MigrateError::VersionMissing(9)),
         DatabaseError::Corrupt(_) => DatabaseError::Corrupt("`x` is not a version".to_owned()),
+    }
+}
+
+const REPOSITORY: &str = "https://git.example/a/chat";
+const PLACE: &str = "https://git.example/a/chat?tag=v0.1";
+
+room! { sources:
+    GitSourceError [Failure::from] {
+        GitSourceError::Url(_) => GitSourceError::Url("chat".to_owned()),
+        GitSourceError::Ipfs(_) => GitSourceError::Ipfs("ipfs://bafy".to_owned()),
+        GitSourceError::Scheme { .. } => GitSourceError::Scheme {
+            scheme: "git".to_owned(),
+            url: "git://git.example/a/chat".to_owned(),
+        },
+        GitSourceError::Credential(_) => GitSourceError::Credential(REPOSITORY.to_owned()),
+        GitSourceError::Reference(_) => GitSourceError::Reference("a..b".to_owned()),
+        GitSourceError::Several(_) => GitSourceError::Several(["tag", "rev"]),
+        GitSourceError::NoUrl(_) => GitSourceError::NoUrl("tag"),
+    }
+    SourceError [Failure::from] {
+        SourceError::Source(_) => GitSourceError::Ipfs("ipfs://bafy".to_owned()).into(),
+        SourceError::Io(_) => disk().into(),
+        SourceError::NoGit => SourceError::NoGit,
+        SourceError::NotAllowed { .. } => SourceError::NotAllowed {
+            url: "file:///etc".to_owned(),
+            scheme: "file".to_owned(),
+            allowed: vec!["https", "ssh"],
+        },
+        SourceError::Private { .. } => SourceError::Private { url: REPOSITORY.to_owned(), output: String::new() },
+        SourceError::Missing { .. } => SourceError::Missing { url: REPOSITORY.to_owned(), output: String::new() },
+        SourceError::Unreachable { .. } => SourceError::Unreachable {
+            url: REPOSITORY.to_owned(),
+            output: "fatal: unable to access: Could not resolve host: git.example".to_owned(),
+        },
+        SourceError::Failed { .. } => SourceError::Failed {
+            url: REPOSITORY.to_owned(),
+            output: "fatal: the remote end hung up unexpectedly".to_owned(),
+        },
+        SourceError::Slow { .. } => SourceError::Slow {
+            url: REPOSITORY.to_owned(),
+            after: Duration::from_secs(300),
+        },
+        SourceError::TooLarge { .. } => SourceError::TooLarge {
+            url: REPOSITORY.to_owned(),
+            what: "what git fetches",
+            limit: 1 << 30,
+        },
+        SourceError::TooMany { .. } => SourceError::TooMany { url: REPOSITORY.to_owned(), limit: 20_000 },
+        SourceError::Empty(_) => SourceError::Empty(REPOSITORY.to_owned()),
+        SourceError::NoReference { .. } => SourceError::NoReference {
+            url: REPOSITORY.to_owned(),
+            what: "tag",
+            name: "v0.2".to_owned(),
+            known: words(&["v0.1", "first"]),
+        },
+        SourceError::Unreadable { .. } => SourceError::Unreadable {
+            url: REPOSITORY.to_owned(),
+            reason: "its folders are too deep".to_owned(),
+        },
+        SourceError::NotKept(_) => SourceError::NotKept(PLACE.to_owned()),
+        SourceError::NoModule { .. } => SourceError::NoModule {
+            source_of: PLACE.to_owned(),
+            wanted: Some(id("agent:chat")),
+            found: words(&["agent:one", "kb:two"]),
+        },
+        SourceError::Several { .. } => SourceError::Several {
+            source_of: PLACE.to_owned(),
+            found: words(&["agent:one", "kb:two"]),
+        },
+        SourceError::Other { .. } => SourceError::Other {
+            source_of: PLACE.to_owned(),
+            wanted: id("agent:chat"),
+            found: id("kb:chat"),
+        },
+        SourceError::Adopt { .. } => SourceError::Adopt {
+            source_of: PLACE.to_owned(),
+            error: Box::new(AdoptError::Unsure { name: "chat".to_owned(), clues: None }),
+        },
+        SourceError::Project { .. } => SourceError::Project {
+            source_of: PLACE.to_owned(),
+            error: Box::new(ProjectError::NotFound(path("chat"))),
+        },
+        SourceError::Package { .. } => SourceError::Package {
+            source_of: PLACE.to_owned(),
+            error: Box::new(PackageError::Secrets(vec![])),
+        },
+        SourceError::Archive(_) => ArchiveError::Truncated.into(),
     }
 }

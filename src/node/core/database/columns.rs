@@ -1,94 +1,81 @@
-//! Column types: Naptha's names, what SQLite keeps, and the way back to JSON.
+//! A table's columns: as schemas give them, and as SQLite has them.
 
 use serde_json::{Map, Value};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection};
 
-use super::{DatabaseError, quoted};
+use super::{
+    DatabaseError, quoted,
+    values::{Bound, Kind, Scalar},
+};
 
-/// What a column holds, as far as JSON tells it apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Integer,
-    Float,
-    Boolean,
-    /// `jsonb`, lists and vectors: JSON text.
-    Json,
-}
+/// Columns that a table may have.
+const MAX_COLUMNS: usize = 500;
+
+/// What SQLite puts where a schema's default is the present time.
+const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%f','now')";
 
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
-    name: String,
-    kind: Kind,
+    pub(super) name: String,
+    pub(super) kind: Kind,
     primary_key: bool,
     required: bool,
+    /// What stands there when a row has nothing, in SQL.
+    default: Option<String>,
 }
 
 /// A table's columns, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Columns(Vec<Column>);
 
-impl Kind {
-    fn parse(name: &str) -> Option<Self> {
-        let name = name.to_ascii_lowercase();
-        Some(match name.as_str() {
-            "text" | "string" | "timestamp" => Kind::Text,
-            "integer" => Kind::Integer,
-            "float" => Kind::Float,
-            "boolean" => Kind::Boolean,
-            "jsonb" | "json" => Kind::Json,
-            name if name.ends_with("[]") || name.starts_with("vector") => Kind::Json,
-            _ => return None,
-        })
-    }
-
-    /// The declared type, by which the kind is found again.
-    fn declared(self) -> &'static str {
-        match self {
-            Kind::Text => "TEXT",
-            Kind::Integer => "INTEGER",
-            Kind::Float => "REAL",
-            Kind::Boolean => "BOOLEAN",
-            Kind::Json => "JSON_TEXT",
-        }
-    }
-
-    fn of_declared(text: &str) -> Self {
-        [Kind::Integer, Kind::Float, Kind::Boolean, Kind::Json]
-            .into_iter()
-            .find(|kind| kind.declared() == text)
-            .unwrap_or(Kind::Text)
+impl Column {
+    /// Reads a column of a schema: a type, or an object with `type`, `dimension`, `primary_key`, `required` and
+    /// `default`.
+    fn parse(name: &str, value: &Value) -> Result<Self, DatabaseError> {
+        let given = value.as_str().or_else(|| value.get("type").and_then(Value::as_str)).unwrap_or_default();
+        let unknown = || {
+            DatabaseError::Invalid(format!(
+                "column `{name}` has the unknown type `{given}`; the types are text, integer, float, boolean, jsonb, \
+                 timestamp, vector(dimension) and lists such as text[]"
+            ))
+        };
+        let kind = match (Kind::parse(given).ok_or_else(unknown)?, value.get("dimension")) {
+            (Kind::Vector(0), Some(dimension)) if !dimension.is_null() => Kind::parse(&format!("vector({dimension})"))
+                .ok_or_else(|| {
+                    DatabaseError::Invalid(format!("the dimension of column `{name}` is not a number from 1 to 16000"))
+                })?,
+            (kind, _) => kind,
+        };
+        let flag = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let default = match value.get("default") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if kind == Kind::One(Scalar::Timestamp) && is_now(text) => Some(NOW.to_owned()),
+            Some(value) => Some(kind.encode(name, value)?.literal()),
+        };
+        let (primary_key, required) = (flag("primary_key"), flag("required"));
+        Ok(Column { name: name.to_owned(), kind, primary_key, required: required || primary_key, default })
     }
 }
 
+/// Whether a default means the time at which a row is made.
+fn is_now(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "now()" | "now" | "current_timestamp")
+}
+
 impl Columns {
-    /// Reads a schema: a type by column, or an object with `type`, `primary_key` and `required`.
+    /// Reads a schema.
     pub(super) fn parse(schema: &Map<String, Value>) -> Result<Self, DatabaseError> {
-        if schema.is_empty() {
-            return Err(DatabaseError::Invalid("a `schema` needs at least one column".to_owned()));
+        if schema.is_empty() || schema.len() > MAX_COLUMNS {
+            return Err(DatabaseError::Invalid(format!("a `schema` has 1 to {MAX_COLUMNS} columns")));
         }
-        let flag = |value: &Value, key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
-        let columns: Result<Vec<Column>, DatabaseError> = schema
-            .iter()
-            .map(|(name, value)| {
-                let given = value.as_str().or_else(|| value.get("type").and_then(Value::as_str)).unwrap_or_default();
-                let kind = Kind::parse(given).ok_or_else(|| {
-                    DatabaseError::Invalid(format!(
-                        "column `{name}` has the unknown type `{given}`; the types are text, integer, float, boolean, \
-                         jsonb, timestamp, vector and lists such as text[]"
-                    ))
-                })?;
-                let (primary_key, required) = (flag(value, "primary_key"), flag(value, "required"));
-                Ok(Column { name: name.clone(), kind, primary_key, required: required || primary_key })
-            })
-            .collect();
+        let columns: Result<_, _> = schema.iter().map(|(name, value)| Column::parse(name, value)).collect();
         Ok(Columns(columns?))
     }
 
     /// The columns of a table; `None` when there is none.
     pub(super) async fn read(db: &mut SqliteConnection, table: &str) -> Result<Option<Self>, DatabaseError> {
-        let rows = sqlx::query("SELECT name, type, pk, \"notnull\" FROM pragma_table_info($1)")
+        let rows = sqlx::query("SELECT name, type, pk, \"notnull\", dflt_value FROM pragma_table_info($1)")
             .bind(table)
             .fetch_all(db)
             .await?;
@@ -97,6 +84,7 @@ impl Columns {
             kind: Kind::of_declared(row.get(1)),
             primary_key: row.get::<i64, _>(2) > 0,
             required: row.get::<i64, _>(3) > 0,
+            default: row.get(4),
         });
         Ok((!rows.is_empty()).then(|| Columns(columns.collect())))
     }
@@ -106,7 +94,8 @@ impl Columns {
         let mut parts = Vec::new();
         for column in &self.0 {
             let required = if column.required { " NOT NULL" } else { "" };
-            parts.push(format!("{} {}{required}", quoted(&column.name, "column")?, column.kind.declared()));
+            let default = column.default.as_ref().map(|default| format!(" DEFAULT ({default})")).unwrap_or_default();
+            parts.push(format!("{} {}{required}{default}", quoted(&column.name, "column")?, column.kind.declared()));
         }
         let keys: Result<Vec<String>, DatabaseError> =
             self.0.iter().filter(|column| column.primary_key).map(|column| quoted(&column.name, "column")).collect();
@@ -117,49 +106,52 @@ impl Columns {
         Ok(parts.join(", "))
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &[Column] {
+        &self.0
+    }
+
     /// Their names.
     pub(super) fn names(&self) -> Vec<String> {
         self.0.iter().map(|column| column.name.clone()).collect()
     }
 
-    /// Fails when there is no such column.
-    pub(super) fn require(&self, table: &str, column: &str) -> Result<(), DatabaseError> {
-        if self.0.iter().any(|known| known.name == column) {
-            return Ok(());
-        }
-        Err(DatabaseError::NoColumn {
+    /// The column of this name.
+    pub(super) fn get(&self, table: &str, name: &str) -> Result<&Column, DatabaseError> {
+        self.0.iter().find(|known| known.name == name).ok_or_else(|| DatabaseError::NoColumn {
             table: table.to_owned(),
-            column: column.chars().take(80).collect(),
+            column: name.chars().take(80).collect(),
             known: self.names().join(", "),
         })
     }
 
-    /// A value as a column stores it. NUL and control characters are taken out of text, as Naptha's node does.
-    pub(super) fn encode(&self, table: &str, column: &str, value: &Value) -> Result<Value, DatabaseError> {
-        self.require(table, column)?;
-        let kind = self.0.iter().find(|known| known.name == column).map_or(Kind::Text, |column| column.kind);
-        Ok(match value {
-            Value::Null => Value::Null,
-            value if kind == Kind::Json => Value::String(value.to_string()),
-            Value::String(text) => {
-                Value::String(text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t')).collect())
-            }
-            other => other.clone(),
-        })
+    /// A vector column and its dimension: the one that is named, or the only one.
+    pub(super) fn vector(&self, table: &str, name: Option<&str>) -> Result<(&str, u32), DatabaseError> {
+        let vectors: Vec<(&str, u32)> = self.0.iter().filter_map(Column::dimension).collect();
+        match (name, vectors.as_slice()) {
+            (Some(name), _) => self.get(table, name)?.dimension().ok_or_else(|| {
+                DatabaseError::Invalid(format!("the column `{name}` of the table `{table}` holds no vectors"))
+            }),
+            (None, [only]) => Ok(*only),
+            (None, _) => Err(DatabaseError::Invalid(format!(
+                "the table `{table}` has {} columns of vectors: name one as `vector_col`",
+                vectors.len()
+            ))),
+        }
     }
 
-    /// A stored value as JSON.
-    pub(super) fn value(&self, column: &str, row: &SqliteRow, index: usize) -> Result<Value, DatabaseError> {
-        let kind = self.0.iter().find(|known| known.name == column).map_or(Kind::Text, |column| column.kind);
-        Ok(match kind {
-            Kind::Integer => row.try_get::<Option<i64>, _>(index)?.into(),
-            Kind::Float => row.try_get::<Option<f64>, _>(index)?.into(),
-            Kind::Boolean => row.try_get::<Option<bool>, _>(index)?.into(),
-            Kind::Text => row.try_get_unchecked::<Option<String>, _>(index)?.into(),
-            Kind::Json => match row.try_get_unchecked::<Option<String>, _>(index)? {
-                Some(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-                None => Value::Null,
-            },
-        })
+    /// A value as a column stores it.
+    pub(super) fn encode(&self, table: &str, column: &str, value: &Value) -> Result<Bound, DatabaseError> {
+        self.get(table, column)?.kind.encode(column, value)
+    }
+}
+
+impl Column {
+    /// Its name and dimension, if it holds vectors.
+    fn dimension(&self) -> Option<(&str, u32)> {
+        match self.kind {
+            Kind::Vector(dimension) => Some((self.name.as_str(), dimension)),
+            Kind::One(_) | Kind::List(_) => None,
+        }
     }
 }
