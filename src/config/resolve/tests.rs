@@ -86,6 +86,7 @@ fn field(resolved: &Value, pointer: &str) -> Value {
     resolved.pointer(pointer).cloned().unwrap_or_else(|| panic!("{pointer} in {resolved:#}"))
 }
 
+// Naptha's defects: F1
 #[test]
 fn absent_null_and_empty_lists_are_filled_from_the_defaults() {
     for given in [json!({}), json!({"agent_deployments": null}), json!({"agent_deployments": []})] {
