@@ -36,6 +36,7 @@ mod run;
 mod runs;
 mod schema;
 mod search;
+mod secret;
 mod serving;
 mod status;
 mod storage;
@@ -170,6 +171,7 @@ commands! {
     Storage(storage),
     Exec(exec),
     Inference(inference),
+    Secret(secret),
     Token(token),
     Config(config),
     Completions(completions),

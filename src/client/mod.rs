@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod inference;
 mod run;
+mod secrets;
 mod storage;
 mod transport;
 

@@ -11,6 +11,11 @@ pub fn read_env_file(folder: &Path) -> io::Result<Vec<(String, String)>> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
+    read_env_variables(&path)
+}
+
+/// The variables that a file in the form of a `.env` sets to something, in their order.
+pub fn read_env_variables(path: &Path) -> io::Result<Vec<(String, String)>> {
     let text = fs_err::read(path)?;
     let variable = |line: &str| {
         let line = line.trim();

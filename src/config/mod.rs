@@ -8,7 +8,7 @@ mod resolve;
 mod sdk_names;
 mod types;
 
-pub use env_file::{ENV_FILE, read_env_file};
+pub use env_file::{ENV_FILE, read_env_file, read_env_variables};
 pub use merge::{merge, overlay};
 pub use persona::{MAX_PERSONA, PersonaError, read_persona};
 pub use resolve::{Catalog, ConfigError, ModuleConfigs, resolve};

@@ -112,6 +112,12 @@ impl Environment {
 }
 
 impl Environment {
+    /// The value of one variable, for a command that is told to take it from there.
+    #[expect(clippy::disallowed_methods, reason = "this is the room that reads the environment")]
+    pub fn secret(name: &str) -> Option<Secret> {
+        std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
+    }
+
     /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
     /// also where `NO_PROXY` does not list them.
     pub fn proxies(&self) -> Vec<Proxy> {

@@ -362,3 +362,31 @@ pub struct TokenView {
     /// Until when it is good.
     pub expires: Timestamp,
 }
+
+/// A secret for a node, sealed so that only this node can open it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewSecret {
+    /// The variable that it becomes.
+    pub name: String,
+    /// The module whose runs alone get it; all of the user's do otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<ModuleId>,
+    /// Its value as a JWE for the node's key.
+    pub sealed: String,
+    /// Nodes whose forwarded calls get it too.
+    #[serde(default)]
+    pub nodes: Vec<String>,
+}
+
+/// What is shown of a secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SecretView {
+    /// The variable that it becomes.
+    pub name: String,
+    /// The module whose runs alone get it.
+    pub module: Option<ModuleId>,
+    /// Nodes whose forwarded calls get it too.
+    pub nodes: Vec<String>,
+    /// When it was given.
+    pub updated: Timestamp,
+}

@@ -6,8 +6,9 @@ mod envelope;
 mod naptha;
 
 pub use api::{
-    DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, EventPayload, ModulePin, NewToken, NodeInfo, Part,
-    Problem, RevisionStatus, RollbackRequest, RunEvent, RunRequest, RunStatus, RunView, TokenView,
+    DeployEvent, DeployRequest, DeploymentStatus, DeploymentView, EventPayload, ModulePin, NewSecret, NewToken,
+    NodeInfo, Part, Problem, RevisionStatus, RollbackRequest, RunEvent, RunRequest, RunStatus, RunView, SecretView,
+    TokenView,
 };
 pub use envelope::{Envelope, EnvelopeError, SignedEnvelope};
-pub use naptha::{NodeConfig, NodeServer, RunInput, RunRecord, UserReply, naptha_time};
+pub use naptha::{NodeConfig, NodeServer, RunInput, RunRecord, SecretRow, UserReply, naptha_time};

@@ -25,6 +25,24 @@ pub struct RunInput {
     pub extra: Map<String, Value>,
 }
 
+/// A secret as the SDK sends it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SecretRow {
+    /// `user:` and a public key, sometimes with `<record>` before it.
+    pub user_id: String,
+    /// Encrypted for one node, in base64.
+    pub secret_value: String,
+    /// The variable that it becomes.
+    pub key_name: String,
+}
+
+impl SecretRow {
+    /// Whose it is.
+    pub fn user(&self) -> &str {
+        self.user_id.strip_prefix("<record>").unwrap_or(&self.user_id)
+    }
+}
+
 /// A run as the SDK's `*Run` classes parse it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRecord {

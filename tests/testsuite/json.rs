@@ -85,6 +85,8 @@ fn every_command_has_the_envelope() {
         call(&[command], 0);
         call(&[command, "--offline"], 4);
     }
+    call(&["nodes"], 0);
+    call(&["nodes", "--offline"], 4);
     call(&["info", "orchestrator:debate"], 0);
     call(&["info", "orchestrator:nothing"], 1);
     call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);
@@ -135,6 +137,12 @@ fn every_command_has_the_envelope() {
     call(&["inference", "chat", "two words"], 0);
     call(&["inference", "chat", "--model", "none"], 1);
     call(&["inference", "embed", "two words"], 0);
+    call(&["secret", "list"], 0);
+    sandbox.write("values.env", "A_KEY=a value of it\n");
+    call(&["secret", "set", "A_KEY", "--from-env-file", "values.env"], 0);
+    call(&["secret", "set", "A_KEY"], 2);
+    call(&["secret", "remove", "A_KEY"], 0);
+    call(&["secret", "remove", "A_KEY"], 1);
     call(&["config"], 0);
     call(&["config", "get", "registry"], 0);
     call(&["config", "set", "color", "never"], 0);

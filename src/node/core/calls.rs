@@ -12,6 +12,7 @@ use super::{
     demand::{Demand, Found, may_renew},
     peers::{Lines, Peer},
     runs::{ActiveRun, NewRun, Origin, Waiting},
+    secrets::RunSecrets,
 };
 use crate::{
     config::Deployment,
@@ -19,7 +20,7 @@ use crate::{
     report::{Relayed, Reporter},
     wire::{
         DeployEvent, DeployRequest, DeploymentView, Envelope, EventPayload, ModulePin, RunInput, RunRecord, RunRequest,
-        SignedEnvelope,
+        SecretRow, SignedEnvelope,
     },
 };
 
@@ -75,6 +76,7 @@ impl Core {
             given: request.deployment,
             origin,
             on_demand: false,
+            secrets: RunSecrets::default(),
         })
         .await
         .map(Waiting::detach)
@@ -87,14 +89,19 @@ impl Core {
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
+        secrets: Vec<SecretRow>,
     ) -> Result<Waiting, NodeError> {
         let origin = self.origin(caller)?;
+        if origin.is_some() && !secrets.is_empty() {
+            return Err(NodeError::Invalid("secrets go with a user's run; a module's calls get them too".to_owned()));
+        }
         let consumer = caller.consumer(origin.is_none().then_some(input.consumer_id.as_str()))?;
         if origin.is_none() {
             // A module signs with its delegate key instead, and its address is the proof.
             self.check_consumer_signature(&consumer, input.signature.as_deref())?;
         }
         self.remember(&consumer).await?;
+        let secrets = self.secrets_with_run(&consumer, secrets).await?;
         self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
@@ -103,6 +110,7 @@ impl Core {
             given: Some(input.deployment),
             origin,
             on_demand: true,
+            secrets,
         })
         .await
     }
@@ -113,8 +121,9 @@ impl Core {
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
+        secrets: Vec<SecretRow>,
     ) -> Result<Arc<ActiveRun>, NodeError> {
-        self.call_local(caller, module_type, input).await.map(Waiting::detach)
+        self.call_local(caller, module_type, input, secrets).await.map(Waiting::detach)
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.
@@ -129,7 +138,7 @@ impl Core {
             let peer = self.peers.peer(short).await?;
             return self.forward_run(&parent, &peer, module_type, input).await;
         }
-        let waiting = self.call_local(caller, module_type, input).await?;
+        let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
         let ended = self.wait(waiting.run()).await?;
         self.record_for(caller, &ended)
     }
@@ -286,7 +295,9 @@ impl Core {
             consumer: envelope.consumer,
             signature: input.signature.unwrap_or_default(),
             given: Some(input.deployment),
+            secrets: RunSecrets::default(),
             origin: Some(Origin::Forwarded {
+                from: envelope.from,
                 root: envelope.root,
                 parent: envelope.parent,
                 part: Arc::new(part),

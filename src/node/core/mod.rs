@@ -19,6 +19,7 @@ mod parts;
 mod peers;
 mod readiness;
 mod runs;
+mod secrets;
 mod surroundings;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -43,7 +44,7 @@ use url::Url;
 
 use self::{
     addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
-    files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs,
+    files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
@@ -71,6 +72,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) installs: Installs,
     parents: Parents,
     pub(in crate::node) peers: Peers,
+    secrets: Secrets,
     turns: Turns,
     runs: Runs,
     /// Processes that start at a time.
@@ -131,6 +133,7 @@ impl Core {
             parents: Parents::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
+            secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
             runs: Runs::new(options.max_runs),
             starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),

@@ -80,7 +80,7 @@ impl Core {
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
         let (ended, ()) = tokio::join!(execute(&parent, execution, lines, CancellationToken::new()), discard);
-        let redactor = Redactor::new(&secret);
+        let redactor = Redactor::new(&secret, &[]);
         let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
         let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {
             module: format!("{} {}", manifest.id, manifest.version),

@@ -28,6 +28,7 @@ use super::{
     Core, NodeError,
     demand::{Demand, Found},
     own_calls::RunCalls,
+    secrets::RunSecrets,
 };
 use crate::{
     config::{Deployment, overlay, resolve},
@@ -57,6 +58,10 @@ pub(in crate::node) struct ActiveRun {
     pub(super) depth: u32,
     /// The modules that it may call; set before it is started.
     modules: OnceLock<Arc<DeploymentView>>,
+    /// The node that the tree came from, if not from a user.
+    pub(super) via: Option<String>,
+    /// Whether secrets came with it, which end with it.
+    has_secrets: bool,
     /// Cancelled when the run ends, however it does: its children end with it.
     pub(super) cancel: CancellationToken,
     /// Set by whoever sees it through to its end: its turn, or its cancellation before that.
@@ -109,9 +114,9 @@ impl Waiting {
 pub(super) enum Origin {
     /// A run of this node.
     Local(Arc<ActiveRun>),
-    /// A run of a peer: root and parent as that node calls them, the revision that it has deployed here, and how deep
+    /// A run of a peer: that node, root and parent as that node calls them, the revision that it has deployed here, and how deep
     /// calls are nested already.
-    Forwarded { root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
+    Forwarded { from: String, root: String, parent: String, part: Arc<DeploymentView>, depth: u32 },
 }
 
 /// A run to be accepted.
@@ -125,6 +130,7 @@ pub(super) struct NewRun {
     pub(super) origin: Option<Origin>,
     /// Whether what is not deployed is installed for it.
     pub(super) on_demand: bool,
+    pub(super) secrets: RunSecrets,
 }
 
 /// What comes after a run is accepted.
@@ -249,6 +255,16 @@ impl Core {
         };
         let revision = of.map(|view| (view.name.clone(), view.revision)).unwrap_or_default();
         let stored = StoredRun { view, deployment, revision, signature: new.signature };
+        let via = match &new.origin {
+            None => None,
+            Some(Origin::Local(parent)) => parent.via.clone(),
+            Some(Origin::Forwarded { from, .. }) => Some(from.clone()),
+        };
+        let has_secrets = !new.secrets.is_empty();
+        let foreign = new.secrets.foreign.clone();
+        if has_secrets {
+            self.keep_for_run(&new.consumer, &root, new.secrets).await?;
+        }
         let cancel = parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token());
         let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
@@ -258,6 +274,8 @@ impl Core {
             root,
             depth,
             modules: modules.map(OnceLock::from).unwrap_or_default(),
+            via,
+            has_secrets,
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
@@ -267,6 +285,12 @@ impl Core {
         // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
         let accepted = tokio::spawn(async move { core.accept(stored, run, parent, next).await });
         let run = accepted.await.map_err(NodeError::internal("accept the run"))??;
+        for name in foreign {
+            let text =
+                format!("napt: the secret `{name}` came with the run and is left out: another node's key sealed it");
+            let line = EventPayload::Line { stream: "stderr".to_owned(), text };
+            self.record(&run, vec![(Timestamp::now(), line)]).await;
+        }
         Ok(Waiting { run, guard })
     }
 
@@ -442,6 +466,9 @@ impl Core {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(10));
         }
+        if run.has_secrets {
+            self.forget_secrets_of_runs(Some(&run.root)).await;
+        }
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
     }
@@ -480,7 +507,8 @@ impl Core {
         self.record(run, vec![(started, processing)]).await;
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
-        let surroundings = self.surroundings(&run.id, &run.secret).await?;
+        let secrets = self.secrets_of_run(run, &stored.view.module).await?;
+        let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::new(self, run);
@@ -609,6 +637,9 @@ impl Core {
                     .filter(|_| demand.is_none())
                     .map(|view| OnceLock::from(Arc::new(view)))
                     .unwrap_or_default(),
+                via: None,
+                // There is no harm in forgetting what is not there.
+                has_secrets: true,
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),
@@ -619,6 +650,7 @@ impl Core {
                 None => self.enqueue(&run).await,
             }
         }
+        self.forget_secrets_of_runs(None).await;
         Ok(())
     }
 }

@@ -1,6 +1,10 @@
 //! What a module's process is given: a folder, a credential, an environment, and what its function is called with.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,7 +17,13 @@ use super::{
     Core, NodeError,
     runs::ActiveRun,
 };
-use crate::{config::Deployment, files, identity::SecretKey, module::Manifest, wire::naptha_time};
+use crate::{
+    config::Deployment,
+    files,
+    identity::{Secret, SecretKey},
+    module::Manifest,
+    wire::naptha_time,
+};
 
 /// What a module's process has around it.
 #[derive(Debug)]
@@ -23,8 +33,21 @@ pub(super) struct Surroundings {
     /// Its credential's secret part.
     secret: String,
     env: HashMap<String, String>,
+    /// The values of its user's secrets.
+    values: Vec<Secret>,
     /// Removed with its end.
     _scratch: tempfile::TempDir,
+}
+
+impl Surroundings {
+    /// The same with a user's secrets as variables.
+    pub(super) fn with_secrets(mut self, secrets: BTreeMap<String, Secret>) -> Self {
+        for (name, value) in secrets {
+            self.env.entry(name).or_insert_with(|| value.reveal().to_owned());
+            self.values.push(value);
+        }
+        self
+    }
 }
 
 impl Core {
@@ -57,7 +80,7 @@ impl Core {
                 format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
             ),
         ]);
-        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, _scratch: scratch })
+        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })
     }
 
     /// A module's process in its surroundings. Without a `module_run` it is only imported.
@@ -88,6 +111,7 @@ impl Core {
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),
+            values: surroundings.values.clone(),
         }
     }
 

@@ -6,6 +6,7 @@ mod grpc;
 mod inference;
 mod naptha;
 mod request;
+mod secrets;
 mod storage;
 mod upload;
 mod v1;
@@ -37,6 +38,10 @@ pub(super) fn router(core: Shared) -> Router {
         .route("/v1/deployments", get(v1::deployments).post(v1::deploy))
         .route("/v1/deployments/{name}", get(v1::revisions).delete(v1::undeploy))
         .route("/v1/deployments/{name}/rollback", post(v1::rollback))
+        .route("/v1/secrets", get(secrets::list).put(secrets::put))
+        .route("/v1/secrets/{name}", axum::routing::delete(secrets::remove))
+        .route("/.well-known/jwks.json", get(secrets::jwks))
+        .route("/user/secret/create", post(secrets::create))
         .route("/v1/runs", get(v1::runs).post(v1::run))
         .route("/v1/runs/{id}", get(v1::run_view))
         .route("/v1/runs/{id}/events", get(v1::events))

@@ -17,7 +17,7 @@ use crate::{
     identity::PublicKey,
     module::ModuleType,
     node::{NodeError, Shared, core::Caller},
-    wire::{RunInput, RunRecord, UserReply},
+    wire::{RunInput, RunRecord, SecretRow, UserReply},
 };
 
 /// That the node is there.
@@ -46,9 +46,12 @@ pub(super) async fn run(
     let mut body: Map<String, Value> = request.json()?;
     let wrapper = format!("{module_type}_run_input");
     let input = body.remove(&wrapper).ok_or_else(|| NodeError::Invalid(format!("the request has no `{wrapper}`")))?;
+    // With nothing in it, some send null.
+    let secrets: Option<Vec<SecretRow>> = serde_json::from_value(body.remove("secrets").unwrap_or_default())
+        .map_err(|error| NodeError::Invalid(format!("the `secrets` are not as expected: {}", reason(&error))))?;
     let input: RunInput = serde_json::from_value(input)
         .map_err(|error| NodeError::Invalid(format!("the `{wrapper}` is not as expected: {}", reason(&error))))?;
-    let run = core.run_naptha(&request.caller, module_type, input).await?;
+    let run = core.run_naptha(&request.caller, module_type, input, secrets.unwrap_or_default()).await?;
     let stored = core.stored_run(run.id()).await?;
     Ok(Json(core.record_for(&request.caller, &stored)?))
 }

@@ -16,6 +16,7 @@ use super::{
     python::{Child, Exit, Parent, RunFrame},
     redact::Redactor,
 };
+use crate::identity::Secret;
 
 /// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
@@ -58,6 +59,8 @@ pub(in crate::node) struct Execution {
     /// A process that starts wants a whole core: a thousand at once would starve each other, and the parents that fork
     /// them.
     pub starting: Arc<Semaphore>,
+    /// The values of its user's secrets, which must not reach its log or its result.
+    pub values: Vec<Secret>,
 }
 
 /// How a run ended.
@@ -113,7 +116,7 @@ pub(in crate::node) async fn execute(
     let deadline = Instant::now() + execution.caps.timeout;
     let killer = child.killer();
     let Child { mut channel, stdout, stderr, mut exit, .. } = child;
-    let redactor = Redactor::new(&execution.secret);
+    let redactor = Redactor::new(&execution.secret, &execution.values);
     let output = Output { lines, redactor: &redactor, budget: execution.caps.output.into() };
     let printing = async {
         tokio::try_join!(
@@ -152,6 +155,7 @@ pub(in crate::node) async fn execute(
     }
     match ended {
         Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
+        Ended::Completed(result) => Ended::Completed(redactor.redact_values(&result)),
         ended => ended,
     }
 }

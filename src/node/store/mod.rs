@@ -3,6 +3,7 @@
 
 mod inspect;
 mod schema;
+mod secrets;
 mod sqlite;
 mod writer;
 
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
+pub(in crate::node) use secrets::{SecretStore, StoredSecret};
 use semver::Version;
 use serde_json::Value;
 pub(in crate::node) use sqlite::SqliteStore;
@@ -47,7 +49,7 @@ pub(in crate::node) type StoreError = anyhow::Error;
 
 /// Everything is durable once it has been answered, except events.
 #[async_trait]
-pub(in crate::node) trait Store: std::fmt::Debug + Send + Sync {
+pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     /// Remembers a user; knowing one already is fine.
     async fn put_user(&self, id: &str) -> Result<(), StoreError>;
     /// Whether a user is known.

@@ -1,7 +1,8 @@
 //! The tables, as steps: each is applied once, in order, and never changed afterwards.
 
 /// Step `n` brings a database from version `n` to `n + 1` (SQLite's `user_version`).
-pub(super) const STEPS: [&str; 1] = ["
+pub(super) const STEPS: [&str; 2] = [
+    "
 CREATE TABLE users (id TEXT PRIMARY KEY) STRICT;
 CREATE TABLE tokens (hash TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, expires INTEGER NOT NULL) STRICT;
 CREATE TABLE revisions (
@@ -20,4 +21,11 @@ CREATE INDEX runs_unfinished ON runs (status) WHERE finished IS NULL;
 CREATE TABLE events (
     run TEXT NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (run, seq)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE secrets (
+    user TEXT NOT NULL, scope TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, nodes TEXT NOT NULL,
+    updated INTEGER NOT NULL, PRIMARY KEY (user, scope, name)
+) STRICT;
+",
+];

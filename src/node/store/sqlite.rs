@@ -22,8 +22,8 @@ const READERS: u32 = 4;
 /// A node's database file.
 #[derive(Debug)]
 pub(in crate::node) struct SqliteStore {
-    writer: Writer,
-    readers: SqlitePool,
+    pub(super) writer: Writer,
+    pub(super) readers: SqlitePool,
 }
 
 impl SqliteStore {
