@@ -19,7 +19,7 @@ impl Shell {
         input.validate_with(|text: &String| check(text)).interact_text().map_err(io_error)
     }
 
-    /// A line of text that is not shown as it is typed.
+    /// A line of text that is not shown.
     pub fn ask_secret(&self, prompt: &str) -> io::Result<String> {
         let terminal = Term::stderr();
         terminal.write_str(&format!("{prompt}: "))?;

@@ -85,6 +85,8 @@ fn every_command_has_the_envelope() {
         call(&[command], 0);
         call(&[command, "--offline"], 4);
     }
+    call(&["nodes"], 0);
+    call(&["nodes", "--offline"], 4);
     call(&["info", "orchestrator:debate"], 0);
     call(&["info", "orchestrator:nothing"], 1);
     call(&["yank", "agent:debate_agent@0.1.0", "--reason", "x"], 0);

@@ -45,6 +45,8 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("node fsck", &["--data", "nowhere"], 2),
     ("nodes", &[], 1),
     ("orchestrators", &["none"], 1),
+    ("orchestrators", &["none"], 1),
+    ("nodes", &[], 1),
     ("package", &[], 0),
     ("personas", &["none"], 1),
     ("publish", &[], 1),

@@ -254,6 +254,7 @@ fn nothing_is_sent_when_one_of_several_would_be_refused() {
     assert!(ran.stderr.contains("does not allow to publish `persona:ada`"), "{}", ran.stderr);
 }
 
+// Naptha's defects: C10
 #[test]
 fn an_interrupted_upload_leaves_nothing() {
     let (sent, uploads) = std::sync::mpsc::channel();
@@ -288,6 +289,7 @@ fn an_interrupted_upload_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "nothing is left");
 }
 
+// Naptha's defects: C10
 #[test]
 fn a_registry_that_is_down_or_none_is_exit_code_4() {
     let mut sandbox = Sandbox::new();

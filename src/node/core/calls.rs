@@ -75,8 +75,8 @@ impl Core {
             signature: String::new(),
             given: request.deployment,
             origin,
-            secrets: RunSecrets::default(),
             on_demand: false,
+            secrets: RunSecrets::default(),
         })
         .await
         .map(Waiting::detach)
@@ -109,8 +109,8 @@ impl Core {
             signature: input.signature.unwrap_or_default(),
             given: Some(input.deployment),
             origin,
-            secrets,
             on_demand: true,
+            secrets,
         })
         .await
     }

@@ -56,12 +56,12 @@ pub(in crate::node) struct ActiveRun {
     pub(super) consumer: String,
     pub(super) root: String,
     pub(super) depth: u32,
+    /// The modules that it may call; set before it is started.
+    modules: OnceLock<Arc<DeploymentView>>,
     /// The node that the tree came from, if not from a user.
     pub(super) via: Option<String>,
     /// Whether secrets came with it, which end with it.
     has_secrets: bool,
-    /// The modules that it may call; set before it is started.
-    modules: OnceLock<Arc<DeploymentView>>,
     /// Cancelled when the run ends, however it does: its children end with it.
     pub(super) cancel: CancellationToken,
     /// Set by whoever sees it through to its end: its turn, or its cancellation before that.
@@ -128,9 +128,9 @@ pub(super) struct NewRun {
     pub(super) signature: String,
     pub(super) given: Option<Deployment>,
     pub(super) origin: Option<Origin>,
-    pub(super) secrets: RunSecrets,
     /// Whether what is not deployed is installed for it.
     pub(super) on_demand: bool,
+    pub(super) secrets: RunSecrets,
 }
 
 /// What comes after a run is accepted.
@@ -273,9 +273,9 @@ impl Core {
             consumer: new.consumer,
             root,
             depth,
+            modules: modules.map(OnceLock::from).unwrap_or_default(),
             via,
             has_secrets,
-            modules: modules.map(OnceLock::from).unwrap_or_default(),
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
@@ -633,13 +633,13 @@ impl Core {
                 consumer: stored.view.consumer,
                 root: stored.view.root,
                 depth: 0,
-                via: None,
-                // There is no harm in forgetting what is not there.
-                has_secrets: true,
                 modules: modules
                     .filter(|_| demand.is_none())
                     .map(|view| OnceLock::from(Arc::new(view)))
                     .unwrap_or_default(),
+                via: None,
+                // There is no harm in forgetting what is not there.
+                has_secrets: true,
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),

@@ -109,9 +109,9 @@ impl Core {
             },
             caps,
             secret: surroundings.secret.clone(),
-            values: surroundings.values.clone(),
             calls,
             starting: self.starting.clone(),
+            values: surroundings.values.clone(),
         }
     }
 

@@ -54,13 +54,13 @@ pub(in crate::node) struct Execution {
     pub caps: Caps,
     /// The run's credential, which must not reach its log.
     pub secret: String,
-    /// The values of its user's secrets, which must not reach its log or its result.
-    pub values: Vec<Secret>,
     /// Who takes its calls; nobody while it is only imported.
     pub calls: Option<Arc<dyn Calls>>,
     /// A process that starts wants a whole core: a thousand at once would starve each other, and the parents that fork
     /// them.
     pub starting: Arc<Semaphore>,
+    /// The values of its user's secrets, which must not reach its log or its result.
+    pub values: Vec<Secret>,
 }
 
 /// How a run ended.
