@@ -16,6 +16,7 @@ params.port = 0
 params.n_ctx = 512
 params.n_parallel = 1
 params.n_predict = 12
+params.sampling.temp = 0.0
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()
