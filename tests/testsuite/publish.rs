@@ -288,6 +288,7 @@ fn an_interrupted_upload_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "nothing is left");
 }
 
+// Naptha's defects: C10
 #[test]
 fn a_registry_that_is_down_or_none_is_exit_code_4() {
     let mut sandbox = Sandbox::new();

@@ -114,6 +114,7 @@ napt.toml
     assert!(!sandbox.work().join("target").exists());
 }
 
+// Naptha's defects: C9
 #[test]
 fn what_is_made_and_what_git_ignores_is_left_out() {
     let sandbox = Sandbox::new();
@@ -352,6 +353,7 @@ fn a_dependency_on_a_folder_becomes_one_on_its_version() {
     sandbox.napt(&["package", "--no-verify", "-p", "debate"]).expect(0);
 }
 
+// Naptha's defects: C9
 #[test]
 fn secrets_are_refused_with_their_places_and_never_shown() {
     let sandbox = Sandbox::new();
