@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::arguments::hinted;
 use crate::{
-    check::{self, Fixed, Level, Options, Report, Rule, render, render::Format},
+    check::{self, Diagnostic, Fixed, Level, Options, Report, Rule, render, render::Format},
     context::Context,
     files,
     module::LintLevel,
@@ -179,6 +179,28 @@ pub(super) fn verify(context: &Context, folder: &Path) -> Result<(), Failure> {
     let options = Options { variables: context.env.variables.clone(), ..Options::default() };
     let mut report = check::check(folder, &options)?;
     report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error);
+    let stdout = (context.shell.format == MessageFormat::Github).then_some(Format::Github);
+    show(context, &report, stdout)
+}
+
+/// The rule that tells of variables that nobody has set.
+const MISSING_VARIABLE: &str = "missing-variable";
+
+/// The same before a module goes to a node, of which it is also told which variables nobody has set. Those that the user
+/// has there as secrets count as set; they are asked for only if that matters.
+pub(super) fn verify_for(
+    context: &Context,
+    folder: &Path,
+    secrets: impl FnOnce() -> Vec<String>,
+) -> Result<(), Failure> {
+    let mut options = Options { variables: context.env.variables.clone(), ..Options::default() };
+    let is_missing = |diagnostic: &Diagnostic| diagnostic.rule == MISSING_VARIABLE;
+    let mut report = check::check(folder, &options)?;
+    if report.diagnostics.iter().any(is_missing) {
+        options.variables.extend(secrets());
+        report = check::check(folder, &options)?;
+    }
+    report.diagnostics.retain(|diagnostic| diagnostic.level == Level::Error || is_missing(diagnostic));
     let stdout = (context.shell.format == MessageFormat::Github).then_some(Format::Github);
     show(context, &report, stdout)
 }

@@ -12,7 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Depend", &["search", "info", "add", "remove", "update", "fetch", "tree"]),
     ("Share", &["publish", "yank", "login", "logout"]),
     ("Run", &["dev", "deploy", "create", "rollback", "undeploy", "run", "runs", "status", "logs", "cancel"]),
-    ("Use", &["inference", "secret", "storage", "secret", "exec"]),
+    ("Use", &["inference", "storage", "secret", "exec"]),
     ("Serve", &["registry", "node", "nodes", "token"]),
     ("Set up", &["config", "completions", "man"]),
 ];

@@ -21,7 +21,7 @@ use crate::{
 #[command(after_help = "Examples:
   napt node
   napt node --listen 127.0.0.1:7002 --data ./second --peer http://127.0.0.1:7001
-  napt node --name one.example --url http://one.example:7001 --peer-owner user:…
+  napt node --name one.example --url http://one.example:7001
   NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
   napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*'
   napt node fsck")]

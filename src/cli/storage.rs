@@ -1,9 +1,11 @@
+mod asked;
+mod delete;
 mod values;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use values::{human, json_of, wrapped};
 
 use crate::{
@@ -150,101 +152,6 @@ impl Args {
             }
         };
         Ok(Output::new(human(&done), json!({ "node": node.url(), "result": done })))
-    }
-
-    /// What a create of `db` sends: a schema, or rows.
-    fn rows(&self, context: &Context) -> Result<Value, Failure> {
-        match json_of(context, "--schema", self.schema.as_deref())? {
-            Some(schema) => Ok(wrapped("schema", schema)),
-            None => Ok(wrapped("data", self.needed(context)?)),
-        }
-    }
-
-    fn needed(&self, context: &Context) -> Result<Value, Failure> {
-        json_of(context, "--data", self.data.as_deref())?.ok_or_else(|| {
-            usage("the data is missing", "give it with `--data`, or a new table's columns with `--schema`")
-        })
-    }
-
-    /// What is searched for; what is no JSON is words.
-    fn query(&self, context: &Context) -> Result<Value, Failure> {
-        let text =
-            self.data.as_deref().ok_or_else(|| usage("what to search for is missing", "give it with `--data`"))?;
-        match text.starts_with(['[', '{', '"', '@', '-']) {
-            true => Ok(json_of(context, "--data", Some(text))?.unwrap_or(Value::Null)),
-            false => Ok(text.into()),
-        }
-    }
-
-    /// The rows that `--where` means.
-    fn wanted(&self) -> Result<Map<String, Value>, Failure> {
-        let pair = |text: &String| {
-            let (column, value) = text
-                .split_once('=')
-                .ok_or_else(|| usage(format!("`{text}` is not `column=value`"), "write for example `--where id=1`"))?;
-            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-            Ok((column.to_owned(), value))
-        };
-        self.conditions.iter().map(pair).collect()
-    }
-
-    /// The options of a read, with what `--where` says.
-    fn with_conditions(&self, options: Value) -> Result<Value, Failure> {
-        let wanted = self.wanted()?;
-        if wanted.is_empty() {
-            return Ok(options);
-        }
-        let mut options = options.as_object().cloned().unwrap_or_default();
-        let conditions = options.entry("conditions").or_insert_with(|| json!([]));
-        if let Some(conditions) = conditions.as_array_mut() {
-            conditions.push(wanted.into());
-        }
-        Ok(options.into())
-    }
-
-    /// Which rows a change is for: `--where`, or where `naptha` has it.
-    fn condition(&self, options: &Value) -> Result<Value, Failure> {
-        let mut wanted = options.get("condition").and_then(Value::as_object).cloned().unwrap_or_default();
-        wanted.extend(self.wanted()?);
-        if wanted.is_empty() {
-            return Err(usage("a condition is missing", "say which rows, for example `--where id=1`"));
-        }
-        Ok(wanted.into())
-    }
-
-    fn delete(&self, context: &Context, node: &NodeClient, options: Value) -> Result<Value, Failure> {
-        let storage = Storage::from(self.storage);
-        if !self.all {
-            let (condition, options) = match self.storage {
-                Where::Db => {
-                    let hint = "say which rows with `--where`, or drop the whole table with `--all`";
-                    let none = |_| usage("a condition is missing", hint);
-                    (self.condition(&options).map_err(none)?, Value::Null)
-                }
-                Where::Fs | Where::Ipfs => (Value::Null, options),
-            };
-            return Ok(context.block_on(node.delete_storage(storage, &self.path, &condition, &options))?);
-        }
-        if !self.conditions.is_empty() {
-            return Err(usage("`--where` means some rows and `--all` the whole table", "give one of them"));
-        }
-        self.confirm(context)?;
-        let options = if self.storage == Where::Db { json!({ "drop": true }) } else { json!({ "recursive": true }) };
-        Ok(context.block_on(node.delete_storage(storage, &self.path, &Value::Null, &options))?)
-    }
-
-    /// Asks for the name of what goes as a whole, unless told not to.
-    fn confirm(&self, context: &Context) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        let what = format!("all of `{}` would be deleted", self.path);
-        if !context.shell.is_interactive() {
-            return Err(usage(what, "if that is meant, add `--yes`"));
-        }
-        let is_it = |text: &str| if text.is_empty() || text == self.path { Ok(()) } else { Err("no".to_owned()) };
-        let answer = context.shell.ask_text(&format!("{what}; type its name to go on"), "", &is_it)?;
-        if answer == self.path { Ok(()) } else { Err(Failure::new(Kind::Interrupted, "nothing was deleted")) }
     }
 
     fn fetch(&self, context: &Context, node: &NodeClient, storage: Storage) -> Result<Output, Failure> {

@@ -13,10 +13,10 @@ use crate::{
     config::Deployment,
     module::{GitSource, ModuleId, ModuleSpec, Workspace},
     package::Packed,
-    registries::{Registries, RegistriesError, address},
+    registries::{Registries, address},
     report::{Amount, Failure, Kind, Relayed, Reporter, plural},
     resolve::{Lock, LockedModule, Need, Request, archive, resolve, yanked},
-    sources::{self, Git},
+    sources,
     wire::{DeployEvent, DeployRequest, DeploymentView, ModulePin, Problem, RollbackRequest},
 };
 
@@ -91,9 +91,7 @@ pub async fn deploy(
             (spec.id.clone(), pins(&lock, &BTreeMap::new()))
         }
         What::Git { source, id } => {
-            let folder = index.folder().ok_or(RegistriesError::NoCache)?;
-            let git = Git::for_user(folder, index.default_registry().is_offline());
-            let fetched = sources::fetch(&git, source, id, reporter).await?;
+            let fetched = sources::fetch(index.git()?, source, id, reporter).await?;
             let root = fetched.packed.manifest.id;
             let lock = resolve(Request::of_git(root.clone(), fetched.source), index).await?;
             give_fetched(node, &lock, index, reporter).await?;

@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::{
     identity::{CredentialStore, Token},
-    registries::{Cache, Registries, RegistriesError, Registry, address},
+    registries::{Cache, Git, Registries, RegistriesError, Registry, address},
     report::{Failure, Kind, Reporter},
     shell::Shell,
 };
@@ -120,7 +120,7 @@ impl Context {
         // The variable holds one token, which is not for all of them.
         let named = named.into_iter().map(|(name, url)| Ok((name, open(&url, None)?)));
         let registries = Registries::new(default, named.collect::<Result<BTreeMap<_, _>, Failure>>()?);
-        Ok(registries.keeping_in(self.dirs.cache.clone()))
+        Ok(registries.with_git(Git::for_user(&self.dirs.cache, self.offline)))
     }
 
     /// The registries with a name.

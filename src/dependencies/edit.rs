@@ -7,9 +7,10 @@ use semver::{Version, VersionReq};
 use super::{DependencyError, error::find};
 use crate::{
     module::{GitSource, Manifest, ManifestEdit, ModuleId, ModuleSpec, NewDependency, Project, existing_folder},
-    registries::{Registries, RegistriesError, Registry},
+    registries::Registries,
     report::Reporter,
-    sources::{self, Fetched, Git},
+    resolve::Index,
+    sources::{self, Fetched},
 };
 
 /// What to add.
@@ -80,14 +81,12 @@ pub async fn add(
             (spec.id, version, spec.req, Some(relative), None, None)
         }
         NewEntry::Published { spec, registry } => {
-            let newest = newest(registries.get(registry.as_deref())?, &spec).await?;
+            let newest = newest(registries, registry.as_deref(), &spec).await?;
             (spec.id, newest, spec.req, None, registry, None)
         }
         NewEntry::Git { source, spec } => {
-            let folder = registries.folder().ok_or(RegistriesError::NoCache)?;
-            let git = Git::for_user(folder, registries.default_registry().is_offline());
             let wanted = spec.as_ref().map(|spec| &spec.id);
-            let Fetched { packed, source, .. } = sources::fetch(&git, &source, wanted, reporter).await?;
+            let Fetched { packed, source, .. } = sources::fetch(registries.git()?, &source, wanted, reporter).await?;
             let Manifest { id, version, .. } = packed.manifest;
             let req = spec.map_or(VersionReq::STAR, |spec| spec.req);
             if req != VersionReq::STAR && !req.matches(&version) {
@@ -113,17 +112,18 @@ pub async fn add(
 }
 
 /// The newest version that fits: a stable one when there is one.
-async fn newest(registry: &Registry, spec: &ModuleSpec) -> Result<Version, DependencyError> {
+async fn newest(registries: &Registries, name: Option<&str>, spec: &ModuleSpec) -> Result<Version, DependencyError> {
     let id = &spec.id;
-    let entries = registry.index(id).await?;
-    if entries.is_empty() {
+    let registry = registries.get(name)?;
+    let candidates = registries.versions(id, registry.address()).await?;
+    if candidates.is_empty() {
         return Err(DependencyError::NoModule {
             id: id.clone(),
             registry: registry.address().to_owned(),
             near: registry.near(id).await,
         });
     }
-    let usable = entries.into_iter().filter(|entry| !entry.yanked).map(|entry| entry.version);
+    let usable = candidates.into_iter().filter(|candidate| !candidate.yanked).map(|candidate| candidate.version);
     let mut versions: Vec<Version> = usable.collect();
     versions.sort_by(|a, b| b.cmp(a));
     // `*` stands for a pre-release too when there is nothing else.

@@ -80,6 +80,9 @@ impl ManifestEdit {
                     for (key, text) in wanted {
                         set(entry, key, text);
                     }
+                    if new.git.is_some() {
+                        entry.fmt();
+                    }
                     return;
                 }
                 None => {

@@ -33,6 +33,55 @@ pub struct PythonNeeds {
     pub requirements: Vec<String>,
     /// Which versions that is, where the project has a lock file.
     pub lock: Option<PythonLock>,
+    /// Which interpreters it runs on, as a PEP 440 specifier; nothing when it does not say.
+    pub python: String,
+}
+
+impl PythonNeeds {
+    /// Whether it runs on this version of Python, of numbers alone.
+    pub fn runs_on(&self, version: &str) -> bool {
+        let parts = |text: &str| release(text).unwrap_or_default();
+        let version = parts(version);
+        self.python.split(',').map(str::trim).filter(|clause| !clause.is_empty()).all(|clause| {
+            let at = clause.find(|c: char| !"<>=!~".contains(c)).unwrap_or(clause.len());
+            let (operator, bound) = clause.split_at(at);
+            let bound = parts(bound.trim().trim_end_matches(".*"));
+            let is_wild = clause.ends_with(".*");
+            let starts = |count: usize| version.iter().take(count).eq(bound.iter().take(count));
+            let order = || {
+                let longest = version.len().max(bound.len());
+                let padded = |numbers: &[u64]| {
+                    let mut numbers = numbers.to_vec();
+                    numbers.resize(longest, 0);
+                    numbers
+                };
+                padded(&version).cmp(&padded(&bound))
+            };
+            match operator {
+                ">=" => order().is_ge(),
+                "<=" => order().is_le(),
+                ">" => order().is_gt(),
+                "<" => order().is_lt(),
+                "==" | "===" if is_wild => starts(bound.len()),
+                "==" | "===" => order().is_eq(),
+                "!=" if is_wild => !starts(bound.len()),
+                "!=" => order().is_ne(),
+                "~=" => order().is_ge() && starts(bound.len().saturating_sub(1)),
+                // What is not understood excludes nothing.
+                _ => true,
+            }
+        })
+    }
+}
+
+/// Which interpreters a project names: in `[project]`, or in Poetry's words.
+fn python_of(pyproject: &Table) -> String {
+    let project = pyproject.get("project").and_then(|project| project.get("requires-python")).and_then(Value::as_str);
+    let poetry = || {
+        let poetry = pyproject.get("tool")?.get("poetry")?.get("dependencies")?.get("python")?.as_str()?;
+        specifier("python", poetry).ok()
+    };
+    project.map(str::to_owned).or_else(poetry).unwrap_or_default()
 }
 
 /// Why it is not known what a project needs.
@@ -68,7 +117,7 @@ pub fn python_needs(root: &Path, sdk: Option<&str>) -> Result<PythonNeeds, Pytho
         requirements.dedup();
     }
     let lock = PythonLock::read(root, &requirements);
-    Ok(PythonNeeds { requirements, lock })
+    Ok(PythonNeeds { requirements, lock, python: python_of(&table) })
 }
 
 /// Whether a `pyproject.toml` leaves its dependencies to other files.
@@ -576,6 +625,36 @@ mod tests {
         let table: Table = git.parse().expect("TOML");
         assert_eq!(python_requirements(&table, Some("~=1.0.2")), Ok(vec!["naptha-sdk~=1.0.2".to_owned()]));
         assert_eq!(python_requirements(&table, Some("1.0.3")), Ok(vec!["naptha-sdk==1.0.3".to_owned()]));
+    }
+
+    #[test]
+    fn an_interpreter_is_one_that_the_project_runs_on() {
+        let runs_on = |text: &str| {
+            let table: Table = text.parse().expect("TOML");
+            let needs = PythonNeeds { requirements: Vec::new(), lock: None, python: python_of(&table) };
+            ["3.12.1", "3.11.7", "3.10.0"].into_iter().filter(|version| needs.runs_on(version)).collect::<Vec<_>>()
+        };
+        let project = |range: &str| runs_on(&format!("[project]\nrequires-python = {range:?}\n"));
+        let poetry = |range: &str| runs_on(&format!("[tool.poetry.dependencies]\npython = {range:?}\n"));
+        let all = ["3.12.1", "3.11.7", "3.10.0"];
+        assert_eq!(runs_on(""), all);
+        for (range, expected) in [
+            (">=3.10,<3.13", &all[..]),
+            (">=3.10, <3.12", &all[1..]),
+            ("==3.11.*", &all[1..2]),
+            ("!=3.12.*", &all[1..]),
+            ("~=3.11", &all[..2]),
+            (">3.11.7", &all[..1]),
+            ("<=3.10", &all[2..]),
+            ("===3.11.7", &all[1..2]),
+            ("whatever", &all),
+        ] {
+            assert_eq!(project(range), expected, "{range}");
+        }
+        for (range, expected) in [("^3.10", &all[..]), ("~3.11", &all[1..2]), (">=3.10,<3.11", &all[2..]), ("*", &all)]
+        {
+            assert_eq!(poetry(range), expected, "{range}");
+        }
     }
 
     /// Whether a specifier accepts a version, both of numbers alone.

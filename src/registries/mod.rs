@@ -5,6 +5,7 @@
 
 mod cache;
 mod error;
+mod git;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ pub use cache::Cache;
 use cache::Kept;
 pub use error::RegistriesError;
 pub(crate) use error::unknown_name;
+pub use git::Git;
 use napt_registry_client::{IndexAnswer, IndexEntry, ModuleDetails, ModuleSummary, Page, RegistryClient};
 use semver::Version;
 use url::Url;
@@ -43,8 +45,8 @@ pub struct Registry {
 pub struct Registries {
     default: Arc<Registry>,
     named: BTreeMap<String, Arc<Registry>>,
-    /// Where modules of other places than registries are kept.
-    folder: Option<PathBuf>,
+    /// How modules are had that a registry only points at, or that are named by their place in git.
+    git: Option<Git>,
 }
 
 /// A registry's URL as `napt.lock` says it. A lock file is committed: no credentials in it.
@@ -203,18 +205,18 @@ impl Registries {
     /// A default registry and named ones.
     pub fn new(default: Registry, named: BTreeMap<String, Registry>) -> Self {
         let named = named.into_iter().map(|(name, registry)| (name, Arc::new(registry))).collect();
-        Registries { default: Arc::new(default), named, folder: None }
+        Registries { default: Arc::new(default), named, git: None }
     }
 
-    /// The same, with a folder to keep modules in that are from other places than registries.
+    /// The same, with a way to modules in git.
     #[must_use]
-    pub fn keeping_in(self, folder: PathBuf) -> Self {
-        Registries { folder: Some(folder), ..self }
+    pub fn with_git(self, git: Git) -> Self {
+        Registries { git: Some(git), ..self }
     }
 
-    /// Where modules are kept that are from other places than registries.
-    pub fn folder(&self) -> Option<&std::path::Path> {
-        self.folder.as_deref()
+    /// How modules in git are had.
+    pub fn git(&self) -> Result<&Git, RegistriesError> {
+        self.git.as_ref().ok_or(RegistriesError::NoCache)
     }
 
     /// Forgets what was asked for: an index may have changed since. What is kept on disk stays.

@@ -225,9 +225,19 @@ fn is_pin_of(locked: &GitSource, meant: &GitSource) -> bool {
     locked.unpinned() == meant.unpinned() && (meant.commit.is_none() || meant.commit == locked.commit)
 }
 
-/// Whether a version fits. What is in git is one version only, and `*` stands for it though it be a pre-release.
+/// Whether a version fits. What is in git is one version only, and `*` stands for it though it be a pre-release. Naptha's
+/// users know it by its tag: `v0.16` is as good as a version as what the project says.
 fn matches(req: &VersionReq, version: &Version, git: Option<&GitSource>) -> bool {
-    req.matches(version) || (git.is_some() && *req == VersionReq::STAR)
+    let Some(git) = git else { return req.matches(version) };
+    let tagged = git.reference.name().and_then(version_of_tag);
+    req.matches(version) || *req == VersionReq::STAR || tagged.is_some_and(|tagged| req.matches(&tagged))
+}
+
+/// `v0.16` as 0.16.0.
+fn version_of_tag(tag: &str) -> Option<Version> {
+    let bare = tag.strip_prefix('v').unwrap_or(tag);
+    let missing = 2usize.checked_sub(bare.matches('.').count()).unwrap_or_default();
+    Version::parse(&format!("{bare}{}", ".0".repeat(missing))).ok()
 }
 
 /// A module of one registry, or with `git+` of a place in git; without one, of the workspace. The same name in two

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use napt_registry_client::{IndexDep, IndexEntry};
+use napt_registry_client::{IndexDep, IndexEntry, ModuleSource};
 
 use super::{Candidate, GIT, Index, LockedModule, Need, ResolveError};
 use crate::{
     module::{GitSource, ModuleId, ModuleType},
-    registries::{Registries, RegistriesError},
+    registries::{Registries, RegistriesError, Registry},
     report::{Fault, Reporter, Silent},
-    sources::{self, Fetched, Git, SourceError},
+    sources::{self, Fetched, SourceError},
 };
 
 /// A line of the index; `None` for one that cannot be used from here.
@@ -47,15 +47,38 @@ async fn in_git(registries: &Registries, id: &ModuleId, source: &GitSource) -> R
     })
 }
 
+/// What a registry points at that has no version of a module: the place that Naptha's users have registered it with.
+async fn pointed_at(
+    registries: &Registries,
+    registry: &Registry,
+    id: &ModuleId,
+) -> Result<Option<Candidate>, ResolveError> {
+    // What was never asked for has nothing that is kept.
+    // Who has no way to what is in git looks for it there by other means.
+    if registries.git().is_err() {
+        return Ok(None);
+    }
+    let details = if registry.is_offline() {
+        registry.details(id).await.unwrap_or_default()
+    } else {
+        registry.details(id).await.map_err(|error| not_kept(id, error))?
+    };
+    let Some(ModuleSource { url, version }) = details.and_then(|details| details.summary.source) else {
+        return Ok(None);
+    };
+    let source = GitSource::of_naptha(&url, Some(&version)).map_err(|error| not_fetched(id, error.into()))?;
+    let candidate = in_git(registries, id, &source).await?;
+    Ok(Some(Candidate { registry: registry.address().to_owned(), ..candidate }))
+}
+
 async fn fetched(
     registries: &Registries,
     id: &ModuleId,
     source: &GitSource,
     reporter: &dyn Reporter,
 ) -> Result<Fetched, ResolveError> {
-    let folder = registries.folder().ok_or_else(|| not_kept(id, RegistriesError::NoCache))?;
-    let git = Git::for_user(folder, registries.default_registry().is_offline());
-    sources::fetch(&git, source, Some(id), reporter).await.map_err(|error| not_fetched(id, error))
+    let git = registries.git().map_err(|error| not_kept(id, error))?;
+    sources::fetch(git, source, Some(id), reporter).await.map_err(|error| not_fetched(id, error))
 }
 
 fn not_fetched(id: &ModuleId, error: SourceError) -> ResolveError {
@@ -114,6 +137,9 @@ impl Index for Registries {
         // Whoever asks has the address from `registry`, or from a lock file whose registry is not configured any more.
         let Some(source) = self.at(registry) else { return Ok(Vec::new()) };
         let entries = source.index(id).await.map_err(|error| not_kept(id, error))?;
+        if entries.is_empty() {
+            return Ok(pointed_at(self, source, id).await?.into_iter().collect());
+        }
         Ok(entries.into_iter().filter_map(|entry| candidate(entry, source.address())).collect())
     }
 

@@ -181,7 +181,7 @@ fn one_module_from_two_registries_is_refused() {
     assert_data_eq!(
         told(&error),
         str![[r#"
-`kb:facts` is needed from two registries: `https://internal.example` and `https://registry.example`
+`kb:facts` is needed from two places: `https://internal.example` and `https://registry.example`
 hint: let all that need it name the same `registry`: they may be different modules
 "#]]
     );

@@ -12,8 +12,11 @@ use tokio::{
     process::Command,
 };
 
-use super::{Git, SourceError};
-use crate::module::{GitReference, GitSource, is_commit};
+use super::SourceError;
+use crate::{
+    module::{GitReference, GitSource, is_commit},
+    registries::Git,
+};
 
 /// Bytes of the list of a repository's references.
 const MAX_LIST: u64 = 16 * 1024 * 1024;

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod git_server;
 pub mod http;
 pub mod modules;
+pub mod naptha;
 pub mod node;
 pub mod processes;
 pub mod provider;

@@ -39,7 +39,7 @@ impl Repository {
     /// One of a project of `tests/fixtures/naptha`, with a tag.
     pub fn of_fixture(parent: &Path, name: &str, tag: &str) -> Self {
         let repository = Self::new(parent.join(name));
-        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/naptha").join(name), &repository.folder);
+        copy(&super::naptha::folder(name), &repository.folder);
         repository.commit(name);
         repository.git(&["tag", tag]);
         repository

@@ -50,6 +50,7 @@ followed! {
     operating_can_be_followed: "docs/operations.md" backups,
     storing_can_be_followed: "docs/storage.md" servers,
     models_can_be_followed: "docs/inference.md" servers,
+    secrets_can_be_followed: "docs/secrets.md" servers,
     settings_can_be_followed: "docs/settings.md" servers,
 }
 

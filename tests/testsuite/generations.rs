@@ -1,6 +1,6 @@
 //! Modules of all generations run as they are: their calls, their classes, and what their SDKs had once.
 
-use napt::wire::RunStatus;
+use napt::wire::{RunRequest, RunStatus};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -32,6 +32,23 @@ fn planner_of_2024() {
     let done = result(&user, "orchestrator:planner", json!({ "objective": "a cake" }));
     let results = ["done: think of a cake", "done: buy a cake", "done: bake a cake"];
     assert_eq!(done, json!({ "objective": "a cake", "results": results, "by": "finalizer" }));
+    // Two workers for three agents, as `--agent_nodes` gives them.
+    let here = json!({ "node": { "ip": "localhost" } });
+    let ended = with_deployment(&user, "orchestrator:planner", json!({ "agent_deployments": [here, here] }));
+    let done: Value = serde_json::from_str(&ended).expect("JSON");
+    assert_eq!(done["results"], json!(results.map(|result| result.replace("a cake", "bread"))));
+}
+
+/// The result of a run with a deployment of its own.
+#[track_caller]
+fn with_deployment(user: &User, module: &str, deployment: Value) -> String {
+    let run = user.runtime.block_on(user.client.run(&RunRequest {
+        module: module.parse().expect("an id"),
+        inputs: json!({ "objective": "bread" }),
+        deployment: Some(serde_json::from_value(deployment).expect("a deployment")),
+    }));
+    let ended = user.ended(&run.expect("accepted").id);
+    ended.result.unwrap_or_else(|| panic!("{:?}", ended.error))
 }
 
 fn talk(sdk: &str) {
@@ -197,13 +214,8 @@ fn configurations_arrive_whole_and_by_the_names_of_both_sdks() {
     // Names that the SDK's models make up do not hide the module's own.
     let over = json!({ "config_name": "orchestrator_config", "max_rounds": 4,
                        "llm_config": { "config_name": "llm_config", "model": "other" } });
-    let run = user.runtime.block_on(user.client.run(&napt::wire::RunRequest {
-        module: "orchestrator:whole".parse().expect("an id"),
-        inputs: json!({}),
-        deployment: Some(serde_json::from_value(json!({ "config": over })).expect("a deployment")),
-    }));
-    let ended = user.ended(&run.expect("accepted").id);
-    let given: Value = serde_json::from_str(&ended.result.expect("a result")).expect("JSON");
+    let ended = with_deployment(&user, "orchestrator:whole", json!({ "config": over }));
+    let given: Value = serde_json::from_str(&ended).expect("JSON");
     let config = &given["config"];
     assert_eq!((&config["config_name"], &config["max_rounds"]), (&json!("mine"), &json!(4)));
     let llm =

@@ -6,50 +6,21 @@ use std::{
 };
 
 use napt::check::Schema;
-use serde_json::{Value, json};
+use serde_json::json;
 use snapbox::{assert_data_eq, str};
 
 use crate::support::{
-    Sandbox,
+    Sandbox, naptha,
     node::{TestNode, cache},
     provider::Provider,
+    repository::copy,
     terminal,
 };
-
-/// Projects in the layouts of Naptha's own, with the type that each is.
-const PROJECTS: [(&str, &str); 12] = [
-    // What others call comes first.
-    ("hello_world_agent", "agent"),
-    ("random_number_agent", "agent"),
-    ("richard_twitter", "persona"),
-    ("simple_chat_agent", "agent"),
-    ("groupchat_kb", "kb"),
-    ("cognitive_memory", "memory"),
-    ("wikipedia_kb", "kb"),
-    ("wikipedia_agent", "agent"),
-    ("keynesian_beauty_contest", "orchestrator"),
-    ("generate_image_tool", "tool"),
-    ("module_template", "agent"),
-    ("src_agent", "agent"),
-];
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(&from, &to).expect("a file");
-        }
-    }
-}
 
 /// Copies a project of `tests/fixtures/naptha` into the work folder.
 fn fixture(sandbox: &Sandbox, name: &str) -> PathBuf {
     let to = sandbox.work().join(name);
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/naptha").join(name), &to);
+    copy(&naptha::folder(name), &to);
     to
 }
 
@@ -69,7 +40,7 @@ fn every_layout_is_adopted_checked_packaged_deployed_and_run() {
     let mut sandbox = Sandbox::new();
     sandbox.set("NAPT_CACHE_DIR", &cache());
     let node = TestNode::start_in(sandbox, &["--provider", &provider.url]);
-    for (name, module_type) in PROJECTS {
+    for (name, module_type) in naptha::PROJECTS {
         let folder = fixture(&node.sandbox, name);
         let data = node.napt(&["--message-format", "json", "init", name, "--type", module_type]);
         // Only the template tells nobody what it is.
@@ -85,49 +56,10 @@ fn every_layout_is_adopted_checked_packaged_deployed_and_run() {
         assert_eq!(checked["data"]["errors"], 0, "{name}: {checked}");
         node.napt(&["-C", name, "package"]).expect(0);
     }
-    // What needs a key or the network is not run: `generate_image_tool`.
-    let words = |value: &Value| value.to_string();
-    for (name, runs) in [
-        ("agent:hello_world_agent", vec![(json!({"firstname": "sam", "surname": "smith"}), "Hello sam smith")]),
-        ("agent:random_number_agent", vec![(json!({}), "")]),
-        ("agent:simple_chat_agent", vec![(json!({"tool_name": "chat", "tool_input_data": "Hi"}), "I am gpt-4o-mini")]),
-        (
-            "kb:groupchat_kb",
-            vec![
-                (json!({"func_name": "init"}), "Successfully created table groupchat_kb"),
-                (
-                    json!({"func_name": "add_data", "func_input_data": {"run_id": "r1", "messages": [{"role": "a"}]}}),
-                    "Successfully added run r1",
-                ),
-                (json!({"func_name": "list_rows", "func_input_data": {"limit": 5}}), "r1"),
-            ],
-        ),
-        (
-            "memory:cognitive_memory",
-            vec![
-                (json!({"func_name": "init"}), "success"),
-                (
-                    json!({"func_name": "store_cognitive_item",
-                           "func_input_data": {"cognitive_step": "thought", "content": "it rains"}}),
-                    "success",
-                ),
-                (
-                    json!({"func_name": "get_cognitive_items", "func_input_data": {"cognitive_step": "thought"}}),
-                    "it rains",
-                ),
-            ],
-        ),
-        ("orchestrator:keynesian_beauty_contest", vec![(json!({"num_agents": 3}), "[")]),
-        ("agent:module_template", vec![(json!({"func_name": "func", "func_input_data": "gm..."}), "gm...")]),
-        ("agent:src_agent", vec![(json!({"word": "hello"}), "goodbye")]),
-    ] {
+    for (name, runs) in naptha::runs() {
         let (_, folder) = name.split_once(':').expect("type:name");
         node.napt(&["deploy", folder]).expect(0);
-        for (inputs, expected) in runs {
-            let ran = node.user().run(name, inputs.clone());
-            let result = ran.result.unwrap_or_else(|| panic!("{name} {}: {:?}", words(&inputs), ran.error));
-            assert!(result.contains(expected), "{name} {}: {result}", words(&inputs));
-        }
+        naptha::check(&node.user(), name, &runs);
     }
     node.napt(&["deploy", "wikipedia_agent"]).expect(0);
     node.napt(&["deploy", "wikipedia_kb"]).expect(0);

@@ -27,6 +27,7 @@ mod hub;
 mod hub_accounts;
 mod hub_sdk;
 mod inference;
+mod inference_model;
 mod init;
 mod json;
 mod login;

@@ -30,6 +30,8 @@ async def run(module_run):
     print(token, token.split(":")[1], base64.b64encode(token.encode()).decode(), os.environ)
     call = AgentRunInput(**{**module_run, "deployment": module_run["deployment"]["agent_deployments"][0]}, )
     child = await Agent().run(call)
+    # By the door, whose client logs the headers that it sends.
+    await NodeClient(call.deployment.node).check_user({"public_key": get_public_key(os.environ["PRIVATE_KEY"])})
     return {
         "env": dict(os.environ),
         "run": module_run,

@@ -83,7 +83,7 @@ fn a_clean_node_is_clean() {
     let ran = scene.node.napt(&["node", "fsck"]).expect(0);
     let data = scene.node.data();
     let expected =
-        format!("No problem in `{}` (2 modules, 1 revision, 3 runs, 1 storage, 1 content)\n", data.display());
+        format!("No problem in `{}` (1 content, 2 modules, 1 revision, 3 runs, 1 storage)\n", data.display());
     assert_eq!((ran.stdout, ran.stderr), (expected, String::new()));
 }
 

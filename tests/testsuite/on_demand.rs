@@ -8,7 +8,8 @@ use crate::support::{
     modules::{Python, with_sdk, write_python},
     node::{TestNode, cache},
     registry::TestRegistry,
-    sdk::{Author, steps},
+    repository::Repository,
+    sdk::{self, Author, steps},
     wait_for,
 };
 
@@ -215,6 +216,41 @@ fn what_a_deployment_names_is_installed_though_nobody_declared_it() {
     let names: Vec<String> =
         deployments(&node).iter().map(|it| it["name"].as_str().expect("a name").to_owned()).collect();
     assert_eq!(names.len(), 2, "one of it, and one of the choice of agents: {names:?}");
+}
+
+// Naptha's defects: C3
+#[test]
+fn what_the_registry_only_points_at_is_fetched_from_where_the_operator_allows() {
+    let registry = TestRegistry::start();
+    let start = |flags: &[&str]| {
+        let mut sandbox = registry.sandbox();
+        sandbox.set("NAPT_CACHE_DIR", &cache());
+        TestNode::start_in(sandbox, flags)
+    };
+    let (key, person) = (SecretKey::generate(), registry.sandbox());
+    let repository = Repository::of_fixture(&person.home(), "hello_world_agent", "v0.16");
+    let place = format!("file://{}/", person.home().display());
+    let (node, strict) = (start(&["--open", "--source", &place]), start(&["--open"]));
+    let naptha = |node: &TestNode, arguments: &[&str]| sdk::naptha(&registry, &person, &key, &node.url, arguments);
+    naptha(&node, &["signup"]).expect(0);
+    let record = format!("description='d' parameters='p' module_url='{}' module_version='v0.16'", repository.url());
+    naptha(&node, &["agents", "hello_world_agent", "-c", &record]).expect(0);
+    let line = ["run", "agent:hello_world_agent", "-p", "firstname=sam surname=smith"];
+    let refused = naptha(&strict, &line);
+    assert!(refused.stdout.contains("this node takes modules from `https://` only"), "{refused:?}");
+    let ran = naptha(&node, &line).expect(0);
+    assert!(ran.stdout.contains("Hello sam smith"), "{ran:?}");
+    // A tag that moves moves nothing that is deployed.
+    repository.write("hello_world_agent/run.py", "def run(module_run):\n    return 'moved'\n");
+    repository.commit("moved");
+    repository.git(&["tag", "--force", "v0.16"]);
+    assert!(naptha(&node, &line).expect(0).stdout.contains("Hello sam smith"));
+    // A branch is not a version, and is fetched by its name.
+    let of = json!({ "module": { "name": "hello_world_agent", "module_version": "main" } });
+    let inputs = json!({ "firstname": "sam", "surname": "smith" });
+    let run = json!({ "do": "run", "module": "agent:hello_world_agent", "deployment": of, "inputs": inputs });
+    let found = steps(&node.url, &key, &json!([run]));
+    assert_eq!(found[0]["results"], json!(["moved"]), "{found:?}");
 }
 
 #[test]

@@ -254,6 +254,7 @@ fn nothing_is_sent_when_one_of_several_would_be_refused() {
     assert!(ran.stderr.contains("does not allow to publish `persona:ada`"), "{}", ran.stderr);
 }
 
+// Naptha's defects: C10
 #[test]
 fn an_interrupted_upload_leaves_nothing() {
     let (sent, uploads) = std::sync::mpsc::channel();

@@ -13,6 +13,7 @@ use crate::support::{
     modules::{CALL, Python, write_python},
     node::{TestNode, cache},
     python::{self, expect_success},
+    registry::TestRegistry,
     wait_for,
 };
 
@@ -530,4 +531,55 @@ async def run(module_run):
     let expected = json!({ "HERE": null, "THERE": null, "ALLOWED": digest("canary-allowed-0001") });
     assert_eq!(told(&run.result.unwrap_or_else(|| panic!("{:?}", run.error))), expected);
     assert!(!second.log().contains("canary-"));
+}
+
+/// The SDK's own command, in a folder with a `.env`.
+fn naptha(registry: &TestRegistry, node: &TestNode, key: &SecretKey, arguments: &[&str]) -> String {
+    let hub = registry.url.join("rpc").expect("a URL").to_string().replacen("http", "ws", 1);
+    let mut command = Command::new(python::with_sdk().with_file_name("naptha"));
+    command.args(arguments).current_dir(node.sandbox.work()).env_clear().env("HOME", node.sandbox.home());
+    command.env("HUB_URL", hub).env("HUB_USERNAME", "ada").env("HUB_PASSWORD", "pass word 1!");
+    command.env("PRIVATE_KEY", key.to_hex()).env("NODE_URL", &node.url);
+    let output = expect_success(&mut command);
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+// Naptha's defects: D6
+#[test]
+fn the_real_command_deploys_secrets_and_runs_with_them() {
+    let registry = TestRegistry::start();
+    let scene = Scene::new(&["--open"]);
+    let key = SecretKey::generate();
+    let naptha = |arguments: &[&str]| naptha(&registry, &scene.node, &key, arguments);
+    assert!(naptha(&["signup"]).contains("Sign up successful"));
+    let run = ["run", "agent:teller", "-p", r#"{"names": ["CLI_KEY"]}"#];
+    for (value, flags, told, given) in [
+        ("canary-by-command-1", &["-e"][..], "Records updated successfully", "canary-by-command-1"),
+        ("canary-by-command-2", &["-e"], "Records already exist", "canary-by-command-1"),
+        ("canary-by-command-3", &["-e", "-o"], "Records updated successfully", "canary-by-command-3"),
+    ] {
+        scene.node.sandbox.write(".env", format!("CLI_KEY={value}\nHUB_PASSWORD=not sent\n"));
+        let said = naptha(&[&["deploy-secrets"], flags].concat());
+        assert!(said.contains(told), "{said}");
+        let said = naptha(&run);
+        assert!(said.contains(&digest(given)) && !said.contains(given), "{said}");
+    }
+    std::fs::remove_file(scene.node.sandbox.work().join(".env")).expect("a file");
+    scene.has_nowhere(&["canary-by-command", "not sent"]);
+}
+
+#[test]
+fn a_deploy_warns_of_variables_that_no_secret_sets() {
+    let scene = Scene::new(&[]);
+    let configs = "m/teller/teller/configs/deployment.json";
+    let config = json!({ "system_prompt": { "search_key": "${SEARCH_KEY}" } });
+    let deployment = json!([{ "module": { "name": "teller" }, "name": "teller", "config": config }]);
+    scene.node.sandbox.write(configs, deployment.to_string());
+    let deploy = || scene.node.napt(&["deploy", "-m", "orchestrator:caller"]).expect(0).stderr;
+    let told = deploy();
+    assert!(told.contains("warning[missing-variable]: `SEARCH_KEY` is not set"), "{told}");
+    assert!(told.contains("`napt secret set`"), "{told}");
+    scene.set("SEARCH_KEY", "canary-of-search-0001", &[]);
+    let told = deploy();
+    assert!(!told.contains("missing-variable"), "{told}");
 }

@@ -1,16 +1,21 @@
 //! Modules from git: fetched, adopted where they have no manifest, pinned, deployed and run.
 
-use serde_json::json;
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, process::Command};
 
-use std::fs;
+use napt::identity::SecretKey;
+use serde_json::json;
 
 use crate::support::{
     Sandbox,
     git_server::{GitServer, Way},
-    modules,
-    node::TestNode,
+    modules::{self, Python},
+    naptha,
+    node::{TestNode, cache},
+    provider::Provider,
+    python::{expect_success, with_sdk},
     registry::TestRegistry,
     repository::{Repository, copy},
+    sdk::steps,
 };
 
 #[test]
@@ -149,17 +154,17 @@ fn a_module_that_needs_git_is_published_with_a_version_alone() {
         sandbox.write("m/README.md", "# m\n");
     };
     write(&git);
-    let ran = sandbox.napt(&["-C", "m", "publish"]);
-    ran.expect_ref(3);
+    let publish = ["-C", "m", "publish", "--no-verify"];
+    let ran = sandbox.napt(&publish).expect(1);
     assert!(ran.stderr.contains("by path or git, without a version"), "{}", ran.stderr);
     // With a version it is from the registry for everybody else, so it must be there.
     write(&format!("{git}, version = \"^0.1\""));
-    assert!(sandbox.napt(&["-C", "m", "publish"]).expect(3).stderr.contains("has no such version"));
+    assert!(sandbox.napt(&publish).expect(1).stderr.contains("has no such version"));
     copy(&ada.folder, &sandbox.work().join("ada"));
     sandbox.napt(&["init", "ada"]).expect(0);
     sandbox.write("ada/README.md", "# Ada\n");
     sandbox.napt(&["-C", "ada", "publish", "--allow-dirty"]).expect(0);
-    sandbox.napt(&["-C", "m", "publish"]).expect(0);
+    sandbox.napt(&publish).expect(0);
     let index = registry.index("agent:m").expect("an index");
     assert!(index.contains("persona") && !index.contains("file://"), "{index}");
 }
@@ -263,4 +268,160 @@ fn one_repository_may_have_several_modules() {
     let lock = fs::read_to_string(sandbox.work().join("teller/napt.lock")).expect("a lock");
     let place = format!("git = \"{}#{commit}\"", repository.url());
     assert_eq!(lock.matches(&place).count(), 2, "{lock}");
+}
+
+// Naptha's defects: C4, C13
+#[test]
+fn every_layout_is_deployed_from_the_registry_and_from_git() {
+    let registry = TestRegistry::start();
+    let provider = Provider::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    sandbox.napt(&["login"]).expect(0);
+    let node = TestNode::start_in(sandbox, &["--provider", &provider.url]);
+    let mut repositories = BTreeMap::new();
+    for (name, module_type) in naptha::PROJECTS {
+        copy(&naptha::folder(name), &node.sandbox.work().join(name));
+        node.napt(&["init", name, "--type", module_type]).expect(0);
+        node.napt(&["-C", name, "publish", "--no-verify"]).expect(0);
+        let repository = Repository::of_fixture(&node.sandbox.home().join("repositories"), name, "v0.1");
+        repositories.insert(format!("{module_type}:{name}"), repository.url());
+    }
+    let runs = naptha::runs();
+    for (module, expected) in &runs {
+        node.napt(&["deploy", module]).expect(0);
+        naptha::check(&node.user(), module, expected);
+    }
+    // Where nothing of them is there yet.
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    let node = TestNode::start_in(sandbox, &["--provider", &provider.url]);
+    for (module, expected) in &runs {
+        node.napt(&["deploy", module, "--git", &repositories[*module], "--tag", "v0.1"]).expect(0);
+        naptha::check(&node.user(), module, expected);
+    }
+}
+
+/// Registers an agent with the hub as Naptha's users do, with the real SDK: a URL and a tag.
+fn register(registry: &TestRegistry, name: &str, url: &str, tag: &str) {
+    let key = SecretKey::generate().to_hex();
+    let hub = registry.url.join("rpc").expect("a URL").to_string().replacen("http", "ws", 1);
+    let sandbox = registry.sandbox();
+    let metadata = format!("description='From git' parameters='p' module_url='{url}' module_version={tag}");
+    for arguments in [&["signup"][..], &["agents", name, "-c", &metadata]] {
+        let mut command = Command::new(with_sdk().with_file_name("naptha"));
+        command.args(arguments).current_dir(sandbox.work()).env_clear().env("HOME", sandbox.home());
+        command.env("HUB_URL", &hub).env("HUB_USERNAME", "ada").env("HUB_PASSWORD", "pass word 1!");
+        command.env("PRIVATE_KEY", &key).env("NODE_URL", "http://localhost:7001");
+        expect_success(&mut command);
+    }
+}
+
+// Naptha's defects: C3, C14
+#[test]
+fn what_naptha_users_register_is_had_from_where_it_is() {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    let repository = Repository::of_fixture(&sandbox.home().join("repositories"), "hello_world_agent", "v0.16");
+    let first = repository.head();
+    let server = GitServer::start(sandbox.home().join("repositories"), Way::Smart);
+    let url = format!("{}/hello_world_agent", server.url);
+    register(&registry, "hello_world_agent", &url, "v0.16");
+    let node = TestNode::start_in(sandbox, &["--open", "--source", &server.url]);
+    let inputs = json!({"firstname": "sam", "surname": "smith"});
+
+    // A client deploys it by its name, at any version that fits its tag.
+    for spec in ["agent:hello_world_agent", "agent:hello_world_agent@0.16.0"] {
+        node.napt(&["deploy", spec]).expect(0);
+    }
+    let run = node.user().run("agent:hello_world_agent", inputs.clone());
+    assert_eq!(run.result.as_deref(), Some("Hello sam smith"), "{:?}", run.error);
+
+    // In a workspace it is pinned by commit: that somebody moves the tag changes nothing.
+    let sandbox = &node.sandbox;
+    modules::write(sandbox, "teller", "agent:teller", "0.1.0", "");
+    sandbox.napt(&["-C", "teller", "add", "agent:hello_world_agent"]).expect(0);
+    sandbox.napt(&["-C", "teller", "fetch"]).expect(0);
+    assert_eq!(locked(sandbox), first);
+    repository.write("hello_world_agent/run.py", "raise RuntimeError('other')\n");
+    let moved = repository.commit("other");
+    repository.git(&["tag", "--force", "v0.16"]);
+    sandbox.napt(&["-C", "teller", "fetch", "--locked"]).expect(0);
+    assert_eq!(locked(sandbox), first);
+    sandbox.napt(&["-C", "teller", "update"]).expect(0);
+    assert_eq!(locked(sandbox), moved);
+
+    // A node that is asked to run what it has not got fetches it itself.
+    repository.git(&["tag", "--force", "v0.16", &first]);
+    node.napt(&["undeploy", "hello_world_agent"]).expect(0);
+    let run = json!({ "do": "run", "module": "agent:hello_world_agent", "inputs": inputs });
+    let found = steps(&node.url, &SecretKey::generate(), &json!([run]));
+    assert_eq!(found[0]["results"], json!(["Hello sam smith"]), "{found:?}");
+}
+
+/// A module that says which version of a package it has, with a lock file of Poetry.
+fn locked_module(node: &TestNode, asks: &str, locked: &str, hash: &str) {
+    let module = Python { requirements: &[asks], ..Python::new("agent:locked", VERSION) };
+    module.write(&node.sandbox);
+    let lock = format!(
+        "[[package]]\nname = \"iniconfig\"\nversion = \"{locked}\"\nfiles = [{{file = \"x.whl\", hash = \"sha256:{hash}\"}}]\n"
+    );
+    node.sandbox.write("locked/poetry.lock", lock);
+}
+
+const VERSION: &str =
+    "from importlib.metadata import version\n\n\ndef run(module_run):\n    return version('iniconfig')\n";
+
+// Naptha's defects: C4
+#[test]
+fn a_lock_file_binds_and_one_that_is_out_of_date_is_told() {
+    let node = TestNode::start(&[]);
+    let version = || node.user().run("agent:locked", json!({})).result.expect("a version");
+    let good = "b6a85871a79d2e3b22d2d1b94ac2824226a63c6b741c88f7ae975f18b6778374";
+    // Other bytes than those that were locked.
+    locked_module(&node, "iniconfig>=2", "2.0.0", &"0a".repeat(32));
+    let ran = node.napt(&["deploy", "locked", "--no-verify"]);
+    assert_ne!(ran.code, Some(0));
+    assert!(ran.stderr.contains("Hash mismatch"), "{}", ran.stderr);
+    locked_module(&node, "iniconfig>=2", "2.0.0", good);
+    let ran = node.napt(&["deploy", "locked", "--no-verify"]).expect(0);
+    assert!(!ran.stderr.contains("out of date"), "{}", ran.stderr);
+    assert_eq!(version(), "2.0.0");
+    // What the module asks for is newer than its lock; so it is said, each time.
+    for version in ["0.1.1", "0.1.2"] {
+        locked_module(&node, "iniconfig>=2.1", "2.0.0", good);
+        let manifest = node.sandbox.work().join("locked/napt.toml");
+        let text = fs::read_to_string(&manifest).expect("a manifest").replace("0.1.0", version);
+        fs::write(manifest, text).expect("a manifest");
+        let ran = node.napt(&["deploy", "locked", "--no-verify"]).expect(0);
+        assert!(ran.stderr.contains("`poetry.lock` is out of date, and was not followed"), "{}", ran.stderr);
+    }
+    assert_ne!(version(), "2.0.0");
+}
+
+// Naptha's defects: B3, C14
+#[test]
+fn git_of_a_node_gets_nothing_of_its_environment() {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    sandbox.set("NODE_SECRET", "of the operator");
+    // A git that tells what it is given.
+    let told = sandbox.home().join("told");
+    let bin = sandbox.home().join("bin");
+    fs::create_dir_all(&bin).expect("a folder");
+    let git = bin.join("git");
+    fs::write(&git, format!("#!/bin/sh\nenv >> {0}\necho \"$@\" >> {0}\nexit 1\n", told.display())).expect("a program");
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).expect("ours");
+    let path = std::env::var("PATH").expect("a path");
+    sandbox.set("PATH", &format!("{}:{path}", bin.display()));
+    register(&registry, "hello", "http://127.0.0.1:9/hello", "v1");
+    let node = TestNode::start_in(sandbox, &["--open", "--source", "http://127.0.0.1:9/"]);
+    let run = json!({ "do": "run", "module": "agent:hello", "inputs": {} });
+    let found = steps(&node.url, &SecretKey::generate(), &json!([run]));
+    assert!(found[0]["failed"].as_str().is_some_and(|told| told.contains("cannot fetch")), "{found:?}");
+    let told = fs::read_to_string(told).expect("git was called");
+    assert!(told.contains("GIT_TERMINAL_PROMPT=0") && told.contains(" -- http://127.0.0.1:9/hello"), "{told}");
+    assert!(!told.contains("NODE_SECRET") && !told.contains("NAPT_"), "{told}");
 }

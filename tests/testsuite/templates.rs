@@ -104,6 +104,7 @@ fn runs(variant: &Variant) -> Vec<(Value, &'static str)> {
     }
 }
 
+// Naptha's defects: C11
 #[test]
 fn every_template_with_every_choice_is_checked_packaged_deployed_and_run() {
     let provider = Provider::start();
@@ -147,6 +148,7 @@ fn agent_with_persona(node: &TestNode, agent: &str, requirement: &str, persona: 
     fs::write(&path, deployment.replacen("\"system_prompt\"", &named, 1)).expect("a file");
 }
 
+// Naptha's defects: C13
 #[test]
 fn an_agent_is_told_its_persona_from_a_folder_and_from_a_registry() {
     let (provider, registry) = (Provider::start(), TestRegistry::start());

@@ -10,7 +10,7 @@ use crate::support::{
     modules::{Python, with_sdk, write_python},
     node::{TestNode, cache},
     registry::TestRegistry,
-    sdk::{Author, steps},
+    sdk::{self, Author, steps},
     wait_for,
 };
 
@@ -157,6 +157,34 @@ fn a_run_is_placed_on_three_nodes_by_whoever_starts_it() {
     let [one, _, three] = &all;
     one.napt(&ran).expect(0);
     assert_eq!(count(&runs(three, &key), "kb:notes"), 3);
+}
+
+#[test]
+fn by_the_sdks_own_commands() {
+    let registry = registry();
+    let [one, two, three] =
+        nodes(&registry, [("127.0.0.2", "one.example"), ("127.0.0.3", "two.example"), ("127.0.0.4", "three.example")]);
+    let (key, person) = (one.key(), registry.sandbox());
+    let naptha = |arguments: &[&str]| sdk::naptha(&registry, &person, &key, &one.url, arguments).expect(0);
+    naptha(&["signup"]);
+    let listed = naptha(&["nodes"]).stdout;
+    for node in [&one, &two, &three] {
+        assert!(listed.contains(&node.node_key().public().node_id()[..12]), "{listed}");
+    }
+    let nodes = ["--agent_nodes", "two.example,127.0.0.4", "--kb_nodes", "three.example"];
+    let modules = ["--agent_modules", "agent:speaker,agent:speaker", "--kb_modules", "kb:notes"];
+    let created = naptha(&[&["create", "orchestrator:panel"][..], &modules, &nodes].concat()).stdout;
+    assert!(created.contains("Orchestrator creation result: {"), "{created}");
+    let ran = naptha(&[&["run", "orchestrator:panel", "-p", "word='hi'"][..], &nodes].concat()).stdout;
+    assert!(ran.contains(r#"["first heard hi", "second heard hi", "noted 2"]"#), "{ran}");
+    let [here, second, third] = [&one, &two, &three].map(|node| runs(node, &key).len());
+    assert_eq!((here, second, third), (1, 1, 2));
+    // A wrong name is told by the command.
+    let wrong = ["run", "orchestrator:panel", "--agent_nodes", "nobody.example"];
+    let refused = sdk::naptha(&registry, &person, &key, &one.url, &wrong);
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    let told = refused.stdout + &refused.stderr;
+    assert!(told.contains("node `nobody.example` is not known to this node"), "{told}");
 }
 
 // Naptha's defects: F5, F7

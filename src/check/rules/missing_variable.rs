@@ -8,7 +8,10 @@ pub(super) static RULE: Rule = Rule {
     docs: r#"A file of `configs/` names a variable as `${NAME}`, `$NAME` or `env:NAME`, under a key such as `api_key` or `…_env`, or by
 a `client` with an `api_base` that the module calls itself. It is looked for in the environment and in the `.env` beside
 `napt.toml` and in the workspace's root; values are neither kept nor shown. Where secrets are not at hand, as in CI,
-`-A missing-variable` silences it."#,
+`-A missing-variable` silences it.
+
+Modules on a node see none of these: there a variable is a secret that whoever runs the module has set with `napt secret set`, which
+`napt deploy` looks at too."#,
     fix: None,
     example: Example {
         bad: &[Part::File(
@@ -43,7 +46,8 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
             [] => "looked for in the environment; there is no `.env`".to_owned(),
             files => format!("looked for in the environment and in {}", files.join(" and ")),
         });
-        finding.help("set it, or write it into a `.env` beside `napt.toml` that git ignores");
+        finding
+            .help("set it, or write it into a `.env` beside `napt.toml` that git ignores; for runs, `napt secret set`");
         told.push(name);
     }
 }

@@ -423,7 +423,11 @@ impl Core {
                 cause(&error)
             )),
             error => {
-                NodeError::NotFound { what: format!("`{wanted}` cannot be installed: {error}"), hint: error.hint() }
+                let why = match cause(&error) {
+                    why if why == error.to_string() => why,
+                    why => format!("{error}: {why}"),
+                };
+                NodeError::NotFound { what: format!("`{wanted}` cannot be installed: {why}"), hint: error.hint() }
             }
         }
     }

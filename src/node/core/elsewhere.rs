@@ -5,9 +5,10 @@ use semver::VersionReq;
 use super::{Core, NodeError};
 use crate::{
     module::{GitSource, ModuleId},
+    registries::Git,
     report::{Fault, Silent},
     resolve::Need,
-    sources::{self, Git},
+    sources,
     wire::ModulePin,
 };
 

@@ -70,15 +70,14 @@ impl FromRequest<Shared> for Upload {
             body = Body::from(bytes);
             (caller, None)
         };
-        let kind = parts.headers.get(header::CONTENT_TYPE).filter(|kind| is_form_with_files(kind));
-        let Some(kind) = kind.cloned() else {
+        if !parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form_with_files) {
             // It is read to its end, so that its sender sees the answer.
             read_body(body).await?;
             return Err(no_file().into());
-        };
+        }
         let tap = Tap::new(body, core.files.quota().saturating_add(MAX_FORM));
-        let form = Request::builder().header(header::CONTENT_TYPE, kind).body(Body::from_stream(tap.clone()));
-        let form = Multipart::from_request(form.map_err(NodeError::internal("read a form"))?, &()).await;
+        // With the parts comes that no other limit holds.
+        let form = Multipart::from_request(Request::from_parts(parts, Body::from_stream(tap.clone())), &()).await;
         let form = form.map_err(|error| NodeError::Invalid(error.body_text()))?;
         let read = read_form(core, form).await;
         let found = tap.finish().await;

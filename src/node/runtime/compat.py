@@ -365,7 +365,8 @@ def new_run_input(inputs):
 
 
 def sub_deployment(fn, worker):
-    """The type and the deployment of the module with this name: the own deployment's, on that worker if it has several."""
+    """The type and the deployment of the module with this name: the own deployment's, on that worker if it has several,
+    and here if it has none."""
     module_type, _, name = fn.rpartition(":")
     module_type = module_type or "agent"
     worker = Node(worker) if worker is not None else None
@@ -376,8 +377,7 @@ def sub_deployment(fn, worker):
         if (deployment.get("module") or {}).get("name") == name
     ]
     there = [deployment for deployment in found if worker and Node(deployment["node"]).node_url == worker.node_url]
-    node = vars(worker) if worker is not None else own.get("node") or from_url(RUN.home)
-    return module_type, next(iter(there + found), {"node": node, "module": {"name": name}})
+    return module_type, next(iter(there + found), {"node": own.get("node"), "module": {"name": name}})
 
 
 def get_logger(name):

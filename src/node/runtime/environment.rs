@@ -63,9 +63,17 @@ pub(in crate::node) struct Environments {
 
 #[derive(Debug, Clone)]
 struct Tools {
-    python: PathBuf,
-    python_version: String,
+    /// Interpreters with their versions, best first; at least one.
+    pythons: Vec<(String, PathBuf)>,
     uv: PathBuf,
+}
+
+impl Tools {
+    /// The best interpreter that a project runs on; else the best.
+    fn python(&self, needs: &PythonNeeds) -> Result<&(String, PathBuf), EnvironmentError> {
+        let fitting = self.pythons.iter().find(|(version, _)| needs.runs_on(version));
+        fitting.or(self.pythons.first()).ok_or(EnvironmentError::NoPython)
+    }
 }
 
 impl Environments {
@@ -91,7 +99,8 @@ impl Environments {
             }
         };
         let mut digest = Sha256::new();
-        digest.update(&tools.python_version);
+        let (python_version, interpreter) = tools.python(&needs)?;
+        digest.update(python_version);
         for requirement in &needs.requirements {
             digest.update([0]);
             digest.update(requirement);
@@ -126,7 +135,7 @@ impl Environments {
             fs_err::tokio::remove_dir_all(&target).await?;
         }
         reporter.step("Building", &format!("environment ({} and what it needs)", summary(&needs.requirements)));
-        if let Err(error) = self.build(&tools, &target, &needs).await {
+        if let Err(error) = self.build(&tools, interpreter, &target, &needs).await {
             // Should it stay, the next try removes it.
             let _ = fs_err::tokio::remove_dir_all(&target).await;
             return Err(error);
@@ -134,14 +143,17 @@ impl Environments {
         ready()
     }
 
-    async fn build(&self, tools: &Tools, target: &Path, needs: &PythonNeeds) -> Result<(), EnvironmentError> {
+    async fn build(
+        &self,
+        tools: &Tools,
+        interpreter: &Path,
+        target: &Path,
+        needs: &PythonNeeds,
+    ) -> Result<(), EnvironmentError> {
         let requirements = &needs.requirements;
         self.run(
             "making the environment",
-            Command::new(&tools.uv)
-                .args(["venv", "--quiet", "--no-project", "--python"])
-                .arg(&tools.python)
-                .arg(target),
+            Command::new(&tools.uv).args(["venv", "--quiet", "--no-project", "--python"]).arg(interpreter).arg(target),
         )
         .await?;
         crash::point("install.environment")?;
@@ -187,23 +199,23 @@ impl Environments {
     }
 
     async fn find_tools(&self, reporter: &dyn Reporter) -> Result<Tools, EnvironmentError> {
-        let mut found = None;
+        let mut pythons: Vec<(String, PathBuf)> = Vec::new();
         for name in PYTHONS {
             let script = "import sys; print('%d.%d.%d' % sys.version_info[:3], sys.executable)";
             let Ok(output) = self.output(Command::new(name).args(["-I", "-c", script])).await else { continue };
             let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             if let Some((version, executable)) = text.split_once(' ')
                 && ["3.10.", "3.11.", "3.12."].iter().any(|minor| version.starts_with(minor))
+                && !pythons.iter().any(|(known, _)| known == version)
             {
-                found = Some((version.to_owned(), PathBuf::from(executable)));
-                break;
+                pythons.push((version.to_owned(), PathBuf::from(executable)));
             }
         }
-        let (python_version, python) = found.ok_or(EnvironmentError::NoPython)?;
+        let (_, python) = pythons.first().cloned().ok_or(EnvironmentError::NoPython)?;
         if let Ok(output) = self.output(Command::new("uv").arg("--version")).await
             && output.status.success()
         {
-            return Ok(Tools { python, python_version, uv: PathBuf::from("uv") });
+            return Ok(Tools { pythons, uv: PathBuf::from("uv") });
         }
         let own = self.folder.join("installer");
         let uv = own.join("bin").join("uv");
@@ -229,7 +241,7 @@ impl Environments {
             .await?;
             fs_err::tokio::write(own.join(COMPLETE), UV).await?;
         }
-        Ok(Tools { python, python_version, uv })
+        Ok(Tools { pythons, uv })
     }
 
     async fn output(&self, command: &mut Command) -> std::io::Result<Output> {
