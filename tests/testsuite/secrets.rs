@@ -298,6 +298,7 @@ fn a_module_cannot_read_or_change_secrets() {
     assert_eq!(run.result.as_deref(), Some("[403, 403]"), "{run:?}");
 }
 
+// Naptha's defects: D8
 #[test]
 fn values_come_from_stdin_the_environment_or_a_file_and_never_from_an_argument() {
     let mut scene = Scene::new(&[]);
@@ -392,7 +393,7 @@ impl Scene {
     }
 }
 
-// Naptha's defects: D3, D4, D5
+// Naptha's defects: D3, D4, D5, D6
 #[test]
 fn the_real_sdk_deploys_secrets_for_its_user_and_nobody_else() {
     let scene = Scene::new(&["--open"]);

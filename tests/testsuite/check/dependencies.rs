@@ -195,6 +195,7 @@ warning: 0 errors, 1 warning in 1 module
     );
 }
 
+// Naptha's defects: C11
 #[test]
 fn sdk_version() {
     let m = Module::good();
