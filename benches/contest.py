@@ -140,6 +140,8 @@ def main():
         with Memory(node.pid) as memory:
             for _ in range(5):
                 taken, turns = run("orchestrator:talk", {"prompt": "begin"})
+                if len(turns) != 20:
+                    sys.exit(f"the chat has {len(turns)} turns")
                 times.append(taken)
         rows.append(
             (
