@@ -236,7 +236,7 @@ fn matches(req: &VersionReq, version: &Version, git: Option<&GitSource>) -> bool
 /// `v0.16` as 0.16.0.
 fn version_of_tag(tag: &str) -> Option<Version> {
     let bare = tag.strip_prefix('v').unwrap_or(tag);
-    let missing = 2usize.checked_sub(bare.matches('.').count()).unwrap_or_default();
+    let missing = 2usize.saturating_sub(bare.matches('.').count());
     Version::parse(&format!("{bare}{}", ".0".repeat(missing))).ok()
 }
 

@@ -276,7 +276,7 @@ impl<'a> Session<'a> {
         );
         let napt = self.sandbox.command(&[]);
         let binary = Path::new(napt.get_program()).parent().expect("a folder");
-        let path = std::env::var("PATH").unwrap_or_default();
+        let path = variable_of(self.sandbox, "PATH").unwrap_or_default();
         let mut shell = std::process::Command::new("sh");
         shell.arg("-c").arg(script).current_dir(self.sandbox.work()).env_clear().stdin(Stdio::null());
         shell.envs(napt.get_envs().filter_map(|(name, value)| Some((name, value?))));

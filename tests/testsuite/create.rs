@@ -61,6 +61,7 @@ fn result(node: &TestNode, arguments: &[&str]) -> Value {
     serde_json::from_str(ran["data"]["run"]["result"].as_str().expect("a result")).expect("JSON")
 }
 
+// Naptha's defects: F1
 #[test]
 fn modules_and_nodes_are_lists_as_in_naptha() {
     let (_registry, node, second) = scene();
@@ -107,6 +108,7 @@ fn modules_and_nodes_are_lists_as_in_naptha() {
     assert_eq!(run["kbs"], json!([["notes", "local", null]]));
 }
 
+// Naptha's defects: C13
 #[test]
 fn an_agent_has_one_persona_and_a_bare_name_is_an_agent() {
     let registry = TestRegistry::start();

@@ -7,6 +7,7 @@ use crate::support::{
     console::{self, Step, blocks},
     modules,
     node::{self, TestNode},
+    python,
     registry::TestRegistry,
 };
 
@@ -40,6 +41,7 @@ followed! {
     the_tutorial_can_be_followed: "docs/tutorial.md" servers,
     adopting_can_be_followed: "docs/adopt.md" servers,
     checking_can_be_followed: "docs/check.md" nothing,
+    coming_from_naptha_can_be_followed: "docs/naptha.md" servers_and_sdk,
     composing_can_be_followed: "docs/compose.md" servers,
     developing_can_be_followed: "docs/dev.md" nothing,
     publishing_can_be_followed: "docs/publish.md" servers,
@@ -64,6 +66,18 @@ fn servers(page: &Path) {
     let registry = TestRegistry::start();
     let mut sandbox = registry.sandbox();
     sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
+    console::follow(&node.sandbox, page);
+}
+
+/// The same, and Naptha's SDK on the path.
+fn servers_and_sdk(page: &Path) {
+    let registry = TestRegistry::start();
+    let mut sandbox = registry.sandbox();
+    sandbox.set("NAPT_CACHE_DIR", &node::cache());
+    let bin = python::with_sdk().parent().expect("a folder").to_str().expect("UTF-8");
+    let path = std::env::var("PATH").unwrap_or_default();
+    sandbox.set("PATH", &format!("{bin}:{path}"));
     let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
     console::follow(&node.sandbox, page);
 }

@@ -129,6 +129,7 @@ fn sdk_script(node: &TestNode, path: &str, text: &str) -> Ran {
     node.napt(&["exec", "--", sdk(), script.to_str().expect("UTF-8")])
 }
 
+// Naptha's defects: D10
 #[test]
 fn the_sdk_reaches_its_node_without_showing_the_credential() {
     let node = scene();

@@ -233,11 +233,12 @@ from dotenv.main import load_dotenv as same
 
 async def run(module_run):
     own = os.environ["PRIVATE_KEY"]
-    with open("/tmp/.env" if not os.environ["HOME"] else os.environ["HOME"] + "/.env", "w") as file:
+    with open(os.environ["HOME"] + "/.env", "w") as file:
         file.write("PRIVATE_KEY=stolen\nADDED=yes\n")
     load_dotenv(file.name, override=True)
     same(file.name, None, False, True)
-    contexts = {id(httpx.AsyncClient()._transport._pool._ssl_context) for _ in range(3)}
+    clients = [httpx.AsyncClient() for _ in range(3)]
+    contexts = {id(client._transport._pool._ssl_context) for client in clients}
     node = module_run["deployment"]["agent_deployments"][0]["node"]
     call = {"consumer_id": module_run["consumer_id"], "inputs": {"word": "x" * (3 << 20)},
             "deployment": module_run["deployment"]["agent_deployments"][0], "signature": "x"}

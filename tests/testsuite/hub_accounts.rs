@@ -93,6 +93,11 @@ fn a_password_that_was_set_without_the_key_ends_when_the_key_is_proved() {
     let (mut mallory, reply) = sign_up(&registry, "mallory", &key);
     assert!(reply["result"].is_string(), "{reply}");
     assert!(call(&mut mallory, "query", &json!([SECRETS]))["error"].is_null());
+    let node = json!({
+        "ip": "mallory.example", "user_communication_protocol": "http", "user_communication_port": 7001,
+        "node_communication_protocol": "ws",
+    });
+    assert!(call(&mut mallory, "create", &json!([key.public().node_id(), node]))["error"].is_null());
 
     let mut holder = with_key(&registry, &key);
     let ran = holder.napt(&["login"]).expect(0);
@@ -101,6 +106,8 @@ fn a_password_that_was_set_without_the_key_ends_when_the_key_is_proved() {
         "{}",
         ran.stderr
     );
+    // Calls to the key's node do not go where mallory said.
+    assert!(call(&mut mallory, "select", &json!([key.public().node_id()]))["result"].is_null());
     // On the connection that was open, and on a new one.
     let lost = refused(&call(&mut mallory, "create", &json!(["agent:x", { "module_url": "u" }])));
     assert!(lost.contains("did not prove the key") && lost.contains("napt login --username mallory"), "{lost}");

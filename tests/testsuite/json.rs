@@ -76,6 +76,7 @@ fn every_command_has_the_envelope() {
     call(&["publish", "--workspace", "-C", "debate"], 5);
     call(&["login"], 0);
     call(&["login", "--registry", "nonsense"], 2);
+    call(&["login", "--username", "ada"], 2);
     call(&["publish", "--workspace", "-C", "debate"], 0);
     call(&["search", "debate"], 0);
     call(&["search", "--offline"], 4);

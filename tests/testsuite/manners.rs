@@ -62,7 +62,7 @@ const LINES: &[(&str, &[&str], i32)] = &[
     ("secret", &[], 2),
     ("secret list", &[], 1),
     ("secret remove", &["NONE"], 1),
-    ("secret set", &["NONE"], 2),
+    ("secret set", &["NONE", "--from-env"], 2),
     ("status", &[], 1),
     ("storage", &["db", "read", "none"], 1),
     ("token", &[], 2),

@@ -46,12 +46,14 @@ fn tests() -> BTreeMap<String, Vec<String>> {
     sources(&root().join("src"), &mut files);
     let mut tests = BTreeMap::new();
     for file in files {
-        let room = room(&file);
+        let mut room = room(&file);
         let text = std::fs::read_to_string(&file).expect("a source");
         let (mut marked, mut is_test) = (Vec::new(), false);
         for line in text.lines().map(str::trim) {
             if let Some(ids) = line.strip_prefix(MARK) {
                 marked = ids.split(", ").map(str::to_owned).collect();
+            } else if line == "mod tests {" {
+                room += "::tests";
             } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
                 is_test = true;
             } else if let Some(name) = line.split("fn ").nth(1).and_then(|rest| rest.split('(').next())
@@ -130,7 +132,8 @@ fn every_row_of_the_sdks_surface_has_a_test_that_is_there() {
             assert!(tests.contains_key(name), "there is no test `{name}`: {line}");
             found += 1;
         }
-        assert!(found > 0, "no test: {line}");
+        // What never leaves the SDK cannot be right or wrong here.
+        assert!(found > 0 || works.starts_with("no: "), "no test: {line}");
         count += 1;
     }
     assert!(count > 60, "{count} rows");

@@ -226,6 +226,7 @@ fn the_sdk_works_with_an_open_node() {
     expect_client(&found, &key.public().user_id());
 }
 
+// Naptha's defects: A1
 #[test]
 fn the_websocket_door() {
     let node = TestNode::start(&[]);

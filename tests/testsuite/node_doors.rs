@@ -186,6 +186,7 @@ fn doors(key: &SecretKey, run: &str) -> Vec<Door> {
     ]
 }
 
+// Naptha's defects: A1, A3, A10, A11
 #[test]
 fn every_door_refuses_every_credential_that_does_not_hold() {
     let scene = Scene::new(&[]);
@@ -251,6 +252,7 @@ fn every_door_refuses_every_credential_that_does_not_hold() {
     assert_eq!(scene.state(), before, "what is refused is not done");
 }
 
+// Naptha's defects: A5
 #[test]
 fn a_signed_request_is_good_once() {
     let scene = Scene::new(&[]);
@@ -284,6 +286,7 @@ fn a_token_makes_no_token() {
     assert!(!database.windows(token.len()).any(|window| window == token.as_bytes()));
 }
 
+// Naptha's defects: A10
 #[test]
 fn a_module_may_see_its_own_tree_and_nothing_else_of_its_user() {
     let scene = Scene::new(&[]);
@@ -333,6 +336,7 @@ fn a_module_may_see_its_own_tree_and_nothing_else_of_its_user() {
     assert_eq!(ask(door("GET", "/inference/models", "")).status, 401, "the credential dies with the run");
 }
 
+// Naptha's defects: A14
 #[test]
 fn errors_do_not_repeat_what_was_sent() {
     let scene = Scene::new(&[]);
@@ -374,6 +378,7 @@ fn digests_lead_nowhere_else() {
     }
 }
 
+// Naptha's defects: A12
 #[test]
 fn an_open_node_is_open_to_this_machine_and_to_naptha_only() {
     let mut sandbox = Sandbox::new();

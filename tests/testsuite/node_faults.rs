@@ -147,6 +147,7 @@ fn an_exception_or_exit_is_the_error_of_the_run() {
     succeeds(&node, &user, "'still there'", "still there");
 }
 
+// Naptha's defects: F13
 #[test]
 fn what_is_returned_is_the_result() {
     let (node, user) = faulty();
@@ -213,6 +214,7 @@ fn run_beside(node: &TestNode, user: &User, code: &str) {
     assert_eq!(processes(node), before, "{code}");
 }
 
+// Naptha's defects: B5
 #[test]
 fn limits_end_a_run_and_are_named() {
     let node = TestNode::start(&[]);

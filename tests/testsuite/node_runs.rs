@@ -115,6 +115,7 @@ fn inputs_larger_than_a_request_may_be_are_refused() {
     assert!(user.runtime.block_on(user.client.runs(true, 10)).expect("runs").is_empty());
 }
 
+// Naptha's defects: B6
 #[test]
 fn a_killed_node_knows_every_run_and_ends_or_runs_it() {
     let (mut node, user) = gates(&["--max-runs", "1"]);
@@ -160,6 +161,7 @@ fn a_stopped_node_leaves_no_process() {
     soon("no process is left", || working_in(&data).is_empty());
 }
 
+// Naptha's defects: B5
 #[test]
 fn cancelling_ends_what_waits_and_what_runs_with_all_below_it() {
     let (node, user) = gates(&["--max-runs", "1"]);

@@ -70,6 +70,7 @@ fn whatever_keeps_a_module_from_running_keeps_it_from_going_live() {
     assert_eq!(std::fs::read_dir(node.data().join("scratch")).expect("a folder").count(), 0, "nothing is left");
 }
 
+// Naptha's defects: C14
 #[test]
 fn an_import_sees_what_a_run_sees_and_shows_no_secret() {
     let node = TestNode::start(&[]);

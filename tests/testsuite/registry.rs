@@ -81,6 +81,7 @@ impl Scene {
     }
 }
 
+// Naptha's defects: C3
 #[test]
 fn the_same_bytes_are_fine_and_other_bytes_are_a_conflict() {
     let scene = Scene::new();
@@ -168,6 +169,7 @@ fn odd_archives_that_are_good_are_taken() {
     }
 }
 
+// Naptha's defects: C1
 #[test]
 fn a_module_belongs_to_its_first_publisher() {
     let scene = Scene::new();

@@ -298,6 +298,7 @@ fn a_module_cannot_read_or_change_secrets() {
     assert_eq!(run.result.as_deref(), Some("[403, 403]"), "{run:?}");
 }
 
+// Naptha's defects: D8
 #[test]
 fn values_come_from_stdin_the_environment_or_a_file_and_never_from_an_argument() {
     let mut scene = Scene::new(&[]);
@@ -392,7 +393,7 @@ impl Scene {
     }
 }
 
-// Naptha's defects: D3, D4, D5
+// Naptha's defects: D3, D4, D5, D6
 #[test]
 fn the_real_sdk_deploys_secrets_for_its_user_and_nobody_else() {
     let scene = Scene::new(&["--open"]);
@@ -569,16 +570,17 @@ fn the_real_command_deploys_secrets_and_runs_with_them() {
 
 #[test]
 fn a_deploy_warns_of_variables_that_no_secret_sets() {
-    let scene = Scene::new(&[]);
-    let configs = "m/teller/teller/configs/deployment.json";
+    let node = TestNode::start(&[]);
+    Python::new("agent:searcher", "def run(module_run):\n    return 'x'\n").write(&node.sandbox);
     let config = json!({ "system_prompt": { "search_key": "${SEARCH_KEY}" } });
-    let deployment = json!([{ "module": { "name": "teller" }, "name": "teller", "config": config }]);
-    scene.node.sandbox.write(configs, deployment.to_string());
-    let deploy = || scene.node.napt(&["deploy", "-m", "orchestrator:caller"]).expect(0).stderr;
+    let deployment = json!([{ "module": { "name": "searcher" }, "name": "searcher", "config": config }]);
+    node.sandbox.write("searcher/searcher/configs/deployment.json", deployment.to_string());
+    let deploy = || node.napt(&["deploy", "searcher"]).expect(0).stderr;
     let told = deploy();
     assert!(told.contains("warning[missing-variable]: `SEARCH_KEY` is not set"), "{told}");
     assert!(told.contains("`napt secret set`"), "{told}");
-    scene.set("SEARCH_KEY", "canary-of-search-0001", &[]);
+    node.sandbox.write("values.env", "SEARCH_KEY=canary-of-search-0001\n");
+    node.napt(&["secret", "set", "SEARCH_KEY", "--from-env-file", "values.env"]).expect(0);
     let told = deploy();
     assert!(!told.contains("missing-variable"), "{told}");
 }

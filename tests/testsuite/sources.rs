@@ -420,7 +420,7 @@ fn git_of_a_node_gets_nothing_of_its_environment() {
     let node = TestNode::start_in(sandbox, &["--open", "--source", "http://127.0.0.1:9/"]);
     let run = json!({ "do": "run", "module": "agent:hello", "inputs": {} });
     let found = steps(&node.url, &SecretKey::generate(), &json!([run]));
-    assert!(found[0]["failed"].as_str().is_some_and(|told| told.contains("cannot fetch")), "{found:?}");
+    assert!(found[0]["error"].as_str().is_some_and(|told| told.contains("git cannot fetch")), "{found:?}");
     let told = fs::read_to_string(told).expect("git was called");
     assert!(told.contains("GIT_TERMINAL_PROMPT=0") && told.contains(" -- http://127.0.0.1:9/hello"), "{told}");
     assert!(!told.contains("NODE_SECRET") && !told.contains("NAPT_"), "{told}");

@@ -86,6 +86,7 @@ fn field(resolved: &Value, pointer: &str) -> Value {
     resolved.pointer(pointer).cloned().unwrap_or_else(|| panic!("{pointer} in {resolved:#}"))
 }
 
+// Naptha's defects: F1
 #[test]
 fn absent_null_and_empty_lists_are_filled_from_the_defaults() {
     for given in [json!({}), json!({"agent_deployments": null}), json!({"agent_deployments": []})] {
@@ -97,6 +98,7 @@ fn absent_null_and_empty_lists_are_filled_from_the_defaults() {
     }
 }
 
+// Naptha's defects: F1
 #[test]
 fn more_nodes_than_defaults_repeat_the_last() {
     let nodes: Vec<Value> = (1..=4).map(|host| json!({"node": {"ip": format!("10.0.0.{host}")}})).collect();
@@ -149,6 +151,7 @@ fn an_unknown_deployment_name_takes_the_first_and_is_kept() {
     assert_eq!(field(&resolved, "/config/max_rounds"), 3);
 }
 
+// Naptha's defects: F2
 #[test]
 fn an_unknown_language_model_lists_the_names_and_the_module() {
     let given = json!({"agent_deployments": [{"config": {"llm_config": {"config_name": "huge"}}}]});

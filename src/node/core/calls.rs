@@ -193,7 +193,6 @@ impl Core {
         user: String,
         given: Deployment,
     ) -> Result<Deployment, NodeError> {
-        self.remember(&user).await?;
         let found = self.find(&module, &user, Some(given.clone()), true).await?;
         // The node of the whole is this one, whatever its client calls it.
         let given = Deployment { node: None, ..given };

@@ -450,7 +450,7 @@ impl Core {
     /// Replaces the nodes that a request names by their targets.
     async fn place_given(&self, given: &mut Deployment) -> Vec<NodeError> {
         given.for_each_node(&mut |node| {
-            if node.as_ref().is_some_and(|entry| names_nothing(entry)) {
+            if node.as_ref().is_some_and(names_nothing) {
                 *node = None;
             }
         });

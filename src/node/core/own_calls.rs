@@ -23,7 +23,7 @@ pub(super) struct RunCalls {
 }
 
 impl RunCalls {
-    pub(super) fn new(core: &Arc<Core>, run: &Arc<ActiveRun>) -> Arc<dyn Calls> {
+    pub(super) fn of(core: &Arc<Core>, run: &Arc<ActiveRun>) -> Arc<dyn Calls> {
         Arc::new(RunCalls { core: core.clone(), run: run.clone() })
     }
 

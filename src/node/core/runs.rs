@@ -511,7 +511,7 @@ impl Core {
         let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
-        let calls = RunCalls::new(self, run);
+        let calls = RunCalls::of(self, run);
         let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =

@@ -22,7 +22,7 @@ use crate::identity::Secret;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a process may count as one that starts.
-const STARTING: Duration = Duration::from_secs(1);
+const STARTING: Duration = Duration::from_millis(300);
 
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;

@@ -383,10 +383,9 @@ impl HubStore for SqliteStore {
 
     async fn remove_hub_node(&self, user: &str) -> Result<Changed, StoreError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM hub_servers WHERE user_id = ?").bind(user).execute(&mut *transaction).await?;
-        let done = sqlx::query("DELETE FROM hub_nodes WHERE user_id = ?").bind(user).execute(&mut *transaction).await?;
+        let was_there = remove_node(&mut transaction, user).await?;
         transaction.commit().await?;
-        Ok(if done.rows_affected() == 1 { Changed::Done } else { Changed::Missing })
+        Ok(if was_there { Changed::Done } else { Changed::Missing })
     }
 
     async fn hub_servers(&self) -> Result<Vec<HubServer>, StoreError> {
@@ -484,6 +483,13 @@ impl HubStore for SqliteStore {
         transaction.commit().await?;
         Ok(Changed::Done)
     }
+}
+
+/// Removes a user's node with its servers; false when there is none.
+pub(super) async fn remove_node(connection: &mut SqliteConnection, user: &str) -> Result<bool, StoreError> {
+    sqlx::query("DELETE FROM hub_servers WHERE user_id = ?").bind(user).execute(&mut *connection).await?;
+    let done = sqlx::query("DELETE FROM hub_nodes WHERE user_id = ?").bind(user).execute(connection).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// The node that a user may register: the one with the user's key.

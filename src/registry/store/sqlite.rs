@@ -16,7 +16,9 @@ use sqlx::{
 };
 
 use super::{
-    Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked, hub::add_module, nodes, runtime_text,
+    Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked,
+    hub::{add_module, remove_node},
+    nodes, runtime_text,
 };
 use crate::{
     crash,
@@ -124,9 +126,14 @@ impl Store for SqliteStore {
     async fn ensure_user(&self, user: &str, now: Timestamp) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let known =
-            sqlx::query("SELECT 1 FROM users WHERE id = ?").bind(user).fetch_optional(&mut *transaction).await?;
+            sqlx::query("SELECT proved FROM users WHERE id = ?").bind(user).fetch_optional(&mut *transaction).await?;
         let sql = "INSERT INTO users (id, created) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET proved = 1";
         sqlx::query(sql).bind(user).bind(now.as_millisecond()).execute(&mut *transaction).await?;
+        let was_proved = known.as_ref().map(|row| row.try_get::<bool, _>("proved")).transpose()?;
+        if was_proved == Some(false) {
+            // Where somebody said that the key's node is decides where calls go. A node says it again at its start.
+            remove_node(&mut transaction, user).await?;
+        }
         transaction.commit().await?;
         Ok(known.is_none())
     }

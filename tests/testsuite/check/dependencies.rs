@@ -43,7 +43,7 @@ error[invalid-requirement]: this dependency says no version
 10 | "tool:y" = {}
    |            ^^
    |
-   = help: add `version`, or `path` for a module in a folder
+   = help: add `version`; or `path` for a module in a folder, `git` for one in a repository
 
 error[invalid-requirement]: `kb:Facts` is not the id of a module
   --> napt.toml:11:1
@@ -195,6 +195,7 @@ warning: 0 errors, 1 warning in 1 module
     );
 }
 
+// Naptha's defects: C11
 #[test]
 fn sdk_version() {
     let m = Module::good();

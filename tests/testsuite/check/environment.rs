@@ -24,7 +24,7 @@ warning[missing-variable]: `FIRST_KEY` is not set
   |                                                                                       ^^^^^^^^^^^^^^^^^^^^^ named here
   |
   = note: looked for in the environment and in `.env`
-  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores
+  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores; for runs, `napt secret set`
 
 warning[missing-variable]: `FOURTH_KEY` is not set
  --> debate/configs/llm_configs.json:2:155
@@ -33,7 +33,7 @@ warning[missing-variable]: `FOURTH_KEY` is not set
   |                                                         ^^^^^^^^^^^^ named here
   |
   = note: looked for in the environment and in `.env`
-  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores
+  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores; for runs, `napt secret set`
 
 warning[missing-variable]: `FIFTH` is not set
  --> debate/configs/llm_configs.json:2:180
@@ -42,7 +42,7 @@ warning[missing-variable]: `FIFTH` is not set
   |                                                            ^^^^^^^ named here
   |
   = note: looked for in the environment and in `.env`
-  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores
+  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores; for runs, `napt secret set`
 
 warning: 0 errors, 3 warnings in 1 module
 
@@ -67,7 +67,7 @@ warning[missing-variable]: `OPENAI_API_KEY` is not set
   |                                      ^^^^^^^^ a module that calls `api.openai.com` itself needs it
   |
   = note: looked for in the environment; there is no `.env`
-  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores
+  = help: set it, or write it into a `.env` beside `napt.toml` that git ignores; for runs, `napt secret set`
 
 warning: 0 errors, 1 warning in 1 module
 

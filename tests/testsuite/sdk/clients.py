@@ -76,7 +76,25 @@ async def main():
             "nodes": len(await hub.list_nodes()),
             "servers": len(await hub.list_servers()),
             "secrets": len(await hub.list_secrets()),
+            "by id": (await hub.get_user(me))["username"],
+            "no node": await hub.get_node("node:" + "0" * 128),
         }
+        record = {"name": "mine", "description": "first", "author": me, "parameters": "none", "module_type": "tool",
+                  "module_url": "https://git.example/mine", "module_version": "v0.1", "module_entrypoint": "run.py",
+                  "execution_type": "package"}
+        described = found["described"] = []
+
+        async def describe():
+            described.append([module["description"] for module in await hub.list_modules("tool", "tool:mine")])
+
+        await hub.create_module("tool", {"id": "tool:mine", **record})
+        await describe()
+        await hub.update_module("tool", {"id": "tool:mine", "description": "second"})
+        await describe()
+        await hub.create_or_update_module("tool", {"id": "tool:mine", **record, "description": "third"})
+        await describe()
+        await hub.delete_module("tool", "mine")
+        await describe()
     async with Hub(os.environ["HUB_URL"], public["public_key"]) as hub:
         try:
             await hub.signin("Ada", "wrong")

@@ -30,9 +30,10 @@ fn every_class_works_from_a_script() {
         found["hub"],
         json!({
             "user": "Ada", "by key": "Ada", "nobody": null, "modules": ["agent_echo"], "one": 1, "none": 0,
-            "nodes": 0, "servers": 0, "secrets": 0,
+            "nodes": 0, "servers": 0, "secrets": 0, "by id": "Ada", "no node": null,
         })
     );
+    assert_eq!(found["described"], json!([["first"], ["second"], ["third"], []]));
     assert!(found["wrong password"].as_str().expect("text").contains("Authentication failed"), "{found}");
 }
 

@@ -1,6 +1,7 @@
 //! Commands of the SDK against a node and a registry; those of the hub alone are in `hub_sdk`.
 
 use super::{PASSWORD, Scene, TYPES};
+use crate::support::modules::Python;
 
 #[test]
 fn signing_up_and_in() {
@@ -66,5 +67,17 @@ fn tables_are_made_read_changed_and_not_dropped() {
         (&["storage", "db", "read", "t", "-o", "{\"conditions\":[{\"id\":1}]}"], 0, "'text': 'y'"),
         (&["storage", "db", "read", "nonesuch"], 1, "404"),
         (&["storage", "db", "create", "t"], 1, "Either schema or data"),
+    ]);
+}
+
+#[test]
+fn settings_of_a_run_arrive() {
+    let scene = Scene::signed_up();
+    let code = "def run(module_run):\n    return module_run['deployment']['config']\n";
+    scene.publish_module(&Python::new("orchestrator:looker", code));
+    let settings = "{\"config_name\": \"mine\", \"max_rounds\": 7}";
+    scene.naptha(&[
+        (&["run", "orchestrator:looker", "-p", "x=y", "--config", settings], 0, "\"max_rounds\": 7"),
+        (&["run", "orchestrator:looker", "-p", "x=y", "--config", "max_rounds=many"], 1, "max_rounds"),
     ]);
 }

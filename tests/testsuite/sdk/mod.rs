@@ -20,6 +20,7 @@ struct Scene {
     registry: TestRegistry,
     node: TestNode,
     token: String,
+    publisher: Sandbox,
 }
 
 /// A line of the SDK's command, its exit code, and what it prints.
@@ -38,7 +39,9 @@ impl Scene {
         sandbox.set("NAPT_REGISTRY", registry.url.as_str());
         let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
         let token = node.token(3600);
-        Scene { registry, node, token }
+        let publisher = registry.sandbox();
+        publisher.napt(&["login"]).expect(0);
+        Scene { registry, node, token, publisher }
     }
 
     /// The same, with an account at the hub.
@@ -96,17 +99,19 @@ impl Scene {
         all
     }
 
-    /// Publishes a module of each type, as another user than the one of the hub, whose key has proved nothing. It answers
-    /// with its inputs.
+    /// Publishes a module of each type that can be run. It answers with its inputs.
     fn publish_echoes(&self) {
-        let publisher = self.registry.sandbox();
-        publisher.napt(&["login"]).expect(0);
         let code = "def run(module_run):\n    inputs = module_run['inputs']\n    if inputs.get('fail'):\n        \
                     raise ValueError('as asked')\n    return inputs\n";
         for kind in TYPES {
-            let name = format!("{kind}_echo");
-            Python::new(&format!("{kind}:{name}"), code).write(&publisher);
-            publisher.napt(&["publish", "--no-verify", "-C", &name]).expect(0);
+            self.publish_module(&Python::new(&format!("{kind}:{kind}_echo"), code));
         }
+    }
+
+    /// Publishes a module as another user than the one of the hub, whose key has proved nothing.
+    fn publish_module(&self, module: &Python<'_>) {
+        let (_, name) = module.id.split_once(':').expect("type:name");
+        module.write(&self.publisher);
+        self.publisher.napt(&["publish", "--no-verify", "-C", name]).expect(0);
     }
 }
