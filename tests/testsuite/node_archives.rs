@@ -154,8 +154,8 @@ fn a_failing_dependency_leaves_the_old_revision_live() {
     let user = node.user();
     let module = Python::new("agent:fine", FINE);
     node.deploy(&module);
-    // Needs no network to be missing.
-    let requirements = ["missing_package @ file:///does/not/exist/missing_package-1.0-py3-none-any.whl"];
+    // Needs no network to be missing: nobody listens there.
+    let requirements = ["missing_package @ https://127.0.0.1:1/missing_package-1.0-py3-none-any.whl"];
     let run = "def run(module_run):\n    return 'new'\n";
     Python { version: "0.2.0", requirements: &requirements, run, ..module }.write(&node.sandbox);
     for _ in 0..2 {

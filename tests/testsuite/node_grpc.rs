@@ -54,7 +54,8 @@ fn the_sdk_runs_modules_over_grpc() {
         json!(["completed", [r#"{"inputs": {"word": "one"}, "signed": true}"#], { "word": "one" }])
     );
     for (what, code, part) in [
-        ("unknown module", "NOT_FOUND", "agent:nonesuch"),
+        // Its registry, which may have it, cannot be asked.
+        ("unknown module", "UNAVAILABLE", "agent:nonesuch"),
         ("bad signature", "UNAUTHENTICATED", "Invalid signature"),
         ("stop", "PERMISSION_DENIED", "operator"),
         ("no deployment", "INVALID_ARGUMENT", "no deployment"),

@@ -10,14 +10,14 @@ fn entry_signature() {
     m.edit("debate/run.py", r#"module_run: dict"#, r#"module_run: dict, *args, level=1, **kwargs"#);
     m.passes();
     let m = Module::good();
-    m.edit("debate/run.py", r#"module_run: dict"#, r#"inputs, worker_nodes"#);
+    m.edit("debate/run.py", r#"module_run: dict"#, r#"prompt, model"#);
     assert_data_eq!(
         m.told(3),
         str![[r#"
 error[entry-signature]: `run` does not take `module_run`
  --> debate/run.py:3:11
   |
-3 | async def run(inputs, worker_nodes):
+3 | async def run(prompt, model):
   |           ^^^ nodes call `run(module_run=…)`
   |
   = help: write `async def run(module_run: dict)`
