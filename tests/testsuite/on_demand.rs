@@ -139,6 +139,54 @@ fn create_brings_the_newest_version_and_does_without_a_registry_that_is_down() {
     assert_eq!((of(&found[0]), &found[1]["results"][0]), (json!("0.9.0"), &json!("0.9.0 None None")), "{found:?}");
 }
 
+/// A node's configuration as a client gets it: where it is reached, by the names of both generations of SDKs.
+#[track_caller]
+fn expect_node(node: &Value, protocol: &str, host: &str, port: u16) {
+    let found = ["user_communication_protocol", "ip"].map(|name| node[name].as_str().expect("a text"));
+    assert_eq!(found, [protocol, host], "{node}");
+    for [name, old] in [
+        ["node_communication_protocol", "server_type"],
+        ["user_communication_port", "http_port"],
+        ["num_node_communication_servers", "num_servers"],
+    ] {
+        assert!(!node[name].is_null() && node[name] == node[old], "{name}: {node}");
+    }
+    let server = &node["servers"][0];
+    assert_eq!((&server["communication_protocol"], &server["server_type"]), (&json!("ws"), &json!("ws")), "{node}");
+    assert_eq!((&node["user_communication_port"], &node["ports"]), (&json!(port), &json!([port])), "{node}");
+    assert_eq!((&server["port"], &server["node_id"]), (&json!(port), &node["id"]), "{node}");
+}
+
+#[test]
+fn clients_are_told_where_the_node_is_reached() {
+    let (registry, _author) = with_worker();
+    let start = |flags: &[&str]| {
+        let mut sandbox = registry.sandbox();
+        sandbox.set("NAPT_CACHE_DIR", &cache());
+        let mut node = TestNode::start_at(sandbox, "0.0.0.0:0", flags);
+        node.url = node.url.replace("0.0.0.0", "127.0.0.1");
+        node
+    };
+    let answers = |node: &TestNode| {
+        let url = node.url.replacen("http://", &format!("http://{}@", node.token(600)), 1);
+        let create = json!({ "do": "create", "module": "agent:worker" });
+        // The SDK reads the record of a run with its own models.
+        let run = json!({ "do": "run", "module": "agent:worker" });
+        let found = steps(&url, &node.key(), &json!([create, run]));
+        assert_eq!(found[1]["status"], "completed", "{found:?}");
+        found[0]["node"].clone()
+    };
+    let node = start(&["--provider", "mine=http://127.0.0.1:9,models=small,large-*"]);
+    let port = node.address().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let found = answers(&node);
+    expect_node(&found, "http", "127.0.0.1", port);
+    assert_eq!(found["id"], node.node_key().public().node_id());
+    assert_eq!(found["models"], json!(["napt/echo", "small", "large-*"]));
+
+    let listed = start(&["--name", "one.example", "--url", "https://one.example:8443/"]);
+    expect_node(&answers(&listed), "https", "one.example", 8443);
+}
+
 // Naptha's defects: A3, A4
 #[test]
 fn nothing_is_installed_for_strangers() {
