@@ -1,10 +1,13 @@
 //! `create` and `run` of what is not deployed, as Naptha's clients do it.
 
-use napt::identity::SecretKey;
+use std::{path::Path, time::Duration};
+
+use napt::{client::NodeClient, identity::SecretKey, node};
 use serde_json::{Value, json};
 
 use crate::support::{
-    http::{send, signed},
+    faults::Gate,
+    http::{runtime, send, signed},
     modules::{Python, with_sdk, write_python},
     node::{TestNode, cache},
     registry::TestRegistry,
@@ -185,6 +188,57 @@ fn clients_are_told_where_the_node_is_reached() {
 
     let listed = start(&["--name", "one.example", "--url", "https://one.example:8443/"]);
     expect_node(&answers(&listed), "https", "one.example", 8443);
+}
+
+#[test]
+fn a_create_that_takes_too_long_goes_on_after_its_answer() {
+    let (registry, _author) = with_worker();
+    let gate = Gate::before(&registry.url, "/download");
+    let data = tempfile::tempdir().expect("a folder");
+    let operator = SecretKey::generate();
+    let installer = std::env::vars().filter(|(name, _)| name.starts_with("UV_") || name.starts_with("PIP_"));
+    let options = node::Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: data.path().to_owned(),
+        environments: Path::new(&cache()).join("environments"),
+        registry: gate.url.clone(),
+        sources: Vec::new(),
+        users: vec![operator.public().user_id()],
+        open: true,
+        peers: Vec::new(),
+        peer_owners: Vec::new(),
+        listing: None,
+        providers: Vec::new(),
+        max_runs: 1,
+        quota: node::QUOTA,
+        caps: node::Caps::default(),
+        create_within: Duration::from_secs(1),
+        http: reqwest::Client::new(),
+        policy: napt_registry_client::Policy::default(),
+        installer: installer.collect(),
+        path: std::env::var("PATH").expect("a path"),
+    };
+    let running = runtime().block_on(node::serve(options)).expect("a node");
+    let client = NodeClient::new(running.url().parse().expect("a URL"), reqwest::Client::new(), operator);
+    let deployments = || runtime().block_on(client.deployments()).expect("a list").len();
+    let create = || {
+        let deployment = json!({ "node": { "ip": "localhost" }, "module": { "name": "worker" } });
+        send("POST", &format!("{}/agent/create", running.url()), &[], &deployment.to_string())
+    };
+    // Asking again waits for the same install.
+    for _ in 0..2 {
+        let refused = create();
+        assert_eq!(refused.status, 503, "{}", refused.text);
+        assert!(refused.text.contains("`agent:worker` is being installed"), "{}", refused.text);
+        assert!(refused.text.contains("ask again in a while"), "{}", refused.text);
+    }
+    assert_eq!((gate.held(), deployments()), (1, 0));
+    gate.open();
+    wait_for("the deployment", || (deployments() == 1).then_some(()));
+    let created = create();
+    assert_eq!((created.status, &created.json()["module"]["module_version"]), (200, &json!("0.1.0")));
+    assert_eq!((gate.held(), deployments()), (1, 1));
+    runtime().block_on(running.stop());
 }
 
 // Naptha's defects: A3, A4
