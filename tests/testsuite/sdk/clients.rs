@@ -69,7 +69,7 @@ fn the_example_of_the_orchestrator_page_works() {
     for folder in ["simple_chat_agent", "multiagent_chat"] {
         node.napt(&["publish", "--no-verify", "-C", folder]).expect(0);
     }
-    // With its missing imports, its elided values and an async main filled in, and nothing else changed.
+    // What the page leaves out is filled in: imports, values and an async main.
     let script = node.sandbox.write("example.py", include_str!("example.py"));
     let sdk = python::with_sdk().to_str().expect("UTF-8");
     let ran = node.napt(&["exec", "--", sdk, script.to_str().expect("UTF-8")]).expect(0);
