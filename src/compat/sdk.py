@@ -91,11 +91,14 @@ def install():
 
 @after_import("websockets.legacy.client")
 def large_messages(module):
-    """Results may exceed the library's default of 1 MiB."""
+    """Results may exceed the library's default of 1 MiB. Nodes send those only to whoever says that it takes them."""
     original = module.Connect.__init__
 
     def __init__(self, *args, **kwargs):
         kwargs.setdefault("max_size", MAX_MESSAGE)
+        headers = module.Headers(kwargs.get("extra_headers") or {})
+        headers["napt-max-message"] = str(kwargs["max_size"] or MAX_MESSAGE)
+        kwargs["extra_headers"] = headers
         original(self, *args, **kwargs)
 
     module.Connect.__init__ = __init__

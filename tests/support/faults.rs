@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -109,20 +109,68 @@ fn answer(mut stream: TcpStream, reply: &Reply) {
 /// A proxy before `target` that passes everything on, but loses the answers to the first `lost` requests whose head
 /// starts with `method`: the server has acted, the client does not know.
 pub fn losing_proxy(target: &Url, method: &'static str, lost: usize) -> Url {
+    let left = AtomicUsize::new(lost);
+    proxy(target, move |head| {
+        head.starts_with(method)
+            && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    })
+}
+
+/// A proxy that holds some requests back until it is opened.
+pub struct Gate {
+    pub url: Url,
+    state: Arc<(Mutex<GateState>, Condvar)>,
+}
+
+#[derive(Default)]
+struct GateState {
+    is_open: bool,
+    held: usize,
+}
+
+impl Gate {
+    /// Before `target`, for requests whose first line has `part`.
+    pub fn before(target: &Url, part: &'static str) -> Self {
+        let state = Arc::<(Mutex<GateState>, Condvar)>::default();
+        let own = Arc::clone(&state);
+        let url = proxy(target, move |head| {
+            if head.lines().next().is_some_and(|line| line.contains(part)) {
+                let (state, opened) = &*own;
+                let mut state = state.lock().expect("no panic");
+                state.held += 1;
+                drop(opened.wait_while(state, |state| !state.is_open));
+            }
+            false
+        });
+        Gate { url, state }
+    }
+
+    /// How many requests came that it holds, or held, back.
+    pub fn held(&self) -> usize {
+        self.state.0.lock().expect("no panic").held
+    }
+
+    pub fn open(&self) {
+        self.state.0.lock().expect("no panic").is_open = true;
+        self.state.1.notify_all();
+    }
+}
+
+/// A proxy that passes everything on, but for the answers to requests whose head is one to lose.
+fn proxy(target: &Url, loses: impl Fn(&str) -> bool + Send + Sync + 'static) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let target = target.socket_addrs(|| None).expect("an address")[0];
-    let left = Arc::new(AtomicUsize::new(lost));
+    let loses = Arc::new(loses);
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            let left = Arc::clone(&left);
+            let loses = Arc::clone(&loses);
             thread::spawn(move || {
                 let server = TcpStream::connect(target).expect("the server listens");
                 let head = read_head(&client).unwrap_or_default();
                 // One request a connection, so that each can be judged.
                 let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-                let lose = head.starts_with(method)
-                    && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+                let lose = loses(&head);
                 let (mut up, mut down) = (server.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
                 let sending = thread::spawn(move || {
                     let _ = up.write_all(head.as_bytes());

@@ -237,6 +237,16 @@ fn the_websocket_door() {
     let found = found(include_str!("websocket_client.py"), &[&url, &user, &node.key().sign_consumer(&user)]);
     assert_eq!(found["long"], json!([true, "success", "completed", ["got None"]]));
     assert_eq!(found["large"], json!(["success", true]));
+    assert_eq!(found["another library"], "success");
+    for (what, limit) in [("too large", "more than the 1048576 "), ("still too large", "more than the 2097152 ")] {
+        assert_eq!(found[what]["status"], "error", "{found}");
+        let told = found[what]["message"].as_str().expect("text");
+        assert!(told.contains(limit) && told.contains("`run_agent_and_poll` of the SDK"), "{told}");
+        // What it names is there.
+        let (_, run) = told.split_once("`napt status ").expect("a command");
+        let shown = node.napt(&["status", run.split('`').next().expect("an id"), "--message-format", "json"]).expect(0);
+        assert_eq!(shown.json()["data"]["run"]["result"].as_str().map(str::len), Some((5 << 20) + 4));
+    }
     assert_eq!(found["failed"], json!(["success", "error", true, "ValueError: on purpose"]));
     for (what, part) in [
         ("invalid JSON", "EOF while parsing"),
@@ -262,7 +272,7 @@ fn the_websocket_door() {
         ended.then(|| runs.iter().map(|run| run["status"].as_str().expect("text").to_owned()).collect::<Vec<_>>())
     });
     assert_eq!(statuses[0], "cancelled");
-    assert_eq!(statuses.iter().filter(|status| *status != "cancelled").count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| *status != "cancelled").count(), 6, "{statuses:?}");
 }
 
 #[test]

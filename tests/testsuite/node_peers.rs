@@ -148,6 +148,27 @@ fn what_is_shown_names_nodes_as_people_do() {
 }
 
 #[test]
+fn clients_are_told_where_each_part_is() {
+    let (first, second) = TestNode::pair();
+    modules(&first.sandbox, &json!({ "name": second.url }));
+    first.napt(&["deploy", "--module", "caller", "--no-verify"]).expect(0);
+    let url = format!("{}/orchestrator/create", first.url);
+    let body = json!({ "node": { "ip": "localhost" }, "module": { "name": "caller" } }).to_string();
+    let created = send("POST", &url, &[("authorization", &signed(&first.key(), "POST", &url, &body))], &body).json();
+    for (told, node) in [(&created["node"], &first), (&created["agent_deployments"][0]["node"], &second)] {
+        let key = node.node_key().public();
+        assert_eq!((&told["id"], &told["public_key"]), (&json!(key.node_id()), &json!(key.to_string())), "{told}");
+        assert_eq!(format!("{}:{}", told["ip"].as_str().expect("a host"), told["http_port"]), node.address());
+        assert_eq!((&told["servers"][0]["node_id"], &told["ports"][0]), (&told["id"], &told["http_port"]), "{told}");
+    }
+    // What is told is understood.
+    let body = json!({ "agent_deployments": created["agent_deployments"], "module": { "name": "caller" } }).to_string();
+    let again = send("POST", &url, &[("authorization", &signed(&first.key(), "POST", &url, &body))], &body);
+    assert_eq!(again.status, 200, "{}", again.text);
+    assert_eq!(again.json()["agent_deployments"][0]["node"], created["agent_deployments"][0]["node"]);
+}
+
+#[test]
 fn a_module_uses_what_is_on_the_other_node_also_after_a_restart() {
     let (mut first, second) = TestNode::pair();
     modules(&first.sandbox, &json!({ "name": second.url }));

@@ -1,10 +1,13 @@
 //! `create` and `run` of what is not deployed, as Naptha's clients do it.
 
-use napt::identity::SecretKey;
+use std::{path::Path, time::Duration};
+
+use napt::{client::NodeClient, identity::SecretKey, node};
 use serde_json::{Value, json};
 
 use crate::support::{
-    http::{send, signed},
+    faults::Gate,
+    http::{runtime, send, signed},
     modules::{Python, with_sdk, write_python},
     node::{TestNode, cache},
     registry::TestRegistry,
@@ -137,6 +140,105 @@ fn create_brings_the_newest_version_and_does_without_a_registry_that_is_down() {
     node.deploy(&Python { version: "0.9.0", ..Python::new("agent:worker", &worker("0.9.0")) });
     let found = steps(&url, &node.key(), &json!([create, run]));
     assert_eq!((of(&found[0]), &found[1]["results"][0]), (json!("0.9.0"), &json!("0.9.0 None None")), "{found:?}");
+}
+
+/// A node's configuration as a client gets it: where it is reached, by the names of both generations of SDKs.
+#[track_caller]
+fn expect_node(node: &Value, protocol: &str, host: &str, port: u16) {
+    let found = ["user_communication_protocol", "ip"].map(|name| node[name].as_str().expect("a text"));
+    assert_eq!(found, [protocol, host], "{node}");
+    for [name, old] in [
+        ["node_communication_protocol", "server_type"],
+        ["user_communication_port", "http_port"],
+        ["num_node_communication_servers", "num_servers"],
+    ] {
+        assert!(!node[name].is_null() && node[name] == node[old], "{name}: {node}");
+    }
+    let server = &node["servers"][0];
+    assert_eq!((&server["communication_protocol"], &server["server_type"]), (&json!("ws"), &json!("ws")), "{node}");
+    assert_eq!((&node["user_communication_port"], &node["ports"]), (&json!(port), &json!([port])), "{node}");
+    assert_eq!((&server["port"], &server["node_id"]), (&json!(port), &node["id"]), "{node}");
+}
+
+#[test]
+fn clients_are_told_where_the_node_is_reached() {
+    let (registry, _author) = with_worker();
+    let start = |flags: &[&str]| {
+        let mut sandbox = registry.sandbox();
+        sandbox.set("NAPT_CACHE_DIR", &cache());
+        let mut node = TestNode::start_at(sandbox, "0.0.0.0:0", flags);
+        node.url = node.url.replace("0.0.0.0", "127.0.0.1");
+        node
+    };
+    let answers = |node: &TestNode| {
+        let url = node.url.replacen("http://", &format!("http://{}@", node.token(600)), 1);
+        let create = json!({ "do": "create", "module": "agent:worker" });
+        // The SDK reads the record of a run with its own models.
+        let run = json!({ "do": "run", "module": "agent:worker" });
+        let found = steps(&url, &node.key(), &json!([create, run]));
+        assert_eq!(found[1]["status"], "completed", "{found:?}");
+        found[0]["node"].clone()
+    };
+    let node = start(&["--provider", "mine=http://127.0.0.1:9,models=small,large-*"]);
+    let port = node.address().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let found = answers(&node);
+    expect_node(&found, "http", "127.0.0.1", port);
+    assert_eq!(found["id"], node.node_key().public().node_id());
+    assert_eq!(found["models"], json!(["napt/echo", "small", "large-*"]));
+
+    let listed = start(&["--name", "one.example", "--url", "https://one.example:8443/"]);
+    expect_node(&answers(&listed), "https", "one.example", 8443);
+}
+
+#[test]
+fn a_create_that_takes_too_long_goes_on_after_its_answer() {
+    let (registry, _author) = with_worker();
+    let gate = Gate::before(&registry.url, "/download");
+    let data = tempfile::tempdir().expect("a folder");
+    let operator = SecretKey::generate();
+    let installer = std::env::vars().filter(|(name, _)| name.starts_with("UV_") || name.starts_with("PIP_"));
+    let options = node::Options {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data: data.path().to_owned(),
+        environments: Path::new(&cache()).join("environments"),
+        registry: gate.url.clone(),
+        sources: Vec::new(),
+        users: vec![operator.public().user_id()],
+        open: true,
+        peers: Vec::new(),
+        peer_owners: Vec::new(),
+        listing: None,
+        providers: Vec::new(),
+        max_runs: 1,
+        quota: node::QUOTA,
+        caps: node::Caps::default(),
+        create_within: Duration::from_secs(1),
+        http: reqwest::Client::new(),
+        policy: napt_registry_client::Policy::default(),
+        installer: installer.collect(),
+        path: std::env::var("PATH").expect("a path"),
+    };
+    let running = runtime().block_on(node::serve(options)).expect("a node");
+    let client = NodeClient::new(running.url().parse().expect("a URL"), reqwest::Client::new(), operator);
+    let deployments = || runtime().block_on(client.deployments()).expect("a list").len();
+    let create = || {
+        let deployment = json!({ "node": { "ip": "localhost" }, "module": { "name": "worker" } });
+        send("POST", &format!("{}/agent/create", running.url()), &[], &deployment.to_string())
+    };
+    // Asking again waits for the same install.
+    for _ in 0..2 {
+        let refused = create();
+        assert_eq!(refused.status, 503, "{}", refused.text);
+        assert!(refused.text.contains("`agent:worker` is being installed"), "{}", refused.text);
+        assert!(refused.text.contains("ask again in a while"), "{}", refused.text);
+    }
+    assert_eq!((gate.held(), deployments()), (1, 0));
+    gate.open();
+    wait_for("the deployment", || (deployments() == 1).then_some(()));
+    let created = create();
+    assert_eq!((created.status, &created.json()["module"]["module_version"]), (200, &json!("0.1.0")));
+    assert_eq!((gate.held(), deployments()), (1, 1));
+    runtime().block_on(running.stop());
 }
 
 // Naptha's defects: A3, A4

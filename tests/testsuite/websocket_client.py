@@ -17,8 +17,8 @@ def call(inputs, **more):
     return {"consumer_id": consumer, "inputs": inputs, "deployment": deployment, "signature": signature, **more}
 
 
-async def ask(message, kind="agent/run"):
-    async with websockets.connect(f"{url}/ws/{kind}/1", max_size=None) as socket:
+async def ask(message, kind="agent/run", **options):
+    async with websockets.connect(f"{url}/ws/{kind}/1", **options) as socket:
         await socket.send(message if isinstance(message, str) else json.dumps(message))
         return json.loads(await socket.recv())
 
@@ -44,9 +44,15 @@ async def main():
         reply = json.loads(await answer)
         found["long"] = [pongs > 5, reply["status"], reply["data"]["status"], reply["data"]["results"]]
 
+    # Larger than what this library takes by default: only for those who say that they take it.
     large = "x" * (5 << 20)
-    reply = await ask(call({"word": large}))
+    found["too large"] = await ask(call({"word": large}))
+    says = {"napt-max-message": str(64 << 20)}
+    reply = await ask(call({"word": large}), max_size=64 << 20, extra_headers=says)
     found["large"] = [reply["status"], reply["data"]["results"] == ["got " + large]]
+    found["still too large"] = await ask(call({"word": large}), extra_headers={"napt-max-message": str(2 << 20)})
+    other = await ask(call({"word": large}), max_size=None, user_agent_header="other/1")
+    found["another library"] = other["status"]
     reply = await ask(call({"fail": True}))
     found["failed"] = [reply["status"], reply["data"]["status"], reply["data"]["error"], reply["data"]["error_message"]]
     for name, message, kind in [

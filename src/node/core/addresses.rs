@@ -6,6 +6,7 @@ use std::{fmt, net::SocketAddr};
 use serde_json::Value;
 use url::Url;
 
+use super::{inference::ECHO, peers::Peer};
 use crate::{
     config::{Deployment, NodeEntry},
     wire::{NodeConfig, NodeServer},
@@ -39,6 +40,8 @@ pub(in crate::node) struct Addresses {
     address: SocketAddr,
     /// What the directory calls it, and where it says that it is.
     listed: Option<(String, Url)>,
+    /// The models that it serves, as far as it is told their names or patterns.
+    models: Vec<String>,
 }
 
 /// The entry that stands for `target` in a stored deployment.
@@ -75,8 +78,8 @@ pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> Str
 }
 
 impl Addresses {
-    pub(super) fn new(id: String, address: SocketAddr, listed: Option<(String, Url)>) -> Self {
-        Addresses { id, address, listed }
+    pub(super) fn new(id: String, address: SocketAddr, listed: Option<(String, Url)>, models: Vec<String>) -> Self {
+        Addresses { id, address, listed, models }
     }
 
     /// Whether this is the node's own id or name.
@@ -129,7 +132,7 @@ impl Addresses {
                 port,
                 node_id: id.to_owned(),
             }],
-            models: vec![super::inference::ECHO.to_owned()],
+            models: self.models.clone(),
             docker_jobs: false,
             ports: vec![port],
             routing_type: Some("direct".to_owned()),
@@ -157,13 +160,40 @@ impl Addresses {
         deployment.name_storage_twice();
     }
 
-    /// A stored deployment for somebody outside: no credentials, local nodes by this node's address.
-    pub(in crate::node) fn for_client(&self, deployment: &mut Deployment) {
+    /// A stored deployment for somebody outside: no credentials, and every node by the address where it is reached.
+    pub(in crate::node) fn for_client(&self, deployment: &mut Deployment, peer: &dyn Fn(&str) -> Option<Peer>) {
         deployment.for_each_node(&mut |node| {
             let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
-            let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
-            *node = Self::entry(&self.config(&id, self.address.ip().to_string()));
+            let config = match (target.as_str(), peer(&target)) {
+                ("local", _) => {
+                    let own = self.config(&self.id, self.host());
+                    self.listed.iter().fold(own, |config, (_, url)| at(config, url))
+                }
+                (_, Some(peer)) => {
+                    // Its models are its own to tell.
+                    let models = vec![ECHO.to_owned()];
+                    at(NodeConfig { models, ..self.config(&peer.id, String::new()) }, &peer.url)
+                }
+                // One that has not answered since this node started: calls for it come here.
+                (short, None) => self.config(&format!("node:{short}"), self.host()),
+            };
+            *node = Self::entry(&config);
         });
         deployment.name_storage_twice();
     }
+}
+
+/// The same node, reached at a URL. Its servers are said to speak `ws` also when that is `https`: Naptha's clients refuse
+/// what is neither `ws` nor `grpc`.
+fn at(mut config: NodeConfig, url: &Url) -> NodeConfig {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return config };
+    config.ip = host.to_owned();
+    config.user_communication_protocol = url.scheme().to_owned();
+    config.user_communication_port = port;
+    config.http_port = port;
+    config.ports = vec![port];
+    for server in &mut config.servers {
+        server.port = port;
+    }
+    config
 }

@@ -162,7 +162,9 @@ impl Core {
                 let secret = self.active(run).map(|run| run.secret.clone()).unwrap_or_default();
                 self.addresses.for_run(&mut deployment, run, &secret);
             }
-            Caller::User(_) | Caller::Open => self.addresses.for_client(&mut deployment),
+            Caller::User(_) | Caller::Open => {
+                self.addresses.for_client(&mut deployment, &|short| self.peers.answered(short));
+            }
         }
         serde_json::to_value(deployment).map_err(NodeError::internal("write a deployment"))
     }

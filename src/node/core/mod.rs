@@ -122,10 +122,11 @@ impl Core {
         let installs = Installs::new(&data, environments, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
+        let inference = Inference::new(options.providers.clone());
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
-            addresses: Addresses::new(id.clone(), address, listed),
-            inference: Inference::new(options.providers.clone()),
+            addresses: Addresses::new(id.clone(), address, listed, inference.names()),
+            inference,
             database: Database::new(storage.clone(), options.quota),
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)

@@ -133,7 +133,12 @@ impl Peers {
 
     /// Where a peer is that has answered before.
     pub(super) fn url(&self, short: &str) -> Option<Url> {
-        self.known().into_iter().find(|peer| peer.short() == short).map(|peer| peer.url)
+        self.answered(short).map(|peer| peer.url)
+    }
+
+    /// A peer that has answered before.
+    pub(super) fn answered(&self, short: &str) -> Option<Peer> {
+        self.known().into_iter().find(|peer| peer.short() == short)
     }
 
     /// The peer of a target.

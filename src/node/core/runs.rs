@@ -1,4 +1,7 @@
-//! Runs: accepted, queued, performed, followed, cancelled, and picked up again after a restart.
+//! Runs: accepted, queued, performed, cancelled; followed by their events, and picked up again after a restart.
+
+mod events;
+mod recovery;
 
 use std::{
     collections::HashMap,
@@ -10,8 +13,7 @@ use std::{
     time::Duration,
 };
 
-use async_stream::stream;
-use futures_util::{FutureExt, Stream};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use semver::Version;
 use serde_json::Value;
@@ -35,14 +37,11 @@ use crate::{
     crash,
     identity::random_hex,
     module::ModuleId,
-    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
+    wire::{DeploymentView, EventPayload, RunStatus, RunView},
 };
 
 /// Lines that may wait to be stored before the module that prints them is held back.
 const LINES: usize = 1024;
-
-/// Events that a follower reads at a time.
-const PAGE: u32 = 500;
 
 /// How deep calls may nest.
 const MAX_DEPTH: u32 = 32;
@@ -473,14 +472,6 @@ impl Core {
         run.progress.send_modify(|(_, ended)| *ended = true);
     }
 
-    /// Stores events and wakes followers.
-    pub(super) async fn record(&self, run: &ActiveRun, events: Vec<(Timestamp, EventPayload)>) {
-        match self.store.append_events(&run.id, events).await {
-            Ok(seq) => run.progress.send_modify(|(last, _)| *last = seq),
-            Err(error) => tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store events"),
-        }
-    }
-
     async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>) -> Result<Ended, NodeError> {
         if run.cancel.is_cancelled() {
             return Ok(Ended::Cancelled);
@@ -520,18 +511,6 @@ impl Core {
         Ok(ended)
     }
 
-    async fn keep_lines(&self, run: &ActiveRun, mut lines: mpsc::Receiver<(&'static str, String)>) {
-        let mut batch = Vec::new();
-        while lines.recv_many(&mut batch, LINES).await > 0 {
-            let now = Timestamp::now();
-            let events = batch
-                .drain(..)
-                .map(|(stream, text)| (now, EventPayload::Line { stream: stream.to_owned(), text }))
-                .collect();
-            self.record(run, events).await;
-        }
-    }
-
     /// A run as it is stored.
     pub(in crate::node) async fn stored_run(&self, id: &str) -> Result<StoredRun, NodeError> {
         let run = self.store.run(id).await.map_err(NodeError::internal("read a run"))?;
@@ -550,107 +529,5 @@ impl Core {
         if let Some(run) = self.active(id) {
             run.cancel.cancel();
         }
-    }
-
-    /// A run's events after a number, and with `live` those to come until its end.
-    pub(in crate::node) fn follow(
-        self: &Arc<Self>,
-        id: String,
-        mut after: u64,
-        live: bool,
-    ) -> impl Stream<Item = Result<RunEvent, NodeError>> + Send + use<> {
-        let core = self.clone();
-        stream! {
-            loop {
-                // Looked up before the events are read, so that none can slip in between.
-                let active = core.active(&id);
-                let mut progress = active.as_ref().map(|run| run.progress.subscribe());
-                if let Some(progress) = &mut progress {
-                    progress.mark_unchanged();
-                }
-                let events = match core.store.events(&id, after, PAGE).await {
-                    Ok(events) => events,
-                    Err(error) => {
-                        yield Err(NodeError::internal("read events")(error));
-                        return;
-                    }
-                };
-                let full = events.len() == PAGE as usize;
-                for event in events {
-                    after = event.seq;
-                    let is_final =
-                        matches!(&event.payload, EventPayload::Status { status, .. } if status.is_final());
-                    yield Ok(event);
-                    if is_final {
-                        return;
-                    }
-                }
-                match progress {
-                    _ if full => {}
-                    Some(mut progress) if live => {
-                        // The run itself is dropped only after its end is stored.
-                        drop(active);
-                        let _ = progress.changed().await;
-                    }
-                    _ => return,
-                }
-            }
-        }
-    }
-
-    /// After a restart: what was running has ended, what was waiting waits again.
-    pub(super) async fn recover(self: &Arc<Self>) -> Result<(), NodeError> {
-        let unfinished = self.store.unfinished_runs().await.map_err(NodeError::internal("read unfinished runs"))?;
-        for (id, status, parent) in unfinished {
-            let stored = self.stored_run(&id).await?;
-            let waits = status == RunStatus::Pending && parent.is_none();
-            let (name, revision) = &stored.revision;
-            let modules = match waits {
-                true => self.store.revision(name, *revision).await.map_err(NodeError::internal("read a deployment"))?,
-                false => None,
-            };
-            // One that waited for what is not deployed yet does so again.
-            let demand =
-                match (waits && stored.view.version.is_none(), serde_json::from_value(stored.deployment.clone())) {
-                    (true, Ok(given)) => Some(Demand {
-                        module: stored.view.module.clone(),
-                        owner: stored.view.consumer.clone(),
-                        base: modules.clone().map(Arc::new),
-                        given,
-                        newest: false,
-                    }),
-                    _ => None,
-                };
-            if modules.is_none() && demand.is_none() {
-                let why = Some("node restarted".to_owned());
-                let ended = self.store.finish_run(&id, RunStatus::Error, None, why, Timestamp::now()).await;
-                ended.map_err(NodeError::internal("end a run that was interrupted"))?;
-                continue;
-            }
-            let run = self.activate(ActiveRun {
-                id,
-                secret: random_hex(16),
-                consumer: stored.view.consumer,
-                root: stored.view.root,
-                depth: 0,
-                modules: modules
-                    .filter(|_| demand.is_none())
-                    .map(|view| OnceLock::from(Arc::new(view)))
-                    .unwrap_or_default(),
-                via: None,
-                // There is no harm in forgetting what is not there.
-                has_secrets: true,
-                cancel: CancellationToken::new(),
-                claimed: AtomicBool::new(false),
-                reason: OnceLock::new(),
-                progress: watch::Sender::new((0, false)),
-            });
-            match demand {
-                Some(demand) => self.prepare(&run, demand),
-                None => self.enqueue(&run).await,
-            }
-        }
-        self.forget_secrets_of_runs(None).await;
-        Ok(())
     }
 }

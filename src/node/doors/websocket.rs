@@ -7,6 +7,7 @@ use axum::{
         FromRequestParts, Path, Request, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
+    http::{HeaderMap, header::USER_AGENT},
     response::Response,
 };
 use serde_json::{Value, json};
@@ -20,6 +21,21 @@ use crate::node::{NodeError, Shared, core::Caller};
 
 /// The largest message: a run's inputs or its record.
 const MAX_MESSAGE: usize = 64 << 20;
+
+/// The largest message that Python's `websockets` takes unless its caller asks for more.
+const PYTHON_MESSAGE: usize = 1 << 20;
+
+/// Says how large a message the client takes, in bytes.
+const MAX_MESSAGE_HEADER: &str = "napt-max-message";
+
+/// The largest message that a client takes, as far as that is known. Python's `websockets` closes the connection without
+/// a reason when one is larger.
+fn takes(headers: &HeaderMap) -> Option<usize> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let said = text(MAX_MESSAGE_HEADER).and_then(|bytes| bytes.parse().ok());
+    let is_python = text(USER_AGENT.as_str()).is_some_and(|agent| agent.contains("websockets/"));
+    said.or_else(|| is_python.then_some(PYTHON_MESSAGE))
+}
 
 /// Opens the socket once its sender has been judged: a wrong credential is refused with 401, before anything is read.
 async fn open(core: &Shared, request: Request) -> Result<(Caller, WebSocketUpgrade), Refusal> {
@@ -57,9 +73,13 @@ async fn message(socket: &mut WebSocket) -> Option<Result<Vec<u8>, NodeError>> {
     }
 }
 
-async fn reply(mut socket: WebSocket, value: &Value) {
+async fn reply(socket: WebSocket, value: &Value) {
+    send(socket, value.to_string()).await;
+}
+
+async fn send(mut socket: WebSocket, text: String) {
     // A client that has left gets no answer.
-    let _ = socket.send(Message::text(value.to_string())).await;
+    let _ = socket.send(Message::text(text)).await;
     let done = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::default() };
     let _ = socket.send(Message::Close(Some(done))).await;
     // Closing with something unread (a ping, say) resets the connection, and the answer may be lost with it.
@@ -70,6 +90,15 @@ fn refused(error: &NodeError) -> Value {
     json!({ "status": "error", "message": error.problem().detail })
 }
 
+/// The client gets no more than this text: what to do is in it.
+fn too_large(run: &str, bytes: usize, limit: usize) -> NodeError {
+    NodeError::TooLarge(format!(
+        "the result has {bytes} bytes, more than the {limit} that this client takes by WebSocket; get it over HTTP \
+         (`run_agent_and_poll` of the SDK), start the program with `napt exec`, or read it with `napt status {run}`; \
+         a client with a larger limit sends the header `{MAX_MESSAGE_HEADER}: BYTES`"
+    ))
+}
+
 /// Runs a module and answers when it has ended, also when it ended badly. A caller that leaves cancels it; pings are
 /// answered meanwhile.
 pub(super) async fn run(
@@ -77,7 +106,10 @@ pub(super) async fn run(
     Path((module_type, _client)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let takes = takes(request.headers());
     let (caller, upgrade) = open(&core, request).await?;
+    // Runs take what their node sends: it has set them up.
+    let takes = takes.filter(|_| !matches!(caller, Caller::Run { .. }));
     Ok(upgrade.on_upgrade(async move |mut socket| {
         let Some(message) = receive(&mut socket).await else { return };
         let call = async {
@@ -95,11 +127,17 @@ pub(super) async fn run(
                 },
             }
         };
-        let value = match answer {
-            Ok(record) => json!({ "status": "success", "data": record }),
-            Err(error) => refused(&error),
+        let text = match answer {
+            Ok(record) => {
+                let text = json!({ "status": "success", "data": record }).to_string();
+                match takes.filter(|limit| text.len() > *limit) {
+                    Some(limit) => refused(&too_large(&record.id, text.len(), limit)).to_string(),
+                    None => text,
+                }
+            }
+            Err(error) => refused(&error).to_string(),
         };
-        reply(socket, &value).await;
+        send(socket, text).await;
     }))
 }
 

@@ -240,7 +240,8 @@ pub(super) fn is_at(node: &HubNode, wanted: &str) -> bool {
     ip == wanted || record["name"] == wanted || format!("{ip}:{port}") == wanted
 }
 
-/// A node as Naptha's clients read it. Owner and key are not what it says of itself, the servers are those there are.
+/// A node as Naptha's clients read it, by the names of SDK 1.x and of 0.2. Owner and key are not what it says of itself,
+/// the servers are those there are.
 pub(super) fn node(node: &HubNode, servers: &[HubServer]) -> Value {
     let HubNode { id, owner, record } = node;
     let own: Vec<&str> = servers.iter().filter(|server| server.node == *id).map(|server| server.id.as_str()).collect();
@@ -250,17 +251,25 @@ pub(super) fn node(node: &HubNode, servers: &[HubServer]) -> Value {
         record.insert("owner".to_owned(), json!(owner));
         record.insert("public_key".to_owned(), json!(id.strip_prefix("node:").unwrap_or(id)));
         record.insert("servers".to_owned(), json!(own));
+        for (name, old) in [
+            ("node_communication_protocol", "server_type"),
+            ("user_communication_port", "http_port"),
+            ("num_node_communication_servers", "num_servers"),
+        ] {
+            record.insert(old.to_owned(), record[name].clone());
+        }
     }
     record
 }
 
-/// A node's server. The SDK reads the protocol by another name than nodes do.
+/// A node's server. SDKs read the protocol by other names than nodes do.
 pub(super) fn server(server: &HubServer) -> Value {
     let HubServer { id, node, protocol, port } = server;
     json!({
         "id": id,
         "communication_protocol": protocol,
         "node_communication_protocol": protocol,
+        "server_type": protocol,
         "port": port,
         "node_id": node,
     })

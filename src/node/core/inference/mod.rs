@@ -155,6 +155,12 @@ impl Inference {
         Ok(Answer::Whole(answer))
     }
 
+    /// What it is told to serve, without asking anybody: names, and patterns of names.
+    pub(super) fn names(&self) -> Vec<String> {
+        let told = self.sources.iter().flat_map(|source| source.provider.models.iter().cloned());
+        std::iter::once(ECHO.to_owned()).chain(told).collect()
+    }
+
     async fn not_served(&self, model: &str) -> NodeError {
         let mut known: Vec<String> = self.list().await.into_iter().map(|(id, _)| format!("`{id}`")).collect();
         let more = known.len().saturating_sub(LISTED);
