@@ -213,5 +213,5 @@ pub fn client(url: Url, token: Option<&str>) -> RegistryClient {
 /// The answer to a challenge.
 pub fn proof(key: &SecretKey, host: &str, challenge: String) -> SignUp {
     let signature = key.sign(account_challenge_text(host, &challenge).as_bytes());
-    SignUp { public_key: key.public().to_string(), signature, challenge }
+    SignUp { public_key: key.public().to_string(), signature, challenge, password_account: None }
 }

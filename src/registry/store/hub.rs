@@ -349,13 +349,7 @@ impl HubStore for SqliteStore {
             Ok(module) => module,
             Err(changed) => return Ok(changed),
         };
-        for sql in [
-            "DELETE FROM pointers WHERE module_id = ?",
-            "DELETE FROM owners WHERE module_id = ?",
-            "DELETE FROM modules WHERE id = ?",
-        ] {
-            sqlx::query(sql).bind(module).execute(&mut *transaction).await?;
-        }
+        delete_pointer(&mut transaction, module).await?;
         event(&mut transaction, now, user, "remove", module, "", &id.to_string()).await?;
         transaction.commit().await?;
         Ok(Changed::Done)
@@ -490,6 +484,27 @@ pub(super) async fn remove_node(connection: &mut SqliteConnection, user: &str) -
     sqlx::query("DELETE FROM hub_servers WHERE user_id = ?").bind(user).execute(&mut *connection).await?;
     let done = sqlx::query("DELETE FROM hub_nodes WHERE user_id = ?").bind(user).execute(connection).await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Removes the pointers and secrets of a user.
+pub(super) async fn remove_claims(connection: &mut SqliteConnection, user: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM hub_secrets WHERE user_id = ?").bind(user).execute(&mut *connection).await?;
+    let sql = "SELECT module_id FROM owners JOIN pointers USING (module_id) WHERE user_id = ?";
+    for row in sqlx::query(sql).bind(user).fetch_all(&mut *connection).await? {
+        delete_pointer(connection, row.try_get(0)?).await?;
+    }
+    Ok(())
+}
+
+async fn delete_pointer(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM pointers WHERE module_id = ?",
+        "DELETE FROM owners WHERE module_id = ?",
+        "DELETE FROM modules WHERE id = ?",
+    ] {
+        sqlx::query(sql).bind(module).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// The node that a user may register: the one with the user's key.
