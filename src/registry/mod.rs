@@ -78,8 +78,10 @@ pub struct Limits {
     pub failed_logins: Rate,
     /// How long a connection to the hub may be silent. Naptha's clients ping every 20 seconds.
     pub hub_idle: Duration,
-    /// Announcements of nodes from one address.
+    /// Calls from one address of nodes that are not in the directory, and such as nobody signed.
     pub announcements: Rate,
+    /// Calls of one node that is in the directory.
+    pub heartbeats: Rate,
 }
 
 impl Default for Limits {
@@ -92,6 +94,7 @@ impl Default for Limits {
             failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
             hub_idle: Duration::from_secs(120),
             announcements: Rate { burst: 200, refill: Duration::from_millis(500) },
+            heartbeats: Rate { burst: 20, refill: Duration::from_secs(5) },
         }
     }
 }
@@ -193,6 +196,8 @@ struct Registry {
     failed_logins: Buckets<IpAddr>,
     hub: hub::Hub,
     announcements: Buckets<IpAddr>,
+    /// By the node's id.
+    heartbeats: Buckets<String>,
     /// Of signed requests.
     nonces: Nonces,
 }
@@ -277,6 +282,7 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         challenges: Buckets::new(limits.challenges),
         failed_logins: Buckets::new(limits.failed_logins),
         announcements: Buckets::new(limits.announcements),
+        heartbeats: Buckets::new(limits.heartbeats),
         nonces: Nonces::default(),
         limits,
         clock,

@@ -179,6 +179,8 @@ pub trait Store: HubStore {
 
     /// Puts a node into the directory, or renews its record; those last seen before `gone` go.
     async fn put_node(&self, record: &NodeRecord, gone: Timestamp) -> Result<Announced, StoreError>;
+    /// Whether the node is in the directory, and was seen since.
+    async fn has_node(&self, id: &str, since: Timestamp) -> Result<bool, StoreError>;
     /// The nodes that were seen since, by name.
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError>;
     /// Takes a node out of the directory; false when it is not there.

@@ -97,6 +97,12 @@ pub(super) async fn put(
     Ok(Announced::Done)
 }
 
+/// Whether there is one of this id that was seen since.
+pub(super) async fn has(pool: &SqlitePool, id: &str, since: Timestamp) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT 1 FROM nodes WHERE id = ? AND seen >= ?").bind(id).bind(since.as_millisecond());
+    Ok(query.fetch_optional(pool).await?.is_some())
+}
+
 /// Those that were seen since, by name.
 pub(super) async fn all(pool: &SqlitePool, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
     let rows = sqlx::query("SELECT record FROM nodes WHERE seen >= ? ORDER BY name")

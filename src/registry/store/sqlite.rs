@@ -351,6 +351,10 @@ impl Store for SqliteStore {
         nodes::put(self.begin().await?, record, gone).await
     }
 
+    async fn has_node(&self, id: &str, since: Timestamp) -> Result<bool, StoreError> {
+        nodes::has(&self.pool, id, since).await
+    }
+
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
         nodes::all(&self.pool, since).await
     }
