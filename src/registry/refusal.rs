@@ -79,7 +79,7 @@ pub(super) enum Refusal {
     NodeName(String),
     #[error("the node name `{name}` is in use by `{id}`")]
     NodeNameInUse { name: String, id: String },
-    #[error("the directory has no room for more nodes of this owner, or for more nodes at all")]
+    #[error("the directory has no room for more nodes or names of this owner, or for more nodes at all")]
     ManyNodes,
     #[error("there is nothing at `{0}`")]
     NoRoute(String),

@@ -151,6 +151,19 @@ fn a_record_goes_without_heartbeats_and_a_signature_is_good_once() {
 }
 
 #[test]
+fn an_owner_has_so_many_names() {
+    let rate = Rate { burst: 1000, refill: Duration::from_secs(1) };
+    let registry = TestRegistry::with_limits(Limits { heartbeats: rate, ..limits() });
+    let owner = SecretKey::generate();
+    let key = SecretKey::generate();
+    let named = |name: &str| Node { said: announcement(&key, &owner, name), key: key.clone() }.announced(&registry);
+    let refused = (0..201).find(|number| named(&format!("n{number}.example")) == 409);
+    assert_eq!(refused, Some(200));
+    assert_eq!(named("n7.example"), 200, "one of those it has");
+    assert_eq!(Node::new(&SecretKey::generate(), "n200.example").announced(&registry), 200, "for another it is free");
+}
+
+#[test]
 fn strangers_at_the_same_address_do_not_silence_a_node() {
     let registry = TestRegistry::with_limits(Limits {
         announcements: Rate { burst: 3, refill: Duration::from_secs(60) },
