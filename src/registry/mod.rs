@@ -76,6 +76,8 @@ pub struct Limits {
     pub challenges: Rate,
     /// Failed logins from one address.
     pub failed_logins: Rate,
+    /// Changes of the hub's records from one address.
+    pub hub_writes: Rate,
     /// How long a connection to the hub may be silent. Naptha's clients ping every 20 seconds.
     pub hub_idle: Duration,
     /// Calls from one address of nodes that are not in the directory, and such as nobody signed.
@@ -92,6 +94,7 @@ impl Default for Limits {
             body_rate: 1024,
             challenges: Rate { burst: 60, refill: Duration::from_secs(1) },
             failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
+            hub_writes: Rate { burst: 100, refill: Duration::from_secs(1) },
             hub_idle: Duration::from_secs(120),
             announcements: Rate { burst: 200, refill: Duration::from_millis(500) },
             heartbeats: Rate { burst: 20, refill: Duration::from_secs(5) },
@@ -194,6 +197,7 @@ struct Registry {
     hosts: Vec<String>,
     challenges: Buckets<IpAddr>,
     failed_logins: Buckets<IpAddr>,
+    hub_writes: Buckets<IpAddr>,
     hub: hub::Hub,
     announcements: Buckets<IpAddr>,
     /// By the node's id.
@@ -281,6 +285,7 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         blobs: blobs::Blobs::open(&data)?,
         challenges: Buckets::new(limits.challenges),
         failed_logins: Buckets::new(limits.failed_logins),
+        hub_writes: Buckets::new(limits.hub_writes),
         announcements: Buckets::new(limits.announcements),
         heartbeats: Buckets::new(limits.heartbeats),
         nonces: Nonces::default(),

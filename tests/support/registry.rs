@@ -36,7 +36,8 @@ pub struct TestRegistry {
 
 /// A registry's limits that do not get in a test's way.
 pub fn limits() -> Limits {
-    Limits { challenges: Rate { burst: 10_000, refill: Duration::from_millis(1) }, ..Limits::default() }
+    let often = Rate { burst: 10_000, refill: Duration::from_millis(1) };
+    Limits { challenges: often, hub_writes: often, ..Limits::default() }
 }
 
 impl TestRegistry {

@@ -15,7 +15,7 @@ use crate::{
 const MAX_LIST: usize = (1 << 20) - 4096;
 /// How long texts may be in a list, tried one after the other until it fits.
 const CUTS: [usize; 3] = [200, 60, 0];
-/// The longest texts of a pointer.
+/// The longest texts of a pointer, in bytes.
 const MAX_DESCRIPTION: usize = 2_000;
 const MAX_PARAMETERS: usize = 20_000;
 const MAX_URL: usize = 2_000;
@@ -105,8 +105,8 @@ pub(super) fn pointer(id: ModuleId, given: &Map<String, Value>) -> Result<Pointe
             Some(Value::String(text)) => text,
             Some(_) => return Err(HubError::Params(format!("`{key}` must be a text"))),
         };
-        if text.chars().count() > max || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-            let problem = format!("`{key}` must be at most {max} characters, and none of them a control character");
+        if text.len() > max || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            let problem = format!("`{key}` must be at most {max} bytes, and no control character in it");
             return Err(HubError::Params(problem));
         }
         Ok(text.to_owned())

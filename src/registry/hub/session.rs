@@ -14,7 +14,7 @@ use crate::{
     identity::random_hex,
     module::ModuleId,
     registry::{
-        Registry,
+        Registry, rate,
         refusal::Refusal,
         store::{AccountKey, Changed, HubAccount, HubNode, HubSecret, HubServer},
     },
@@ -96,6 +96,13 @@ impl Session {
         }
     }
 
+    /// The same for a change, of which a client has so many.
+    async fn writer(&self) -> Result<String, HubError> {
+        let user = self.user().await?;
+        self.registry.hub_writes.take(rate::client(self.address), self.registry.now()).map_err(Refusal::TooMany)?;
+        Ok(user)
+    }
+
     async fn select(&self, thing: Thing) -> Result<Value, HubError> {
         let store = &self.registry.store;
         Ok(match thing {
@@ -140,7 +147,7 @@ impl Session {
 
     /// Makes or changes a record of the signed-in user, whoever the record says it is of.
     async fn put(&self, thing: Thing, record: &Map<String, Value>, is_new: bool) -> Result<Value, HubError> {
-        let user = self.user().await?;
+        let user = self.writer().await?;
         let (store, now) = (&self.registry.store, self.registry.now());
         match thing {
             Thing::Module(id) => {
@@ -167,7 +174,7 @@ impl Session {
 
     /// Removes a record of the signed-in user and gives it back; null when there is none.
     async fn delete(&self, thing: Thing) -> Result<Value, HubError> {
-        let user = self.user().await?;
+        let user = self.writer().await?;
         let (store, now) = (&self.registry.store, self.registry.now());
         let (id, record, changed) = match thing {
             Thing::Module(id) => {
@@ -259,7 +266,7 @@ impl Session {
 
     /// All statements of a transaction over the user's own secrets, or none.
     async fn change_secrets(&self, statements: Vec<Statement>) -> Result<Vec<Value>, HubError> {
-        let user = self.user().await?;
+        let user = self.writer().await?;
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         let mut results = Vec::new();
         for statement in statements {

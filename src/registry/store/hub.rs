@@ -18,6 +18,8 @@ const MAX_LISTED_TEXT: u32 = 500;
 const MAX_NODES: u32 = 1_000;
 /// How many pointers a user may have.
 const MAX_POINTERS: i64 = 1_000;
+/// And how many one whose key is not proved.
+const MAX_UNPROVED_POINTERS: i64 = 20;
 /// How many servers a node may have.
 const MAX_SERVERS: i64 = 64;
 /// How many secrets a user may have, and how many bytes they may have together: one reply must hold them all.
@@ -119,6 +121,8 @@ pub enum Changed {
     Published,
     /// The user has as many as one may have.
     TooMany,
+    /// The user has as many as one may have whose key is not proved.
+    Unproved,
 }
 
 /// A node that its user has registered.
@@ -308,9 +312,14 @@ impl HubStore for SqliteStore {
             Ok(_) if is_new => return Ok(Changed::Exists),
             Ok(module) => module,
             Err(Changed::Missing) if is_new => {
-                let sql = "SELECT count(*) AS n FROM owners JOIN pointers USING (module_id) WHERE user_id = ?";
+                let sql = "SELECT (SELECT proved FROM users WHERE id = ?1) AS proved, \
+                           (SELECT count(*) FROM owners JOIN pointers USING (module_id) WHERE user_id = ?1) AS n";
                 let row = sqlx::query(sql).bind(user).fetch_one(&mut *transaction).await?;
-                if row.try_get::<i64, _>("n")? >= MAX_POINTERS {
+                let (proved, count): (bool, i64) = (row.try_get("proved")?, row.try_get("n")?);
+                if !proved && count >= MAX_UNPROVED_POINTERS {
+                    return Ok(Changed::Unproved);
+                }
+                if count >= MAX_POINTERS {
                     return Ok(Changed::TooMany);
                 }
                 add_module(&mut transaction, &pointer.id, user).await?
