@@ -69,21 +69,25 @@ impl Registry {
     /// Whose key signed a call. Nodes that are there have a bucket each, so that no stranger at the same address can silence
     /// them; all other calls are charged to the address.
     async fn signer(&self, call: &NodeCall<'_>) -> Result<PublicKey, Refusal> {
-        let signer = self.verified(call).or_else(|refusal| self.take_of_address(call).and(Err(refusal)))?;
-        let (id, now) = (signer.node_id(), self.now());
+        let signature = self.verified(call).or_else(|refusal| self.take_of_address(call).and(Err(refusal)))?;
+        let (id, now) = (signature.key.node_id(), self.now());
         if self.store.has_node(&id, now - LIFE).await? {
             self.heartbeats.take(id, now).map_err(Refusal::TooMany)?;
         } else {
             self.take_of_address(call)?;
         }
-        Ok(signer)
+        // Only now: what is remembered for minutes must not be more than is allowed.
+        if !self.nonces.is_new(&signature.nonce, now.as_second()) {
+            return Err(Refusal::NodeSignature("the signed request was sent before".to_owned()));
+        }
+        Ok(signature.key)
     }
 
     fn take_of_address(&self, call: &NodeCall<'_>) -> Result<(), Refusal> {
         self.announcements.take(rate::client(call.address), self.now()).map_err(Refusal::TooMany)
     }
 
-    fn verified(&self, call: &NodeCall<'_>) -> Result<PublicKey, Refusal> {
+    fn verified(&self, call: &NodeCall<'_>) -> Result<RequestSignature, Refusal> {
         let refused = |error: &dyn std::fmt::Display| Refusal::NodeSignature(error.to_string());
         let header = call.authorization.ok_or_else(|| refused(&"the request is not signed"))?;
         let signature: RequestSignature = header.parse().map_err(|error| refused(&error))?;
@@ -94,10 +98,7 @@ impl Registry {
             let why = self.hosts.first().and_then(|host| holds(host).err());
             return Err(refused(&why.map_or_else(String::new, |error| error.to_string())));
         }
-        if !self.nonces.is_new(&signature.nonce, now) {
-            return Err(refused(&"the signed request was sent before"));
-        }
-        Ok(signature.key)
+        Ok(signature)
     }
 }
 
