@@ -63,7 +63,7 @@ pub(super) enum Refusal {
     NoVersion(ModuleId, Version),
     #[error("the user name `{0}` is taken")]
     UsernameTaken(String),
-    #[error("the hub has as many connections as it takes")]
+    #[error("the hub has as many connections as it takes, from this address or at all")]
     Busy,
     #[error("there is no token `{0}` of this account")]
     NoSuchToken(String),

@@ -37,7 +37,7 @@ pub struct TestRegistry {
 /// A registry's limits that do not get in a test's way.
 pub fn limits() -> Limits {
     let often = Rate { burst: 10_000, refill: Duration::from_millis(1) };
-    Limits { challenges: often, hub_writes: often, ..Limits::default() }
+    Limits { challenges: often, sign_ins: often, hub_requests: often, hub_writes: often, ..Limits::default() }
 }
 
 impl TestRegistry {

@@ -457,6 +457,26 @@ fn silence_and_the_end_close_a_connection() {
 }
 
 #[test]
+fn requests_and_connections_have_an_end() {
+    let hub_requests = Rate { burst: 3, refill: Duration::from_secs(1) };
+    let registry = TestRegistry::with_limits(Limits { hub_requests, ..limits() });
+    let mut socket = connect(&registry);
+    for _ in 0..3 {
+        assert!(call(&mut socket, "use", &json!([]))["error"].is_null());
+    }
+    assert!(refused(&call(&mut socket, "use", &json!([]))).contains("too many attempts"));
+    let mut other = connect(&registry);
+    assert!(call(&mut other, "use", &json!([]))["error"].is_null(), "another connection has its own");
+    registry.advance(jiff::SignedDuration::from_secs(1));
+    assert!(call(&mut socket, "use", &json!([]))["error"].is_null());
+
+    let open = || Socket::open(registry.url.authority(), "/rpc", "");
+    let _held: Vec<_> = (2..128).map(|_| open().expect("room")).collect();
+    let full = open().err().expect("a refusal");
+    assert!(full.starts_with("HTTP/1.1 503") && full.contains("from this address"), "{full}");
+}
+
+#[test]
 fn changes_have_a_rate_and_an_unproved_key_few_modules() {
     let registry = TestRegistry::start();
     let mut ada = Person::new(&registry, "ada");

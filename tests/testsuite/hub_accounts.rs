@@ -212,6 +212,19 @@ fn guessing_is_slow() {
 }
 
 #[test]
+fn signing_in_again_and_again_is_slow() {
+    let registry =
+        TestRegistry::with_limits(Limits { sign_ins: Rate { burst: 3, refill: Duration::from_secs(1) }, ..limits() });
+    sign_up(&registry, "ada", &SecretKey::generate());
+    for _ in 0..3 {
+        assert!(sign_in(&registry, "ada", "secret").1["result"].is_string());
+    }
+    assert!(refused(&sign_in(&registry, "ada", "secret").1).contains("too many attempts"));
+    registry.advance(jiff::SignedDuration::from_secs(1));
+    assert!(sign_in(&registry, "ada", "secret").1["result"].is_string());
+}
+
+#[test]
 fn signing_up_again_and_again_is_slow() {
     let registry = TestRegistry::with_limits(Limits {
         challenges: Rate { burst: 2, refill: Duration::from_secs(60) },

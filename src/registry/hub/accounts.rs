@@ -89,8 +89,9 @@ impl Registry {
             return Err(HubError::Params("there is no root here: sign in with `username` and `password`".to_owned()));
         }
         let (username, password) = (field(given, "username")?, field(given, "password")?);
-        let account = self.store.hub_account(AccountKey::Username(username)).await?;
         let address = rate::client(address);
+        self.sign_ins.take(address, self.now()).map_err(Refusal::TooMany)?;
+        let account = self.store.hub_account(AccountKey::Username(username)).await?;
         // Judged while no more than a few others are, so that attempts at the same time cannot outrun their limit.
         let permit = self.hub.hashing.acquire().await.map_err(internal)?;
         self.failed_logins.check(&address, self.now()).map_err(Refusal::TooMany)?;

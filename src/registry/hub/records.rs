@@ -1,5 +1,7 @@
 //! Our records in Naptha's shape, and Naptha's records judged.
 
+use std::collections::HashMap;
+
 use napt_registry_client::NodeRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -240,10 +242,19 @@ pub(super) fn is_at(node: &HubNode, wanted: &str) -> bool {
     ip == wanted || record["name"] == wanted || format!("{ip}:{port}") == wanted
 }
 
+/// The ids of servers by their node's.
+pub(super) fn by_node(servers: &[HubServer]) -> HashMap<&str, Vec<&str>> {
+    let mut by_node = HashMap::<_, Vec<_>>::new();
+    for server in servers {
+        by_node.entry(server.node.as_str()).or_default().push(server.id.as_str());
+    }
+    by_node
+}
+
 /// A node as Naptha's clients read it. Owner and key are not what it says of itself, the servers are those there are.
-pub(super) fn node(node: &HubNode, servers: &[HubServer]) -> Value {
+pub(super) fn node(node: &HubNode, servers: &HashMap<&str, Vec<&str>>) -> Value {
     let HubNode { id, owner, record } = node;
-    let own: Vec<&str> = servers.iter().filter(|server| server.node == *id).map(|server| server.id.as_str()).collect();
+    let own = servers.get(id.as_str()).map_or(&[][..], Vec::as_slice);
     let mut record = record.clone();
     if let Some(record) = record.as_object_mut() {
         record.insert("id".to_owned(), json!(id));

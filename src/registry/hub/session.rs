@@ -14,7 +14,8 @@ use crate::{
     identity::random_hex,
     module::ModuleId,
     registry::{
-        Registry, rate,
+        Registry,
+        rate::{self, Buckets},
         refusal::Refusal,
         store::{AccountKey, Changed, HubAccount, HubNode, HubSecret, HubServer},
     },
@@ -29,11 +30,13 @@ pub(super) struct Session {
     registry: Arc<Registry>,
     address: IpAddr,
     account: Option<HubAccount>,
+    requests: Buckets<()>,
 }
 
 impl Session {
     pub(super) fn new(registry: Arc<Registry>, address: IpAddr) -> Self {
-        Session { registry, address, account: None }
+        let requests = Buckets::new(registry.limits.hub_requests);
+        Session { registry, address, account: None, requests }
     }
 
     /// The reply to a frame.
@@ -51,6 +54,7 @@ impl Session {
 
     async fn call(&mut self, request: &Request) -> Result<Value, HubError> {
         let params = &request.params;
+        self.requests.take((), self.registry.now()).map_err(Refusal::TooMany)?;
         match request.method.as_str() {
             // There is one database here.
             "use" => Ok(Value::Null),
@@ -113,6 +117,7 @@ impl Session {
             }
             Thing::Node(id) => {
                 let (nodes, servers) = self.network().await?;
+                let servers = records::by_node(&servers);
                 nodes.iter().find(|node| node.id == id).map_or(Value::Null, |node| records::node(node, &servers))
             }
             Thing::Server(id) => {
@@ -249,6 +254,7 @@ impl Session {
 
     async fn nodes(&self, wanted: impl Fn(&HubNode) -> bool) -> Result<Value, HubError> {
         let (nodes, servers) = self.network().await?;
+        let servers = records::by_node(&servers);
         let nodes = nodes.iter().filter(|node| wanted(node));
         Ok(records::list(nodes.map(|node| records::node(node, &servers)).collect()))
     }
