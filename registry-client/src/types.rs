@@ -112,7 +112,7 @@ pub struct Challenge {
 }
 
 /// The proof: `POST /api/v1/accounts`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct SignUp {
     /// 128 hex digits.
     pub public_key: String,
@@ -120,6 +120,9 @@ pub struct SignUp {
     pub challenge: String,
     /// Over [`crate::account_challenge_text`], 128 hex digits.
     pub signature: String,
+    /// The account's name and password from before the key was proved: what was registered with these stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_account: Option<PasswordRequest>,
 }
 
 /// An account, and a token for it.

@@ -1,4 +1,5 @@
 use clap::Args as ClapArgs;
+use napt_registry_client::PasswordRequest;
 use serde_json::json;
 
 use crate::{
@@ -34,22 +35,22 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let url = context.registry(self.registry.as_deref())?.value;
-        let password = self.username.is_some().then(|| password(context)).transpose()?;
+        let wanted = self.username.as_deref().map(|username| password_account(context, username)).transpose()?;
         let credentials = context.credentials();
         let client = context.registry_client(self.registry.as_deref())?;
-        let session = context.block_on(publish::login(&client, url.as_str(), &credentials))?;
+        let session = context.block_on(publish::login(&client, url.as_str(), &credentials, wanted.clone()))?;
         let account = if session.created { "a new account" } else { "your account" };
         context.shell.note(&format!("The key is in `{}`: keep a copy.", credentials.key_path().display()));
         let mut account_of_hub = session.password_account;
-        if let (Some(username), Some(password)) = (&self.username, &password) {
-            let set = publish::set_password(&url, context.http(), &credentials, username, password);
+        if let Some(wanted) = &wanted {
+            let set = publish::set_password(&url, context.http(), &credentials, wanted);
             account_of_hub = Some(context.block_on(set)?);
         }
         if let Some(unconfirmed) = account_of_hub.as_ref().filter(|account| !account.confirmed) {
             let name = &unconfirmed.username;
             context.shell.note(&format!(
-                "The password of `{name}` was set for your key before it was proved, and is not accepted any more: \
-                 `napt login --username {name}` sets yours."
+                "The password of `{name}` was set for your key before it was proved, and is not accepted any more; what \
+                 was registered with it is removed. `napt login --username {name}` sets yours."
             ));
         }
         let human = format!("Signed in to {url} with {account}: {}", session.user);
@@ -64,7 +65,12 @@ impl Args {
     }
 }
 
-/// The new password: never an argument, which others on the machine could read.
+/// The name and its password, which is never an argument: others on the machine could read it.
+fn password_account(context: &Context, username: &str) -> Result<PasswordRequest, Failure> {
+    let password = password(context)?.reveal().to_owned();
+    Ok(PasswordRequest { username: username.to_owned(), password })
+}
+
 fn password(context: &Context) -> Result<Secret, Failure> {
     if let Some(password) = &context.env.hub_password {
         return Ok(password.clone());

@@ -44,7 +44,7 @@ pub struct Options {
     pub registry: Url,
     /// What the URLs begin with of modules that the registry only points at, and that are fetched by git.
     pub sources: Vec<String>,
-    /// Users that it admits: `user:` and a public key. The operator's own belongs here.
+    /// Users that it admits: `user:` and a public key. The first is its operator.
     pub users: Vec<String>,
     /// Whether clients without credentials are let in. Only on the loopback.
     pub open: bool,

@@ -7,7 +7,7 @@ use napt_registry_client::{
 use url::Url;
 
 use crate::{
-    identity::{CredentialStore, Secret, StoreError, Token},
+    identity::{CredentialStore, StoreError, Token},
     report::{Fault, Kind},
 };
 
@@ -56,16 +56,19 @@ pub struct LoggedIn {
     pub password_account: Option<PasswordAccount>,
 }
 
-/// Proves the user's key to the registry at `url` (making a key when there is none) and keeps the token.
+/// Proves the user's key to the registry at `url` (making a key when there is none) and keeps the token. What was
+/// registered with a name and a password before the key was proved stays if these are `password_account`.
 pub async fn login(
     client: &RegistryClient,
     url: &str,
     credentials: &CredentialStore,
+    password_account: Option<PasswordRequest>,
 ) -> Result<LoggedIn, SessionError> {
     let key = credentials.key_or_create()?;
     let challenge = client.challenge().await?.challenge;
     let text = account_challenge_text(&client.host(), &challenge);
-    let proof = SignUp { public_key: key.public().to_string(), signature: key.sign(text.as_bytes()), challenge };
+    let (public_key, signature) = (key.public().to_string(), key.sign(text.as_bytes()));
+    let proof = SignUp { public_key, signature, challenge, password_account };
     let answer = client.sign_up(&proof).await?;
     let token: Token = answer.token.parse().map_err(|_| SessionError::NotAToken(url.to_owned()))?;
     credentials.set_registry_token(url, Some(&token))?;
@@ -82,13 +85,11 @@ pub async fn set_password(
     url: &Url,
     http: reqwest::Client,
     credentials: &CredentialStore,
-    username: &str,
-    password: &Secret,
+    wanted: &PasswordRequest,
 ) -> Result<PasswordAccount, SessionError> {
     let token = credentials.registry_token(url.as_str())?.map(|token| token.reveal().to_owned());
     let client = RegistryClient::new(url.clone(), http, token);
-    let wanted = PasswordRequest { username: username.to_owned(), password: password.reveal().to_owned() };
-    Ok(client.set_password(&wanted).await?)
+    Ok(client.set_password(wanted).await?)
 }
 
 /// Forgets the token of the registry at `url`, and ends it there. False when there was none.

@@ -82,7 +82,12 @@ impl Registry {
                 return Err(refusal);
             }
         };
-        let created = self.store.ensure_user(&user, now).await?;
+        // Whoever has the key and knows the password is who signed up with both.
+        let keeps = match &proof.password_account {
+            Some(given) => self.is_password_of(&user, given).await?,
+            None => false,
+        };
+        let created = self.store.ensure_user(&user, keeps, now).await?;
         let wanted = TokenRequest {
             name: "login".to_owned(),
             verbs: vec![Verb::Publish, Verb::Yank, Verb::Account],

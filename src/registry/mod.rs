@@ -76,10 +76,18 @@ pub struct Limits {
     pub challenges: Rate,
     /// Failed logins from one address.
     pub failed_logins: Rate,
+    /// Sign-ins to the hub from one address, those that succeed too: each costs a hash.
+    pub sign_ins: Rate,
+    /// Requests of one connection to the hub.
+    pub hub_requests: Rate,
+    /// Changes of the hub's records from one address.
+    pub hub_writes: Rate,
     /// How long a connection to the hub may be silent. Naptha's clients ping every 20 seconds.
     pub hub_idle: Duration,
-    /// Announcements of nodes from one address.
+    /// Calls from one address of nodes that are not in the directory, and such as nobody signed.
     pub announcements: Rate,
+    /// Calls of one node that is in the directory.
+    pub heartbeats: Rate,
 }
 
 impl Default for Limits {
@@ -90,8 +98,12 @@ impl Default for Limits {
             body_rate: 1024,
             challenges: Rate { burst: 60, refill: Duration::from_secs(1) },
             failed_logins: Rate { burst: 10, refill: Duration::from_secs(60) },
+            sign_ins: Rate { burst: 30, refill: Duration::from_secs(1) },
+            hub_requests: Rate { burst: 200, refill: Duration::from_millis(50) },
+            hub_writes: Rate { burst: 100, refill: Duration::from_secs(1) },
             hub_idle: Duration::from_secs(120),
             announcements: Rate { burst: 200, refill: Duration::from_millis(500) },
+            heartbeats: Rate { burst: 20, refill: Duration::from_secs(5) },
         }
     }
 }
@@ -191,8 +203,12 @@ struct Registry {
     hosts: Vec<String>,
     challenges: Buckets<IpAddr>,
     failed_logins: Buckets<IpAddr>,
+    sign_ins: Buckets<IpAddr>,
+    hub_writes: Buckets<IpAddr>,
     hub: hub::Hub,
     announcements: Buckets<IpAddr>,
+    /// By the node's id.
+    heartbeats: Buckets<String>,
     /// Of signed requests.
     nonces: Nonces,
 }
@@ -276,7 +292,10 @@ pub async fn serve(options: Options) -> Result<Running, RegistryError> {
         blobs: blobs::Blobs::open(&data)?,
         challenges: Buckets::new(limits.challenges),
         failed_logins: Buckets::new(limits.failed_logins),
+        sign_ins: Buckets::new(limits.sign_ins),
+        hub_writes: Buckets::new(limits.hub_writes),
         announcements: Buckets::new(limits.announcements),
+        heartbeats: Buckets::new(limits.heartbeats),
         nonces: Nonces::default(),
         limits,
         clock,

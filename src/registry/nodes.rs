@@ -30,7 +30,8 @@ impl Registry {
 
     /// Puts a node into the directory, or keeps it there.
     pub(super) async fn announce(&self, id: &str, call: NodeCall<'_>) -> Result<NodeAnnounced, Refusal> {
-        let signer = self.signer(&call)?;
+        let now = self.now();
+        let signer = self.signer(&call).await?;
         let node: NodeAnnouncement =
             serde_json::from_slice(call.body).map_err(|error| Refusal::Request(error.to_string()))?;
         if node.id != id {
@@ -45,7 +46,6 @@ impl Registry {
         if !node.owner.starts_with("user:") || owner.verify(text.as_bytes(), &node.owner_signature).is_err() {
             return Err(Refusal::NotItsOwner);
         }
-        let now = self.now();
         let name = node.name.clone();
         match self.store.put_node(&NodeRecord { node, seen: now }, now - LIFE).await? {
             Announced::Done => Ok(NodeAnnounced { expires: now + LIFE }),
@@ -58,7 +58,7 @@ impl Registry {
 
     /// Takes a node out, for itself or its owner. One that is not there is out already.
     pub(super) async fn withdraw(&self, id: &str, call: NodeCall<'_>) -> Result<bool, Refusal> {
-        let signer = self.signer(&call)?;
+        let signer = self.signer(&call).await?;
         let owner = self.nodes().await?.into_iter().find(|record| record.node.id == id).map(|record| record.node.owner);
         if signer.node_id() != id && owner != Some(signer.user_id()) {
             return Err(Refusal::NotTheNode(id.to_owned()));
@@ -66,9 +66,28 @@ impl Registry {
         Ok(self.store.remove_node(id).await?)
     }
 
-    /// Whose key signed a call.
-    fn signer(&self, call: &NodeCall<'_>) -> Result<PublicKey, Refusal> {
-        self.announcements.take(rate::client(call.address), self.now()).map_err(Refusal::TooMany)?;
+    /// Whose key signed a call. Nodes that are there have a bucket each, so that no stranger at the same address can silence
+    /// them; all other calls are charged to the address.
+    async fn signer(&self, call: &NodeCall<'_>) -> Result<PublicKey, Refusal> {
+        let signature = self.verified(call).or_else(|refusal| self.take_of_address(call).and(Err(refusal)))?;
+        let (id, now) = (signature.key.node_id(), self.now());
+        if self.store.has_node(&id, now - LIFE).await? {
+            self.heartbeats.take(id, now).map_err(Refusal::TooMany)?;
+        } else {
+            self.take_of_address(call)?;
+        }
+        // Only now: what is remembered for minutes must not be more than is allowed.
+        if !self.nonces.is_new(&signature.nonce, now.as_second()) {
+            return Err(Refusal::NodeSignature("the signed request was sent before".to_owned()));
+        }
+        Ok(signature.key)
+    }
+
+    fn take_of_address(&self, call: &NodeCall<'_>) -> Result<(), Refusal> {
+        self.announcements.take(rate::client(call.address), self.now()).map_err(Refusal::TooMany)
+    }
+
+    fn verified(&self, call: &NodeCall<'_>) -> Result<RequestSignature, Refusal> {
         let refused = |error: &dyn std::fmt::Display| Refusal::NodeSignature(error.to_string());
         let header = call.authorization.ok_or_else(|| refused(&"the request is not signed"))?;
         let signature: RequestSignature = header.parse().map_err(|error| refused(&error))?;
@@ -79,10 +98,7 @@ impl Registry {
             let why = self.hosts.first().and_then(|host| holds(host).err());
             return Err(refused(&why.map_or_else(String::new, |error| error.to_string())));
         }
-        if !self.nonces.is_new(&signature.nonce, now) {
-            return Err(refused(&"the signed request was sent before"));
-        }
-        Ok(signature.key)
+        Ok(signature)
     }
 }
 

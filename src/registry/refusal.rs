@@ -63,7 +63,7 @@ pub(super) enum Refusal {
     NoVersion(ModuleId, Version),
     #[error("the user name `{0}` is taken")]
     UsernameTaken(String),
-    #[error("the hub has as many connections as it takes")]
+    #[error("the hub has as many connections as it takes, from this address or at all")]
     Busy,
     #[error("there is no token `{0}` of this account")]
     NoSuchToken(String),
@@ -79,7 +79,7 @@ pub(super) enum Refusal {
     NodeName(String),
     #[error("the node name `{name}` is in use by `{id}`")]
     NodeNameInUse { name: String, id: String },
-    #[error("the directory has no room for more nodes of this owner, or for more nodes at all")]
+    #[error("the directory has no room for more nodes or names of this owner, or for more nodes at all")]
     ManyNodes,
     #[error("there is nothing at `{0}`")]
     NoRoute(String),

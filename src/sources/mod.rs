@@ -12,6 +12,7 @@ mod repository;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub use error::SourceError;
@@ -162,14 +163,20 @@ fn dependencies(project: &Project, root: &Path, source: &GitSource) -> BTreeMap<
 
 /// Waits until no other process works in the folder; the lock is released when the file is dropped.
 async fn lock(folder: PathBuf) -> std::io::Result<std::fs::File> {
-    let locked = tokio::task::spawn_blocking(move || {
-        fs_err::create_dir_all(&folder)?;
-        let file = fs_err::File::create(folder.join("lock"))?.into_parts().0;
-        file.lock()?;
-        Ok(file)
-    });
-    locked.await.map_err(std::io::Error::other)?
+    fs_err::tokio::create_dir_all(&folder).await?;
+    let file = fs_err::File::create(folder.join("lock"))?.into_parts().0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Many may wait for minutes: a thread for each would be too many.
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
+
+/// How long a lock is not looked at again.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Passes on what is wrong; the folder that is packed is napt's own.
 struct Unsaid<'a>(&'a dyn Reporter);

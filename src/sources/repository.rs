@@ -210,13 +210,20 @@ impl<'a> Repository<'a> {
             child.wait().await
         };
         let too_large = |what, limit| SourceError::TooLarge { url: self.url.to_owned(), what, limit };
-        let status = tokio::select! {
-            status = all => status?,
-            () = outgrown(&self.folder, self.git.max_bytes) => {
-                return Err(too_large("what git fetches", self.git.max_bytes));
-            }
+        let ended = tokio::select! {
+            status = all => Ok(status?),
+            () = outgrown(&self.folder, self.git.max_bytes) => Err(too_large("what git fetches", self.git.max_bytes)),
             () = tokio::time::sleep(self.git.timeout) => {
-                return Err(SourceError::Slow { url: self.url.to_owned(), after: self.git.timeout });
+                Err(SourceError::Slow { url: self.url.to_owned(), after: self.git.timeout })
+            }
+        };
+        let status = match ended {
+            Ok(status) => status,
+            Err(error) => {
+                child.kill().await?;
+                // What it has left would be in the way of all that is fetched from there later.
+                fs_err::tokio::remove_dir_all(&self.folder).await?;
+                return Err(error);
             }
         };
         if written.len() as u64 >= MAX_LIST {
@@ -240,6 +247,10 @@ impl<'a> Repository<'a> {
             "fetch.recurseSubmodules=false",
             "credential.interactive=false",
         ];
+        // A server's operator says where modules may come from, not whoever answers there.
+        if self.git.environment.is_some() {
+            command.arg("-c").arg("http.followRedirects=false");
+        }
         let schemes = self.git.schemes.iter().map(|scheme| format!("protocol.{scheme}.allow=always"));
         for setting in settings.into_iter().map(str::to_owned).chain(schemes) {
             command.arg("-c").arg(setting);

@@ -36,7 +36,8 @@ pub struct TestRegistry {
 
 /// A registry's limits that do not get in a test's way.
 pub fn limits() -> Limits {
-    Limits { challenges: Rate { burst: 10_000, refill: Duration::from_millis(1) }, ..Limits::default() }
+    let often = Rate { burst: 10_000, refill: Duration::from_millis(1) };
+    Limits { challenges: often, sign_ins: often, hub_requests: often, hub_writes: often, ..Limits::default() }
 }
 
 impl TestRegistry {
@@ -213,5 +214,5 @@ pub fn client(url: Url, token: Option<&str>) -> RegistryClient {
 /// The answer to a challenge.
 pub fn proof(key: &SecretKey, host: &str, challenge: String) -> SignUp {
     let signature = key.sign(account_challenge_text(host, &challenge).as_bytes());
-    SignUp { public_key: key.public().to_string(), signature, challenge }
+    SignUp { public_key: key.public().to_string(), signature, challenge, password_account: None }
 }

@@ -1,12 +1,17 @@
 //! The registry's directory of nodes: who may be in it, under which name, and for how long.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
-use napt::identity::{RequestSignature, SecretKey, body_digest};
+use napt::{
+    identity::{RequestSignature, SecretKey, body_digest},
+    registry::{Limits, Rate},
+};
 use napt_registry_client::{ClientError, NodeAnnouncement, node_owner_text};
 
 use crate::support::{
     node::{TestNode, cache},
-    registry::TestRegistry,
+    registry::{TestRegistry, limits},
 };
 
 /// A node's keys and what it says of itself.
@@ -143,6 +148,41 @@ fn a_record_goes_without_heartbeats_and_a_signature_is_good_once() {
     assert_eq!(send(&text), 401, "too old");
     assert_eq!(crate::support::http::send("PUT", &url, &[], &text).status, 401, "not signed");
     assert_eq!(names(&registry), [""; 0]);
+}
+
+#[test]
+fn an_owner_has_so_many_names() {
+    let rate = Rate { burst: 1000, refill: Duration::from_secs(1) };
+    let registry = TestRegistry::with_limits(Limits { heartbeats: rate, ..limits() });
+    let owner = SecretKey::generate();
+    let key = SecretKey::generate();
+    let named = |name: &str| Node { said: announcement(&key, &owner, name), key: key.clone() }.announced(&registry);
+    let refused = (0..201).find(|number| named(&format!("n{number}.example")) == 409);
+    assert_eq!(refused, Some(200));
+    assert_eq!(named("n7.example"), 200, "one of those it has");
+    assert_eq!(Node::new(&SecretKey::generate(), "n200.example").announced(&registry), 200, "for another it is free");
+}
+
+#[test]
+fn strangers_at_the_same_address_do_not_silence_a_node() {
+    let registry = TestRegistry::with_limits(Limits {
+        announcements: Rate { burst: 3, refill: Duration::from_secs(60) },
+        heartbeats: Rate { burst: 3, refill: Duration::from_secs(60) },
+        ..limits()
+    });
+    let owner = SecretKey::generate();
+    let one = Node::new(&owner, "one.example");
+    assert_eq!(one.announced(&registry), 200);
+    // Signed by nobody, and by keys of no node.
+    let url = registry.url.join(&format!("api/v1/nodes/{}", one.said.id)).expect("a URL");
+    let unsigned = || crate::support::http::send("PUT", url.as_str(), &[], "").status;
+    assert_eq!((unsigned(), one.announced_by(&registry, &SecretKey::generate())), (401, 403));
+    assert_eq!((unsigned(), one.announced_by(&registry, &SecretKey::generate())), (429, 429));
+    assert_eq!(one.removed_by(&registry, &SecretKey::generate()), 429);
+    assert_eq!(Node::new(&owner, "two.example").announced(&registry), 429, "a new one waits");
+    assert_eq!([(); 4].map(|()| one.announced(&registry)), [200, 200, 200, 429], "it has an allowance of its own");
+    registry.advance(SignedDuration::from_secs(60));
+    assert_eq!(one.announced(&registry), 200);
 }
 
 #[test]

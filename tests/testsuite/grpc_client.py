@@ -1,8 +1,11 @@
 """The SDK's client of nodes over gRPC, and what it does not do itself with the SDK's stubs. Prints what came of it."""
 
 import asyncio
+import base64
 import json
+import os
 import sys
+import tempfile
 import urllib.request
 
 import grpc
@@ -24,7 +27,7 @@ from naptha_sdk.schemas import (
 )
 from naptha_sdk.user import get_public_key, sign_consumer_id
 
-address, key, token = sys.argv[1:4]
+address, key, token, signature, short = sys.argv[1:6]
 host, port = address.removeprefix("http://").split(":")
 found = {}
 consumer = "user:" + get_public_key(key)
@@ -82,6 +85,7 @@ async def main():
         stub = stubs.GrpcServerStub(channel)
         found["alive"] = (await stub.is_alive(Empty())).ok
         found["stop"] = await refusal(stub.stop(Empty()))
+        statuses = []
         inputs = Struct()
         inputs.update({"word": "one"})
         module = pb.BaseDeployment(node_input=pb.NodeConfigInput(ip=host), name="agent", module=pb.Module(name="agent"))
@@ -91,7 +95,9 @@ async def main():
                 **{"module_type": "agent", "consumer_id": consumer, "inputs": inputs, "kb_deployment": module,
                    "signature": sign_consumer_id(consumer, key), **more}
             )
-            return [answer async for answer in stub.RunModule(request, metadata=metadata)][-1]
+            answers = [answer async for answer in stub.RunModule(request, metadata=metadata)]
+            statuses[:] = [answer.status for answer in answers]
+            return answers[-1]
 
         async def id_of(metadata=None):
             return (await run(metadata)).id
@@ -100,6 +106,13 @@ async def main():
             record = await stub.CheckModuleRun(pb.ModuleRunCheck(module_type=kind, run_id=id), metadata=metadata)
             return [record.status, list(record.results), dict(record.inputs)]
 
+        slow = Struct()
+        slow.update({"seconds": 6})
+        await run(inputs=slow)
+        found["statuses"] = statuses.copy()
+        memory = pb.BaseDeployment(node_input=pb.NodeConfigInput(ip=host), module=pb.Module(name="memory"))
+        remembered = await run(module_type="memory", kb_deployment=None, memory_deployment=memory)
+        found["memory"] = [remembered.status, list(remembered.results), remembered.module_type]
         found["no deployment"] = await refusal(run(kb_deployment=None))
         found["orchestrator"] = await refusal(run(module_type="orchestrator", kb_deployment=None))
         found["unknown type"] = await refusal(run(module_type="foo"))
@@ -111,7 +124,22 @@ async def main():
         found["no run"] = await refusal(check("nonesuch", bearer))
         wrong = token[:-4] + ("1111" if token.endswith("0000") else "0000")
         found["wrong token"] = await refusal(check(own, [("authorization", f"Bearer {wrong}")]))
-        found["signed"] = await refusal(check(own, [("authorization", "Napt " + sys.argv[4])]))
+        found["signed"] = await refusal(check(own, [("authorization", "Napt " + signature)]))
+        # It was good for a second, and a run above has taken six.
+        found["expired"] = await refusal(check(own, [("authorization", f"Bearer {short}")]))
+        told = os.path.join(tempfile.mkdtemp(), "told")
+        tell = Struct()
+        tell.update({"file": told})
+        telling = asyncio.create_task(run(bearer, inputs=tell))
+        while not os.path.exists(told):
+            await asyncio.sleep(0.02)
+        with open(told) as file:
+            its_id, credential = file.read().split()
+        its = [("authorization", "Basic " + base64.b64encode(credential.encode()).decode())]
+        found["its own"] = (await check(its_id, its))[0]
+        os.remove(told)
+        await telling
+        found["ended run"] = await refusal(check(its_id, its))
         huge = Struct()
         huge.update({"word": "x" * (65 << 20)})
         found["huge"] = (await refusal(run(inputs=huge)))[0]

@@ -1,8 +1,11 @@
 //! Naptha's hub protocol, frame by frame: what its clients send, and what they must not get.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use napt::identity::SecretKey;
+use napt::{
+    identity::SecretKey,
+    registry::{Limits, Rate},
+};
 use napt_registry_client::ClientError;
 use semver::Version;
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use snapbox::{Data, assert_data_eq};
 
 use crate::support::{
     modules,
-    registry::TestRegistry,
+    registry::{TestRegistry, limits},
     websocket::{BINARY, Frame, PING, Socket, TEXT},
 };
 
@@ -214,7 +217,7 @@ fn what_a_record_may_hold() {
         ("description", json!("x".repeat(2001))),
         ("description", json!(1)),
         ("description", json!("a\u{1b}[31m")),
-        ("parameters", json!("x".repeat(20_001))),
+        ("parameters", json!("é".repeat(10_001))),
         ("module_url", json!("")),
         ("module_url", json!("--upload-pack=touch x")),
         ("module_url", json!("x".repeat(2001))),
@@ -453,11 +456,67 @@ fn silence_and_the_end_close_a_connection() {
     assert_eq!(socket.receive(), Frame::Close(1001, "the registry stops".to_owned()));
 }
 
+#[test]
+fn requests_and_connections_have_an_end() {
+    let hub_requests = Rate { burst: 3, refill: Duration::from_secs(1) };
+    let registry = TestRegistry::with_limits(Limits { hub_requests, ..limits() });
+    let mut socket = connect(&registry);
+    for _ in 0..3 {
+        assert!(call(&mut socket, "use", &json!([]))["error"].is_null());
+    }
+    assert!(refused(&call(&mut socket, "use", &json!([]))).contains("too many attempts"));
+    let mut other = connect(&registry);
+    assert!(call(&mut other, "use", &json!([]))["error"].is_null(), "another connection has its own");
+    registry.advance(jiff::SignedDuration::from_secs(1));
+    assert!(call(&mut socket, "use", &json!([]))["error"].is_null());
+
+    let open = || Socket::open(registry.url.authority(), "/rpc", "");
+    let _held: Vec<_> = (2..128).map(|_| open().expect("room")).collect();
+    let full = open().err().expect("a refusal");
+    assert!(full.starts_with("HTTP/1.1 503") && full.contains("from this address"), "{full}");
+}
+
+#[test]
+fn changes_have_a_rate_and_an_unproved_key_few_modules() {
+    let registry = TestRegistry::start();
+    let mut ada = Person::new(&registry, "ada");
+    let create =
+        |person: &mut Person, number: i32| person.call("create", json!([format!("agent:m{number}"), pointer("u")]));
+    let refused = (0..100).find(|number| !create(&mut ada, *number)["error"].is_null());
+    assert_eq!(refused, Some(20));
+    assert!(
+        ada.refused("create", json!(["agent:more", pointer("u")])).contains("`napt login --username NAME` proves it")
+    );
+    ada.result("delete", json!(["agent:m7"]));
+    ada.result("create", json!(["agent:more", pointer("u")]));
+
+    let hub_writes = Rate { burst: 3, refill: Duration::from_secs(1) };
+    let registry = TestRegistry::with_limits(Limits { hub_writes, ..limits() });
+    let mut ada = Person::new(&registry, "ada");
+    ada.result("create", json!(["agent:x", pointer("u")]));
+    ada.result("update", json!(["agent:x", pointer("v")]));
+    ada.result("delete", json!(["agent:x"]));
+    let insert = "BEGIN TRANSACTION;\nINSERT INTO api_secrets $records;\nCOMMIT TRANSACTION;";
+    for (method, params) in [
+        ("create", json!(["agent:x", pointer("u")])),
+        ("update", json!(["agent:x", pointer("u")])),
+        ("delete", json!(["agent:x"])),
+        ("query", json!([insert, { "records": [] }])),
+    ] {
+        assert!(ada.refused(method, params).contains("too many attempts"), "{method}");
+    }
+    ada.rows("SELECT * FROM agent;", json!({}));
+    registry.advance(jiff::SignedDuration::from_secs(1));
+    ada.result("create", json!(["agent:x", pointer("u")]));
+}
+
 // Naptha's defects: G13
 #[test]
 fn a_long_list_is_whole_and_fits_a_frame() {
     let registry = TestRegistry::start();
-    let mut ada = Person::new(&registry, "ada");
+    let key = SecretKey::generate();
+    let token = registry.sign_up(&key).token;
+    let mut ada = confirmed(&registry, "ada", key, &token);
     for number in 0..900 {
         let mut record = pointer(&format!("https://git.example/{}/{number}", "x".repeat(100)));
         // One closing tag that closes nothing, and the client would show no list at all.

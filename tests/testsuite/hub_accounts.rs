@@ -98,6 +98,7 @@ fn a_password_that_was_set_without_the_key_ends_when_the_key_is_proved() {
         "node_communication_protocol": "ws",
     });
     assert!(call(&mut mallory, "create", &json!([key.public().node_id(), node]))["error"].is_null());
+    register(&mut mallory, &key);
 
     let mut holder = with_key(&registry, &key);
     let ran = holder.napt(&["login"]).expect(0);
@@ -119,7 +120,11 @@ fn a_password_that_was_set_without_the_key_ends_when_the_key_is_proved() {
     assert_eq!(set["data"]["username"], "Ada");
     let (mut ada, reply) = sign_in(&registry, "ada", "the holder's own password");
     assert!(reply["result"].is_string(), "{reply}");
-    assert!(call(&mut ada, "query", &json!([SECRETS]))["error"].is_null());
+    // What mallory registered is not the holder's, and its name is free.
+    assert_eq!(call(&mut ada, "query", &json!([SECRETS]))["result"][0]["result"], json!([]));
+    assert!(call(&mut ada, "select", &json!(["agent:claimed"]))["result"].is_null());
+    let (mut bob, _) = sign_up(&registry, "bob", &SecretKey::generate());
+    assert!(call(&mut bob, "create", &json!(["agent:claimed", { "module_url": "u" }]))["error"].is_null());
     assert_eq!(refused(&sign_in(&registry, "mallory", "secret").1), "no user has this name and password");
     assert!(refused(&call(&mut mallory, "query", &json!([SECRETS]))).contains("another password now"));
 
@@ -132,6 +137,37 @@ fn a_password_that_was_set_without_the_key_ends_when_the_key_is_proved() {
     let ran = other.napt(&["login", "--username", "ADA"]).expect(6);
     assert!(ran.stderr.contains("the user name `ADA` is taken"), "{}", ran.stderr);
     assert!(refused(&sign_up(&registry, "aDa", &SecretKey::generate()).1).contains("is taken"));
+}
+
+/// Registers a module and a secret.
+fn register(socket: &mut Socket, key: &SecretKey) {
+    let made = call(socket, "create", &json!(["agent:claimed", { "module_url": "u" }]));
+    assert!(made["error"].is_null(), "{made}");
+    let insert = "BEGIN TRANSACTION;\nINSERT INTO api_secrets $records;\nCOMMIT TRANSACTION;";
+    let secret = json!({ "user_id": key.public().user_id(), "key_name": "KEY", "secret_value": "x" });
+    let made = call(socket, "query", &json!([insert, { "records": [secret] }]));
+    assert!(made["error"].is_null(), "{made}");
+}
+
+#[test]
+fn who_signed_up_and_proves_the_key_with_the_same_password_keeps_all() {
+    let registry = TestRegistry::start();
+    for (name, password, keeps) in [("ADA", "secret", true), ("ada", "another one", false), ("eve", "secret", false)] {
+        let key = SecretKey::generate();
+        let (mut ada, _) = sign_up(&registry, "ada", &key);
+        register(&mut ada, &key);
+        let mut holder = with_key(&registry, &key);
+        holder.set("HUB_PASSWORD", password);
+        holder.napt(&["login", "--username", name]).expect(0);
+        let (mut ada, _) = sign_in(&registry, name, password);
+        let secrets = call(&mut ada, "query", &json!([SECRETS]))["result"][0]["result"].clone();
+        assert_eq!(secrets.as_array().map(Vec::len), Some(usize::from(keeps)), "{name} {password}");
+        let module = call(&mut ada, "delete", &json!(["agent:claimed"]))["result"].clone();
+        assert_eq!(module.is_object(), keeps, "{name} {password}");
+        // The name is free for the next.
+        holder.set("HUB_PASSWORD", "x");
+        holder.napt(&["login", "--username", &format!("was-{}", &key.public().to_string()[..8])]).expect(0);
+    }
 }
 
 #[test]
@@ -172,6 +208,19 @@ fn guessing_is_slow() {
     let refusal = refused(&sign_in(&registry, "ada", "secret").1);
     assert!(refusal.contains("too many attempts") && refusal.contains("try again in"), "{refusal}");
     registry.advance(jiff::SignedDuration::from_secs(61));
+    assert!(sign_in(&registry, "ada", "secret").1["result"].is_string());
+}
+
+#[test]
+fn signing_in_again_and_again_is_slow() {
+    let registry =
+        TestRegistry::with_limits(Limits { sign_ins: Rate { burst: 3, refill: Duration::from_secs(1) }, ..limits() });
+    sign_up(&registry, "ada", &SecretKey::generate());
+    for _ in 0..3 {
+        assert!(sign_in(&registry, "ada", "secret").1["result"].is_string());
+    }
+    assert!(refused(&sign_in(&registry, "ada", "secret").1).contains("too many attempts"));
+    registry.advance(jiff::SignedDuration::from_secs(1));
     assert!(sign_in(&registry, "ada", "secret").1["result"].is_string());
 }
 

@@ -174,6 +174,40 @@ fn what_napt_publishes_is_listed_and_what_naptha_registers_is_found() {
     }
     let info = ada.sandbox.napt(&["info", "tool:given"]).expect(0).stdout;
     assert!(info.contains("tool:given v0.2") && info.contains("https://git.example/two"), "{info}");
+    // With what its files name: each to where it says that it is, or to the same.
+    let record = |module_type: &str, name: &str, more: &str| {
+        format!(
+            r#"{{"name": "{name}", "description": "One", "parameters": "None", "module_type": "{module_type}",
+            "module_version": "v0.3", "module_entrypoint": "run.py", "execution_type": "package"{more}}}"#
+        )
+    };
+    let node = r#""node": {"ip": "localhost"}, "config": {}"#;
+    let whole = record("orchestrator", "whole", "");
+    let (first, second) = (
+        record("agent", "first_part", r#", "module_url": "https://git.example/first""#),
+        record("kb", "second_part", ""),
+    );
+    let parts = r#""agent_deployments": [{"name": "a"}], "kb_deployments": [{"name": "k"}]"#;
+    ada.sandbox.write(
+        "whole/whole/configs/deployment.json",
+        format!(r#"[{{"name": "d", "module": {whole}, {node}, {parts}}}]"#),
+    );
+    ada.sandbox.write(
+        "whole/whole/configs/agent_deployments.json",
+        format!(r#"[{{"name": "a", "module": {first}, {node}}}]"#),
+    );
+    ada.sandbox
+        .write("whole/whole/configs/kb_deployments.json", format!(r#"[{{"name": "k", "module": {second}, {node}}}]"#));
+    let (code, output) = ada.naptha_in("whole", &["publish", "-s", "-r", "https://git.example/whole"]);
+    assert!(code == 0 && output.contains("Total time taken to publish 3 modules"), "{output}");
+    for (id, url) in [
+        ("orchestrator:whole", "https://git.example/whole"),
+        ("agent:first_part", "https://git.example/first"),
+        ("kb:second_part", "https://git.example/whole"),
+    ] {
+        let info = ada.sandbox.napt(&["info", id]).expect(0).stdout;
+        assert!(info.contains(&format!("{id} v0.3")) && info.contains(url), "{info}");
+    }
     let refused = ada.sandbox.napt(&["info", "tool:given@1.0.0"]).expect(1).stderr;
     assert!(refused.contains("it is kept at https://git.example/two, as `v0.2`"), "{refused}");
     // Ada's key in napt is another one, so the name is not hers there.

@@ -42,6 +42,7 @@ mod node_boundary;
 mod node_crash;
 mod node_doors;
 mod node_faults;
+mod node_frames;
 mod node_fsck;
 mod node_grpc;
 mod node_peers;

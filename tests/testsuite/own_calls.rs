@@ -212,9 +212,41 @@ fn a_client_of_an_unknown_sdk_is_left_alone() {
     assert_eq!(run.result.as_deref(), Some("NodeClient.send_receive_ws"), "{:?}", run.error);
 }
 
-fn contest(agents: u32) {
+/// Put before an orchestrator: its calls go over its own channel, or fail.
+const NO_DOOR: &str = "\
+import websockets
+
+def no_door(*args, **kwargs):
+    raise AssertionError('a call by the WebSocket door')
+
+websockets.connect = no_door
+
+";
+
+/// Changes a file of the work folder.
+#[track_caller]
+fn change(node: &TestNode, file: &str, change: impl FnOnce(&str) -> String) {
+    let path = node.sandbox.work().join(file);
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let changed = change(&text);
+    assert_ne!(changed, text, "{file} is another one now");
+    std::fs::write(path, changed).expect("a file");
+}
+
+/// A contest; `together`, each agent waits until all have begun, which never happens when they run one by one.
+fn contest(agents: u32, together: bool) {
     let node = TestNode::start(&[]);
     copy_fixtures(&node.sandbox, &["contest", "guesser"], "1.0.5");
+    change(&node, "contest/contest/run.py", |text| format!("{NO_DOOR}{text}"));
+    let present = node.sandbox.home().join("present");
+    std::fs::create_dir(&present).expect("a folder");
+    if together {
+        let wait = format!(
+            "import os\n    folder = {present:?}\n    open(os.path.join(folder, str(inputs.number)), 'x').close()\n    \
+             while len(os.listdir(folder)) < {agents}:\n        await asyncio.sleep(0.02)\n"
+        );
+        change(&node, "guesser/guesser/run.py", |text| text.replace("await asyncio.sleep(inputs.seconds)\n", &wait));
+    }
     node.napt(&["deploy", "contest", "--no-verify"]).expect(0);
     let user = node.user();
     let run: RunView = user.run("orchestrator:contest", json!({ "agents": agents }));
@@ -224,17 +256,28 @@ fn contest(agents: u32) {
     let tree = user.tree(&run.id);
     assert_eq!(tree.len(), agents as usize + 1);
     assert!(tree.iter().all(|run| run.status == RunStatus::Completed));
+    assert!(tree[1..].iter().all(|child| child.parent.as_deref() == Some(run.id.as_str())), "{tree:?}");
+    if together {
+        let first_end = tree[1..].iter().map(|run| run.finished).min().expect("an agent").expect("it has ended");
+        assert!(tree[1..].iter().all(|run| run.started.expect("it has begun") < first_end), "{tree:?}");
+        assert_eq!(std::fs::read_dir(&present).expect("a folder").count(), agents as usize);
+    }
 }
 
 #[test]
-fn contest_of_ten_and_of_a_hundred() {
-    contest(10);
-    contest(100);
+fn agents_of_a_contest_run_at_the_same_time() {
+    contest(2, true);
+    contest(10, true);
+}
+
+#[test]
+fn contest_of_a_hundred() {
+    contest(100, false);
 }
 
 #[test]
 fn contest_of_a_thousand() {
-    contest(1000);
+    contest(1000, false);
 }
 
 #[test]

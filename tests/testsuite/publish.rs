@@ -94,7 +94,7 @@ fn a_dry_run_sends_nothing_and_shows_all_problems() {
         "5 problems",
         "`agent:a` wants `agent:b` ^2, but the workspace has 0.1.0",
         "`agent:a` wants `tool:none` ^1, and the registry has no such version",
-        "`agent:b` depends on `agent:a` by path, without a version",
+        "`agent:b` depends on `agent:a` by path or git, without a version",
         "depend on each other: `agent:a` → `agent:b` → `agent:a`",
         "not signed in",
     ] {

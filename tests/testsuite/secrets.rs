@@ -533,13 +533,17 @@ async def run(module_run):
     assert!(!second.log().contains("canary-"));
 }
 
-/// The SDK's own command, in a folder with a `.env`.
-fn naptha(registry: &TestRegistry, node: &TestNode, key: &SecretKey, arguments: &[&str]) -> String {
+/// The SDK's own command, in a folder that may have a `.env`, and what is typed when it asks.
+fn naptha(registry: &TestRegistry, node: &TestNode, key: &SecretKey, arguments: &[&str], typed: &str) -> String {
     let hub = registry.url.join("rpc").expect("a URL").to_string().replacen("http", "ws", 1);
     let mut command = Command::new(python::with_sdk().with_file_name("naptha"));
     command.args(arguments).current_dir(node.sandbox.work()).env_clear().env("HOME", node.sandbox.home());
     command.env("HUB_URL", hub).env("HUB_USERNAME", "ada").env("HUB_PASSWORD", "pass word 1!");
     command.env("PRIVATE_KEY", key.to_hex()).env("NODE_URL", &node.url);
+    let file = node.sandbox.home().join("typed");
+    std::fs::write(&file, typed).expect("a file");
+    command.stdin(std::fs::File::open(&file).expect("it was written"));
+    std::fs::remove_file(file).expect("it is open");
     let output = expect_success(&mut command);
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -550,7 +554,8 @@ fn the_real_command_deploys_secrets_and_runs_with_them() {
     let registry = TestRegistry::start();
     let scene = Scene::new(&["--open"]);
     let key = SecretKey::generate();
-    let naptha = |arguments: &[&str]| naptha(&registry, &scene.node, &key, arguments);
+    let typing = |arguments: &[&str], typed: &str| naptha(&registry, &scene.node, &key, arguments, typed);
+    let naptha = |arguments: &[&str]| typing(arguments, "");
     assert!(naptha(&["signup"]).contains("Sign up successful"));
     let run = ["run", "agent:teller", "-p", r#"{"names": ["CLI_KEY"]}"#];
     for (value, flags, told, given) in [
@@ -565,6 +570,11 @@ fn the_real_command_deploys_secrets_and_runs_with_them() {
         assert!(said.contains(&digest(given)) && !said.contains(given), "{said}");
     }
     std::fs::remove_file(scene.node.sandbox.work().join(".env")).expect("a file");
+    // Without `-e` it asks for one.
+    let said = typing(&["deploy-secrets"], "TYPED_KEY\ncanary-by-command-4\n");
+    assert!(said.contains("Enter the value for TYPED_KEY") && said.contains("Records updated successfully"), "{said}");
+    let said = naptha(&["run", "agent:teller", "-p", r#"{"names": ["TYPED_KEY"]}"#]);
+    assert!(said.contains(&digest("canary-by-command-4")), "{said}");
     scene.has_nowhere(&["canary-by-command", "not sent"]);
 }
 

@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use napt::identity::{CredentialStore, SecretKey, body_digest};
+use napt::{
+    identity::{CredentialStore, SecretKey, body_digest},
+    wire::RunStatus,
+};
 use serde_json::{Value, json};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
@@ -14,8 +17,10 @@ use crate::support::{
     Ran, Sandbox,
     http::{Answer, runtime, send, signed},
     modules::Python,
+    naptha,
     node::{TestNode, cache},
     python::{self, expect_success},
+    repository::copy,
 };
 
 /// `bafkrei…` of `hello world`, as other implementations give it.
@@ -116,7 +121,7 @@ fn the_sdks_storage_client_works() {
         ("ipfs nonsense", 422),
     ] {
         let told = found[what].as_str().unwrap_or_else(|| panic!("{what}: {}", found[what]));
-        assert!(told.starts_with("refused: ") && told.contains(&status.to_string()), "{what}: {told}");
+        assert!(told.starts_with("refused: ") && told.contains(&format!("'{status} ")), "{what}: {told}");
     }
     let row = json!({
         "id": 1, "text": "a cat sat", "tags": ["x"], "at": "2025-01-02T03:04:05", "n": 1.5, "embedding": "[0.25,0,0]",
@@ -185,22 +190,22 @@ fn napthas_command_line_uses_storage_and_drops_nothing_by_mistake() {
     assert!(naptha(&["db", "create", "t", &schema]).contains("data=True"));
     assert!(
         naptha(&["db", "create", "t", &flags("data", json!({ "data": [{ "id": 1 }, { "id": 2 }] }))])
-            .contains("create")
+            .contains("'data': True")
     );
     let lost = naptha(&["db", "delete", "t", &flags("options", json!({ "condition": { "id": 1 } }))]);
-    assert!(lost.contains("Storage operation failed") && lost.contains("422"), "{lost}");
+    assert!(lost.contains("Storage operation failed") && lost.contains("'422 "), "{lost}");
     let read = naptha(&["db", "read", "t", &flags("options", json!({ "conditions": [{ "id": 2 }] }))]);
     assert!(read.contains("data=[{'id': 2}]"), "{read}");
     let update = json!({ "data": "{\"data\":{\"id\":7}}", "options": "{\"condition\":{\"id\":2}}" }).to_string();
     assert!(naptha(&["db", "update", "t", &update]).contains("'data': 1"));
     assert!(naptha(&["db", "list", "t", "{}"]).contains("'id': 7"));
     let searched = naptha(&["db", "search", "t", &flags("data", json!("x"))]);
-    assert!(searched.contains("Storage operation failed"), "no text in it: {searched}");
+    assert!(searched.contains("Storage operation failed") && searched.contains("'422 "), "no text in it: {searched}");
     assert!(naptha(&["fs", "create", "a", "{\"file\": \"hello.txt\"}"]).contains("Files written"));
     assert!(naptha(&["fs", "read", "a/hello.txt", "{}"]).contains("File downloaded to: ./downloads/hello.txt"));
     assert_eq!(text(&node, "downloads/hello.txt"), "hello world");
     assert!(naptha(&["ipfs", "create", "a", "{\"file\": \"hello.txt\"}"]).contains(HELLO));
-    assert!(naptha(&["ipfs", "read", HELLO, "{}"]).contains("hello world"));
+    assert!(naptha(&["ipfs", "read", HELLO, "{}"]).contains("data=b'hello world'"));
     // A condition in the options that does arrive is what it says; and `drop` is said in words.
     let delete = |options: &str| mine(&node, "DELETE", &format!("/storage/db/delete/t?options={options}"), "");
     assert_eq!(delete("%7B%22condition%22%3A%7B%22id%22%3A7%7D%7D").json()["data"], 1);
@@ -209,6 +214,37 @@ fn napthas_command_line_uses_storage_and_drops_nothing_by_mistake() {
     assert_eq!(result(&node, &["db", "list"])["data"], json!(["t"]));
     assert_eq!(delete("%7B%22drop%22%3Atrue%7D").json()["data"], true);
     assert_eq!(result(&node, &["db", "list"])["data"], json!([]));
+}
+
+// Naptha's defects: E2
+#[test]
+fn a_module_whose_condition_is_lost_deletes_nothing() {
+    let node = TestNode::start(&[]);
+    copy(&naptha::folder("cognitive_memory"), &node.sandbox.work().join("cognitive_memory"));
+    node.napt(&["init", "cognitive_memory", "--type", "memory"]).expect(0);
+    node.napt(&["deploy", "cognitive_memory", "--no-verify"]).expect(0);
+    let user = node.user();
+    let run = |name: &str, data: Value| {
+        user.run("memory:cognitive_memory", json!({ "func_name": name, "func_input_data": data }))
+    };
+    let (rain, sun) = (
+        json!({ "cognitive_step": "seen", "content": "it rains" }),
+        json!({ "cognitive_step": "thought", "content": "sun" }),
+    );
+    run("init", Value::Null);
+    for item in [&rain, &sun] {
+        assert_eq!(run("store_cognitive_item", item.clone()).status, RunStatus::Completed);
+    }
+    let deleted = run("delete_cognitive_items", json!({ "cognitive_step": "seen" }));
+    assert_eq!(deleted.status, RunStatus::Error, "{:?}", deleted.result);
+    let error = deleted.error.expect("an error");
+    assert!(error.contains("StorageError") && error.contains("'422 "), "{error}");
+    // The node has told the module why.
+    assert!(user.log(&deleted.id).contains("a delete needs a `condition`"), "{}", user.log(&deleted.id));
+    for (step, content) in [("seen", "it rains"), ("thought", "sun")] {
+        let kept = run("get_cognitive_items", json!({ "cognitive_step": step })).result.expect("a result");
+        assert_eq!(serde_json::from_str::<Value>(&kept).expect("JSON"), json!([content]));
+    }
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::{
     wire::RunView,
 };
 
+/// Who calls an open node without saying who. What is deployed for them is from the registry: they cannot upload.
+pub(super) const ANONYMOUS: &str = "user:anonymous";
+
 /// What a request shows of its sender.
 #[derive(Debug, Clone)]
 pub(in crate::node) enum Proof {
@@ -85,7 +88,7 @@ impl Caller {
                 PublicKey::from_id(claimed).map_err(|error| NodeError::Invalid(error.to_string()))?;
                 Ok(claimed.to_owned())
             }
-            (Caller::Open, None) => Ok("user:anonymous".to_owned()),
+            (Caller::Open, None) => Ok(ANONYMOUS.to_owned()),
         }
     }
 }
@@ -165,6 +168,11 @@ impl Core {
                 Ok(caller)
             }
         }
+    }
+
+    /// Refuses strangers' signed requests before their bodies are read.
+    pub(in crate::node) fn admits_signer(&self, signature: &RequestSignature) -> Result<(), NodeError> {
+        self.admit(signature.key.user_id()).map(drop)
     }
 
     fn admit(&self, user: String) -> Result<Caller, NodeError> {

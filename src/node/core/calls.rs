@@ -243,28 +243,14 @@ impl Core {
         Envelope::sign(&self.key, &peer.id, path, body, consumer, root, parent, now)
     }
 
-    /// Judges a peer's envelope.
+    /// Judges a peer's envelope before the body is read: that the body has the envelope's digest is left to the caller.
     pub(in crate::node) async fn open_envelope(
         &self,
         signed: &SignedEnvelope,
         path: &str,
-        body: &[u8],
     ) -> Result<Envelope, NodeError> {
-        let envelope = signed.open(&self.id, path, body, Timestamp::now().as_second());
-        self.admit_envelope(envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?).await
-    }
-
-    /// Judges a peer's envelope before the body is read: that it has the envelope's digest is left to the caller.
-    pub(in crate::node) async fn open_envelope_before_body(
-        &self,
-        signed: &SignedEnvelope,
-        path: &str,
-    ) -> Result<Envelope, NodeError> {
-        let envelope = signed.open_before_body(&self.id, path, Timestamp::now().as_second());
-        self.admit_envelope(envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?).await
-    }
-
-    async fn admit_envelope(&self, envelope: Envelope) -> Result<Envelope, NodeError> {
+        let envelope = signed.open(&self.id, path, Timestamp::now().as_second());
+        let envelope = envelope.map_err(|error| NodeError::Unauthorised(error.to_string()))?;
         if !self.peers.trusts(&envelope.from).await {
             return Err(NodeError::Forbidden(format!("`{}` is not a peer of this node", envelope.from)));
         }

@@ -143,7 +143,9 @@ fn quoted(name: &str, what: &'static str) -> Result<String, DatabaseError> {
         && name.len() <= 63
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.as_bytes()[0].is_ascii_digit()
-        && !name.to_ascii_lowercase().starts_with("sqlite_");
+        && !name.to_ascii_lowercase().starts_with("sqlite_")
+        // SQLite's own, which a column of this name would hide.
+        && !["rowid", "_rowid_", "oid"].iter().any(|own| name.eq_ignore_ascii_case(own));
     if fine { Ok(format!("\"{name}\"")) } else { Err(DatabaseError::Name(name.chars().take(80).collect(), what)) }
 }
 

@@ -222,7 +222,7 @@ impl Core {
         let demand = Demand { module: module.clone(), owner: user.to_owned(), base, given, newest: false };
         let history =
             self.store.revisions(&demand.name()).await.map_err(NodeError::internal("read its deployments"))?;
-        if let Some(made) = history.into_iter().next().filter(|made| !made.removed) {
+        if let Some(made) = history.into_iter().next().filter(|made| !made.removed && made.owner == user) {
             let deployment = self.resolve_for_run(module, &demand.given, &made, true).await?;
             return Ok(Found::Live(Arc::new(made), Box::new(deployment)));
         }
@@ -368,7 +368,7 @@ impl Core {
     async fn retire(&self, module: &ModuleId, owner: &str, newest: &str) {
         let Ok(live) = self.store.deployments().await else { return };
         let placements = live.into_iter().filter(|live| {
-            live.module == *module && live.owner == owner && is_placement(&live.name) && !live.name.contains('/')
+            live.module == *module && live.owner == owner && is_placement(&live.name) && !parts::is_part(&live.name)
         });
         let old = placements.filter(|live| live.name != newest).skip(MAX_PLACEMENTS - 1);
         for old in old.collect::<Vec<_>>() {
@@ -384,7 +384,8 @@ impl Core {
     }
 
     /// The live deployment that a user's runs of a module go to: the newest of it, else the newest that holds it; those
-    /// that were made on demand after all others, the user's own first.
+    /// that were made on demand after all others, and the user's own before everybody else's. What others have is taken
+    /// only where it is of this very module, and never a part of a peer's deployment.
     async fn base(
         &self,
         id: &ModuleId,
@@ -394,12 +395,10 @@ impl Core {
         let mut live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
         live.retain(|live| {
             let fits = |pin: &ModulePin| pin.id == *id && req.is_none_or(|req| req.matches(&pin.version));
-            !is_placement(&live.name) && live.modules.iter().any(fits)
+            let is_for_them = live.owner == user || (live.module == *id && !parts::is_part(&live.name));
+            !is_placement(&live.name) && is_for_them && live.modules.iter().any(fits)
         });
-        live.sort_by_key(|live| {
-            let on_demand = is_on_demand(&live.name);
-            (on_demand, live.module != *id, on_demand && live.owner != user)
-        });
+        live.sort_by_key(|live| (live.owner != user, is_on_demand(&live.name), live.module != *id));
         Ok(live.into_iter().next())
     }
 

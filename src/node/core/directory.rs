@@ -25,6 +25,9 @@ const FRESH: Duration = Duration::from_secs(60);
 /// How often it is read at the most: a name that is not there may be asked for again and again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long the registry may take: calls wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How a node is to be found in its registry's directory.
 #[derive(Debug, Clone)]
 pub struct Listing {
@@ -138,12 +141,22 @@ impl Directory {
         if self.owners.is_empty() {
             return;
         }
-        let mut read = self.read.lock().await;
+        // Who knows enough does not wait for somebody else who reads.
+        let mut read = match self.read.try_lock() {
+            Ok(read) => read,
+            Err(_) if wanted => self.read.lock().await,
+            Err(_) => return,
+        };
         if read.is_some_and(|at| at.elapsed() < if wanted { PAUSE } else { FRESH }) {
             return;
         }
         *read = Some(Instant::now());
-        match self.registry.nodes().await {
+        let answer = tokio::time::timeout(PATIENCE, self.registry.nodes()).await;
+        let Ok(answer) = answer else {
+            tracing::warn!("the directory of nodes could not be read in time");
+            return;
+        };
+        match answer {
             Ok(records) => {
                 let peers = records.into_iter().filter_map(|record| self.trusted(record)).collect();
                 *self.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers;

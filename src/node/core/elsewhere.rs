@@ -19,6 +19,11 @@ pub(super) struct Pointed {
     pub(super) needs: Vec<Need>,
 }
 
+/// Whether a URL is a place's own or below it: `https://a.b/c` allows neither `https://a.b/cd` nor `https://a.b.c`.
+fn is_below(url: &str, place: &str) -> bool {
+    url.strip_prefix(place).is_some_and(|rest| rest.is_empty() || place.ends_with('/') || rest.starts_with('/'))
+}
+
 impl Core {
     /// Where a module is kept that the registry has no archive of: the URL, and a tag, branch or commit.
     pub(super) async fn source_of(&self, id: &ModuleId) -> Result<Option<(String, String)>, NodeError> {
@@ -34,7 +39,7 @@ impl Core {
         let failed = |reason: String| NodeError::Install { module: id.to_string(), reason };
         let source = GitSource::of_naptha(&url, Some(version.unwrap_or(&of_record)));
         let source = source.map_err(|error| failed(error.to_string()))?;
-        if !self.options.sources.iter().any(|allowed| source.url().starts_with(allowed.as_str())) {
+        if !self.options.sources.iter().any(|allowed| is_below(source.url(), allowed)) {
             let allowed = self.options.sources.iter().map(|allowed| format!("`{allowed}`")).collect::<Vec<_>>();
             return Err(NodeError::Forbidden(format!(
                 "`{id}` is at `{}`, and this node takes modules from {} only",
@@ -70,5 +75,25 @@ impl Core {
             }
         }
         git
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_allows_what_is_below_it_and_no_look_alike() {
+        for (url, place, allowed) in [
+            ("https://a.b/c/d", "https://", true),
+            ("https://a.b/c/d", "https://a.b/c", true),
+            ("https://a.b/c/d", "https://a.b/c/", true),
+            ("https://a.b/c", "https://a.b/c", true),
+            ("https://a.b/c-evil/d", "https://a.b/c", false),
+            ("https://a.b.evil.org/d", "https://a.b", false),
+            ("http://a.b/c", "https://", false),
+        ] {
+            assert_eq!(is_below(url, place), allowed, "{url} below {place}");
+        }
     }
 }

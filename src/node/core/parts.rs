@@ -28,6 +28,11 @@ pub(super) struct Request<'a> {
     pub(super) owner: &'a str,
 }
 
+/// Whether a deployment is a part of a peer's: users' own names have no `/`.
+pub(super) fn is_part(name: &str) -> bool {
+    name.contains('/')
+}
+
 /// What a node's parts on other nodes end with: several nodes and deployments may have a part of the same module.
 pub(in crate::node) fn suffix(node: &str) -> String {
     format!("@{}", super::peers::short(node))

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use super::{Caller, Core, NodeError, runs::ActiveRun};
+use super::{Caller, Core, NodeError, access::ANONYMOUS, runs::ActiveRun};
 use crate::{
     files,
     identity::{Jwks, SealingKey, Secret, StorageKey, random_hex, read_private},
@@ -297,12 +297,18 @@ impl Core {
     }
 
     /// The variables that a run of this module gets. A tree that came from another node gets only what the user has
-    /// allowed that node: its word that the user calls is no proof.
+    /// allowed that node: its word that the user calls is no proof. What another user has deployed gets none, since its
+    /// code is that user's choice; the operator's is everybody's.
     pub(super) async fn secrets_of_run(
         &self,
         run: &ActiveRun,
         module: &ModuleId,
     ) -> Result<BTreeMap<String, Secret>, NodeError> {
+        let owner = &run.modules()?.owner;
+        let is_trusted = *owner == run.consumer || self.options.users.first() == Some(owner) || *owner == ANONYMOUS;
+        if !is_trusted {
+            return Ok(BTreeMap::new());
+        }
         let (of_module, of_tree) = (module.to_string(), format!("run:{}", run.root));
         let stored = self.store.secrets_of(&run.consumer, [EVERYWHERE, &of_module, &of_tree]).await;
         let mut stored = stored.map_err(NodeError::internal("read secrets"))?;

@@ -20,12 +20,13 @@ use super::{
     upload::{is_form_with_files, spooled},
 };
 use crate::{
+    identity::body_digest,
     node::{
         NodeError, Shared,
         core::{Caller, ENVELOPE_HEADER, ForwardQuery, Proof, Target, part_suffix},
     },
     report::Silent,
-    wire::{DeployRequest, Envelope, RunInput, SignedEnvelope},
+    wire::{DeployRequest, Envelope, EnvelopeError, RunInput, SignedEnvelope},
 };
 
 /// How often a caller is told that its run goes on.
@@ -44,8 +45,11 @@ impl FromRequest<Shared> for Forwarded {
     async fn from_request(request: Request, core: &Shared) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         let signed = signed_envelope(&parts)?;
+        let envelope = core.open_envelope(&signed, full_target(&parts)).await?;
         let body = read_body(body).await?;
-        let envelope = core.open_envelope(&signed, full_target(&parts), &body).await?;
+        if envelope.digest != body_digest(&body) {
+            return Err(NodeError::Unauthorised(EnvelopeError::WrongCall.to_string()).into());
+        }
         Ok(Forwarded { envelope, body })
     }
 }
@@ -60,7 +64,7 @@ fn signed_envelope(parts: &Parts) -> Result<SignedEnvelope, NodeError> {
 
 /// A peer's envelope, before the body is read: that it has the envelope's digest is left to the caller.
 pub(super) async fn envelope_before_body(core: &Shared, parts: &Parts) -> Result<Envelope, NodeError> {
-    core.open_envelope_before_body(&signed_envelope(parts)?, full_target(parts)).await
+    core.open_envelope(&signed_envelope(parts)?, full_target(parts)).await
 }
 
 /// Path and query as they were sent; a nested router sees only the rest.

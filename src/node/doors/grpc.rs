@@ -45,19 +45,24 @@ mod protocol {
 /// The door's routes.
 pub(super) fn router(core: Shared) -> Router<Shared> {
     let server = GrpcServerServer::new(Door { core: core.clone() })
-        .max_decoding_message_size(MAX_BODY)
+        .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_BODY);
     let routes = Routes::new(server).prepare().into_axum_router().reset_fallback();
     routes.layer(middleware::from_fn_with_state(core, judge)).with_state(())
 }
 
-/// Who calls, or why they may not.
-#[derive(Debug, Clone)]
-struct Judged(Result<Caller, Status>);
+/// The largest message. Decoded, it is many times as large.
+const MAX_MESSAGE: usize = 8 << 20;
 
-/// Judges the sender before a message is read.
+/// What needs no caller.
+const PUBLIC: [&str; 2] = ["/agent.GrpcServer/is_alive", "/agent.GrpcServer/stop"];
+
+/// Judges the sender before a message is read: a stranger's is not worth decoding.
 async fn judge(State(core): State<Shared>, request: Request, next: Next) -> HttpResponse {
     let (mut parts, body) = request.into_parts();
+    if PUBLIC.contains(&parts.uri.path()) {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
     let judged = match Proof::parse(authorization(&parts)) {
         // It covers a request's body, and this one has not been read.
         Ok(Proof::Signature(_)) => {
@@ -66,16 +71,16 @@ async fn judge(State(core): State<Shared>, request: Request, next: Next) -> Http
         Ok(_) => authenticate(&core, &parts, b"").await,
         Err(error) => Err(error),
     };
-    parts.extensions.insert(Judged(judged.map_err(|error| refused(&error))));
+    match judged {
+        Ok(caller) => parts.extensions.insert(caller),
+        Err(error) => return refused(&error).into_http(),
+    };
     next.run(Request::from_parts(parts, body)).await
 }
 
 /// The caller of a request.
 fn caller<T>(request: &GrpcRequest<T>) -> Result<Caller, Status> {
-    match request.extensions().get::<Judged>() {
-        Some(Judged(judged)) => judged.clone(),
-        None => Err(Status::internal("the caller was not judged")),
-    }
+    request.extensions().get().cloned().ok_or_else(|| Status::internal("the caller was not judged"))
 }
 
 /// An error as gRPC says it.

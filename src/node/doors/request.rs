@@ -1,5 +1,7 @@
 //! What a request carries: who sends it, and its body.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, Request},
@@ -24,6 +26,9 @@ pub(super) struct FromPeer;
 
 /// How much of a request that is too large is read before its client is cut off.
 pub(super) const MAX_IGNORED: usize = 4 * MAX_BODY;
+
+/// How long a client may be silent within its request.
+const NEXT_CHUNK: Duration = Duration::from_secs(60);
 
 /// A request whose sender has been judged, with its body.
 #[derive(Debug)]
@@ -69,7 +74,10 @@ pub(super) async fn read_body(body: Body) -> Result<Bytes, NodeError> {
     let mut kept = Vec::new();
     let mut size = 0;
     let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = tokio::time::timeout(NEXT_CHUNK, chunks.next())
+        .await
+        .map_err(|_| NodeError::Invalid("the request did not come to its end in time".to_owned()))?
+    {
         let chunk = chunk.map_err(|_| NodeError::Invalid("the request is incomplete".to_owned()))?;
         size += chunk.len();
         if size <= MAX_BODY {
@@ -133,7 +141,8 @@ impl FromRequest<Shared> for Authenticated {
         }
         let (parts, body) = request.into_parts();
         // Only a signature needs the body to be judged: everybody else is before anything large is read.
-        if matches!(Proof::parse(authorization(&parts))?, Proof::Signature(_)) {
+        if let Proof::Signature(signature) = Proof::parse(authorization(&parts))? {
+            core.admits_signer(&signature)?;
             let body = read_body(body).await?;
             let caller = authenticate(core, &parts, &body).await?;
             return Ok(Authenticated { caller, signed: true, body });

@@ -49,7 +49,7 @@ pub(super) async fn converse(
                 Some(FromChild::Started) => started.cancel(),
                 Some(FromChild::Call(call)) => drop(requests.send(Request::Call(call)).await),
                 Some(FromChild::Cancel { id }) => drop(requests.send(Request::Cancel(id)).await),
-                Some(FromChild::Result(frame)) if frame.result.len() > limit => {
+                Some(FromChild::Result(frame)) if frame.result.len().max(frame.message.len()) > limit => {
                     return Err(io::ErrorKind::FileTooLarge.into());
                 }
                 Some(FromChild::Result(frame)) => return Ok(Some(frame)),

@@ -27,7 +27,7 @@ pub(super) async fn open(
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &registry)
         .await
         .map_err(|_| Refusal::Request("this is a WebSocket: set `HUB_URL` to `ws://HOST:PORT/rpc`".to_owned()))?;
-    let room = registry.hub.connection().ok_or(Refusal::Busy)?;
+    let room = registry.hub.connection(address.ip()).ok_or(Refusal::Busy)?;
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     Ok(upgrade.on_upgrade(async move |socket| {
         hub::serve(registry, address.ip(), socket).await;

@@ -89,17 +89,15 @@ impl Registry {
             return Err(HubError::Params("there is no root here: sign in with `username` and `password`".to_owned()));
         }
         let (username, password) = (field(given, "username")?, field(given, "password")?);
-        let account = self.store.hub_account(AccountKey::Username(username)).await?;
         let address = rate::client(address);
+        self.sign_ins.take(address, self.now()).map_err(Refusal::TooMany)?;
+        let account = self.store.hub_account(AccountKey::Username(username)).await?;
         // Judged while no more than a few others are, so that attempts at the same time cannot outrun their limit.
         let permit = self.hub.hashing.acquire().await.map_err(internal)?;
         self.failed_logins.check(&address, self.now()).map_err(Refusal::TooMany)?;
         let is_right = match &account {
-            Some(account) if password.len() <= MAX_PASSWORD => {
-                let (hash, password) = (account.password.clone(), password.to_owned());
-                blocking(move || Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()).await?
-            }
-            _ => false,
+            Some(account) => is_right(account, password).await?,
+            None => false,
         };
         let Some(account) = account.filter(|_| is_right) else {
             self.failed_logins.take(address, self.now()).map_err(Refusal::TooMany)?;
@@ -107,6 +105,22 @@ impl Registry {
         };
         drop(permit);
         if account.is_trusted() { Ok(account) } else { Err(HubError::Unconfirmed(account.username)) }
+    }
+
+    /// Whether the user's account has this name and password.
+    pub(in crate::registry) async fn is_password_of(
+        &self,
+        user: &str,
+        given: &PasswordRequest,
+    ) -> Result<bool, Refusal> {
+        let account = self.store.hub_account(AccountKey::User(user)).await?;
+        match account.filter(|account| account.username.eq_ignore_ascii_case(&given.username)) {
+            Some(account) => {
+                let _permit = self.hub.hashing.acquire().await.map_err(internal)?;
+                is_right(&account, &given.password).await
+            }
+            None => Ok(false),
+        }
     }
 
     /// Sets name and password of an account whose key has been proved.
@@ -144,6 +158,15 @@ impl Registry {
         });
         Ok(jsonwebtoken::encode(&Header::default(), &claims, &self.hub.key).map_err(internal)?)
     }
+}
+
+/// Whether this is the account's password. Whoever asks holds a permit to hash.
+async fn is_right(account: &HubAccount, password: &str) -> Result<bool, Refusal> {
+    if password.len() > MAX_PASSWORD {
+        return Ok(false);
+    }
+    let (hash, password) = (account.password.clone(), password.to_owned());
+    blocking(move || Argon2::default().verify_password(password.as_bytes(), hash.as_str()).is_ok()).await
 }
 
 fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Refusal {

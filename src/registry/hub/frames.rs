@@ -70,6 +70,10 @@ pub(super) enum HubError {
     Published(String),
     #[error("you have as many {0} as this hub keeps for a user: delete some")]
     TooMany(&'static str),
+    #[error(
+        "`{0}` would be one module more than a user may have whose key is not proved: `napt login --username NAME` proves it"
+    )]
+    Unproved(String),
     #[error(transparent)]
     Registry(#[from] Refusal),
 }
@@ -120,6 +124,7 @@ impl HubError {
             Changed::NotOwner => HubError::NotOwner(id),
             Changed::Published => HubError::Published(id),
             Changed::TooMany => HubError::TooMany(what),
+            Changed::Unproved => HubError::Unproved(id),
         })
     }
 }

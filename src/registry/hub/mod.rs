@@ -17,20 +17,26 @@ mod queries;
 mod records;
 mod session;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use jsonwebtoken::EncodingKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use url::Url;
 
-use super::Registry;
+use super::{Registry, rate};
 use crate::identity::random_hex;
 
 /// The largest frame.
 pub(super) const MAX_FRAME: usize = 1 << 20;
 /// How many connections there may be at a time.
 const MAX_CONNECTIONS: usize = 1024;
+/// How many of them may be one client's.
+const MAX_OF_CLIENT: usize = 128;
 /// How many passwords are hashed at a time: each takes 19 MiB and a core.
 const MAX_HASHING: usize = 2;
 
@@ -42,6 +48,8 @@ pub(super) struct Hub {
     key: EncodingKey,
     hashing: Semaphore,
     connections: Arc<Semaphore>,
+    /// The same by client, of those that have any.
+    clients: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -52,13 +60,18 @@ impl Hub {
             key: EncodingKey::from_secret(random_hex(32).as_bytes()),
             hashing: Semaphore::new(MAX_HASHING),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            clients: Mutex::default(),
             stopping,
         }
     }
 
-    /// Room for one more connection, if there is.
-    pub(super) fn connection(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.connections).try_acquire_owned().ok()
+    /// Room for one more connection of this address, if there is.
+    pub(super) fn connection(&self, address: IpAddr) -> Option<[OwnedSemaphorePermit; 2]> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|_, room| room.available_permits() < MAX_OF_CLIENT);
+        let room = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let of_client = clients.entry(rate::client(address)).or_insert_with(|| Arc::new(Semaphore::new(MAX_OF_CLIENT)));
+        Some([room, Arc::clone(of_client).try_acquire_owned().ok()?])
     }
 }
 

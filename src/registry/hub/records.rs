@@ -1,5 +1,7 @@
 //! Our records in Naptha's shape, and Naptha's records judged.
 
+use std::collections::HashMap;
+
 use napt_registry_client::NodeRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -15,7 +17,7 @@ use crate::{
 const MAX_LIST: usize = (1 << 20) - 4096;
 /// How long texts may be in a list, tried one after the other until it fits.
 const CUTS: [usize; 3] = [200, 60, 0];
-/// The longest texts of a pointer.
+/// The longest texts of a pointer, in bytes.
 const MAX_DESCRIPTION: usize = 2_000;
 const MAX_PARAMETERS: usize = 20_000;
 const MAX_URL: usize = 2_000;
@@ -105,8 +107,8 @@ pub(super) fn pointer(id: ModuleId, given: &Map<String, Value>) -> Result<Pointe
             Some(Value::String(text)) => text,
             Some(_) => return Err(HubError::Params(format!("`{key}` must be a text"))),
         };
-        if text.chars().count() > max || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-            let problem = format!("`{key}` must be at most {max} characters, and none of them a control character");
+        if text.len() > max || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            let problem = format!("`{key}` must be at most {max} bytes, and no control character in it");
             return Err(HubError::Params(problem));
         }
         Ok(text.to_owned())
@@ -240,11 +242,20 @@ pub(super) fn is_at(node: &HubNode, wanted: &str) -> bool {
     ip == wanted || record["name"] == wanted || format!("{ip}:{port}") == wanted
 }
 
+/// The ids of servers by their node's.
+pub(super) fn by_node(servers: &[HubServer]) -> HashMap<&str, Vec<&str>> {
+    let mut by_node = HashMap::<_, Vec<_>>::new();
+    for server in servers {
+        by_node.entry(server.node.as_str()).or_default().push(server.id.as_str());
+    }
+    by_node
+}
+
 /// A node as Naptha's clients read it, by the names of SDK 1.x and of 0.2. Owner and key are not what it says of itself,
 /// the servers are those there are.
-pub(super) fn node(node: &HubNode, servers: &[HubServer]) -> Value {
+pub(super) fn node(node: &HubNode, servers: &HashMap<&str, Vec<&str>>) -> Value {
     let HubNode { id, owner, record } = node;
-    let own: Vec<&str> = servers.iter().filter(|server| server.node == *id).map(|server| server.id.as_str()).collect();
+    let own = servers.get(id.as_str()).map_or(&[][..], Vec::as_slice);
     let mut record = record.clone();
     if let Some(record) = record.as_object_mut() {
         record.insert("id".to_owned(), json!(id));

@@ -15,6 +15,7 @@ use crate::{
     module::ModuleId,
     registry::{
         Registry,
+        rate::{self, Buckets},
         refusal::Refusal,
         store::{AccountKey, Changed, HubAccount, HubNode, HubSecret, HubServer},
     },
@@ -29,11 +30,13 @@ pub(super) struct Session {
     registry: Arc<Registry>,
     address: IpAddr,
     account: Option<HubAccount>,
+    requests: Buckets<()>,
 }
 
 impl Session {
     pub(super) fn new(registry: Arc<Registry>, address: IpAddr) -> Self {
-        Session { registry, address, account: None }
+        let requests = Buckets::new(registry.limits.hub_requests);
+        Session { registry, address, account: None, requests }
     }
 
     /// The reply to a frame.
@@ -51,6 +54,7 @@ impl Session {
 
     async fn call(&mut self, request: &Request) -> Result<Value, HubError> {
         let params = &request.params;
+        self.requests.take((), self.registry.now()).map_err(Refusal::TooMany)?;
         match request.method.as_str() {
             // There is one database here.
             "use" => Ok(Value::Null),
@@ -96,6 +100,13 @@ impl Session {
         }
     }
 
+    /// The same for a change, of which a client has so many.
+    async fn writer(&self) -> Result<String, HubError> {
+        let user = self.user().await?;
+        self.registry.hub_writes.take(rate::client(self.address), self.registry.now()).map_err(Refusal::TooMany)?;
+        Ok(user)
+    }
+
     async fn select(&self, thing: Thing) -> Result<Value, HubError> {
         let store = &self.registry.store;
         Ok(match thing {
@@ -106,6 +117,7 @@ impl Session {
             }
             Thing::Node(id) => {
                 let (nodes, servers) = self.network().await?;
+                let servers = records::by_node(&servers);
                 nodes.iter().find(|node| node.id == id).map_or(Value::Null, |node| records::node(node, &servers))
             }
             Thing::Server(id) => {
@@ -140,7 +152,7 @@ impl Session {
 
     /// Makes or changes a record of the signed-in user, whoever the record says it is of.
     async fn put(&self, thing: Thing, record: &Map<String, Value>, is_new: bool) -> Result<Value, HubError> {
-        let user = self.user().await?;
+        let user = self.writer().await?;
         let (store, now) = (&self.registry.store, self.registry.now());
         match thing {
             Thing::Module(id) => {
@@ -167,7 +179,7 @@ impl Session {
 
     /// Removes a record of the signed-in user and gives it back; null when there is none.
     async fn delete(&self, thing: Thing) -> Result<Value, HubError> {
-        let user = self.user().await?;
+        let user = self.writer().await?;
         let (store, now) = (&self.registry.store, self.registry.now());
         let (id, record, changed) = match thing {
             Thing::Module(id) => {
@@ -242,6 +254,7 @@ impl Session {
 
     async fn nodes(&self, wanted: impl Fn(&HubNode) -> bool) -> Result<Value, HubError> {
         let (nodes, servers) = self.network().await?;
+        let servers = records::by_node(&servers);
         let nodes = nodes.iter().filter(|node| wanted(node));
         Ok(records::list(nodes.map(|node| records::node(node, &servers)).collect()))
     }
@@ -259,7 +272,7 @@ impl Session {
 
     /// All statements of a transaction over the user's own secrets, or none.
     async fn change_secrets(&self, statements: Vec<Statement>) -> Result<Vec<Value>, HubError> {
-        let user = self.user().await?;
+        let user = self.writer().await?;
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         let mut results = Vec::new();
         for statement in statements {

@@ -18,6 +18,8 @@ const MAX_LISTED_TEXT: u32 = 500;
 const MAX_NODES: u32 = 1_000;
 /// How many pointers a user may have.
 const MAX_POINTERS: i64 = 1_000;
+/// And how many one whose key is not proved.
+const MAX_UNPROVED_POINTERS: i64 = 20;
 /// How many servers a node may have.
 const MAX_SERVERS: i64 = 64;
 /// How many secrets a user may have, and how many bytes they may have together: one reply must hold them all.
@@ -119,6 +121,8 @@ pub enum Changed {
     Published,
     /// The user has as many as one may have.
     TooMany,
+    /// The user has as many as one may have whose key is not proved.
+    Unproved,
 }
 
 /// A node that its user has registered.
@@ -308,9 +312,14 @@ impl HubStore for SqliteStore {
             Ok(_) if is_new => return Ok(Changed::Exists),
             Ok(module) => module,
             Err(Changed::Missing) if is_new => {
-                let sql = "SELECT count(*) AS n FROM owners JOIN pointers USING (module_id) WHERE user_id = ?";
+                let sql = "SELECT (SELECT proved FROM users WHERE id = ?1) AS proved, \
+                           (SELECT count(*) FROM owners JOIN pointers USING (module_id) WHERE user_id = ?1) AS n";
                 let row = sqlx::query(sql).bind(user).fetch_one(&mut *transaction).await?;
-                if row.try_get::<i64, _>("n")? >= MAX_POINTERS {
+                let (proved, count): (bool, i64) = (row.try_get("proved")?, row.try_get("n")?);
+                if !proved && count >= MAX_UNPROVED_POINTERS {
+                    return Ok(Changed::Unproved);
+                }
+                if count >= MAX_POINTERS {
                     return Ok(Changed::TooMany);
                 }
                 add_module(&mut transaction, &pointer.id, user).await?
@@ -349,13 +358,7 @@ impl HubStore for SqliteStore {
             Ok(module) => module,
             Err(changed) => return Ok(changed),
         };
-        for sql in [
-            "DELETE FROM pointers WHERE module_id = ?",
-            "DELETE FROM owners WHERE module_id = ?",
-            "DELETE FROM modules WHERE id = ?",
-        ] {
-            sqlx::query(sql).bind(module).execute(&mut *transaction).await?;
-        }
+        delete_pointer(&mut transaction, module).await?;
         event(&mut transaction, now, user, "remove", module, "", &id.to_string()).await?;
         transaction.commit().await?;
         Ok(Changed::Done)
@@ -490,6 +493,27 @@ pub(super) async fn remove_node(connection: &mut SqliteConnection, user: &str) -
     sqlx::query("DELETE FROM hub_servers WHERE user_id = ?").bind(user).execute(&mut *connection).await?;
     let done = sqlx::query("DELETE FROM hub_nodes WHERE user_id = ?").bind(user).execute(connection).await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Removes the pointers and secrets of a user.
+pub(super) async fn remove_claims(connection: &mut SqliteConnection, user: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM hub_secrets WHERE user_id = ?").bind(user).execute(&mut *connection).await?;
+    let sql = "SELECT module_id FROM owners JOIN pointers USING (module_id) WHERE user_id = ?";
+    for row in sqlx::query(sql).bind(user).fetch_all(&mut *connection).await? {
+        delete_pointer(connection, row.try_get(0)?).await?;
+    }
+    Ok(())
+}
+
+async fn delete_pointer(connection: &mut SqliteConnection, module: i64) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM pointers WHERE module_id = ?",
+        "DELETE FROM owners WHERE module_id = ?",
+        "DELETE FROM modules WHERE id = ?",
+    ] {
+        sqlx::query(sql).bind(module).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// The node that a user may register: the one with the user's key.

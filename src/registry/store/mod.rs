@@ -137,8 +137,9 @@ pub trait Store: HubStore {
     async fn add_challenge(&self, hash: &str, expires: Timestamp, now: Timestamp) -> Result<(), StoreError>;
     /// Takes a challenge out: true once, and only before it expires.
     async fn take_challenge(&self, hash: &str, now: Timestamp) -> Result<bool, StoreError>;
-    /// Makes sure that there is such a user, who has proved the key; true when it is new.
-    async fn ensure_user(&self, user: &str, now: Timestamp) -> Result<bool, StoreError>;
+    /// Makes sure that there is such a user, who has proved the key; true when it is new. What was registered under the
+    /// key before goes, unless `keeps` says that it is the holder's.
+    async fn ensure_user(&self, user: &str, keeps: bool, now: Timestamp) -> Result<bool, StoreError>;
     /// Remembers a token by its hash.
     async fn add_token(&self, hash: &str, token: &TokenRecord) -> Result<(), StoreError>;
     /// The token with this hash.
@@ -178,6 +179,8 @@ pub trait Store: HubStore {
 
     /// Puts a node into the directory, or renews its record; those last seen before `gone` go.
     async fn put_node(&self, record: &NodeRecord, gone: Timestamp) -> Result<Announced, StoreError>;
+    /// Whether the node is in the directory, and was seen since.
+    async fn has_node(&self, id: &str, since: Timestamp) -> Result<bool, StoreError>;
     /// The nodes that were seen since, by name.
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError>;
     /// Takes a node out of the directory; false when it is not there.

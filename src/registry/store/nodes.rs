@@ -12,6 +12,9 @@ const MAX_NODES: i64 = 1000;
 /// Most nodes of one owner, so that nobody fills the directory alone.
 const MAX_OF_OWNER: i64 = 100;
 
+/// Most names of one owner: they are never free again.
+const MAX_NAMES: i64 = 200;
+
 /// How an announcement ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Announced {
@@ -65,18 +68,21 @@ pub(super) async fn put(
         .await?
         .map(|row| row.try_get(0))
         .transpose()?;
-    sqlx::query("INSERT INTO node_names (name, owner) VALUES (?, ?) ON CONFLICT DO NOTHING")
+    let row = sqlx::query("SELECT owner FROM node_names WHERE name = ?")
         .bind(&node.name)
-        .bind(&node.owner)
-        .execute(&mut *transaction)
+        .fetch_optional(&mut *transaction)
         .await?;
-    let owner: String = sqlx::query("SELECT owner FROM node_names WHERE name = ?")
-        .bind(&node.name)
-        .fetch_one(&mut *transaction)
-        .await?
-        .try_get(0)?;
-    if owner != node.owner {
-        return Ok(Announced::NameTaken);
+    match row.map(|row| row.try_get::<String, _>(0)).transpose()? {
+        Some(owner) if owner != node.owner => return Ok(Announced::NameTaken),
+        Some(_) => {}
+        None => {
+            let sql = "INSERT INTO node_names (name, owner) SELECT ?1, ?2 \
+                       WHERE (SELECT count(*) FROM node_names WHERE owner = ?2) < ?3";
+            let query = sqlx::query(sql).bind(&node.name).bind(&node.owner).bind(MAX_NAMES);
+            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(Announced::Full);
+            }
+        }
     }
     if let Some(id) = holder {
         return Ok(Announced::NameInUse { id });
@@ -95,6 +101,12 @@ pub(super) async fn put(
     .await?;
     transaction.commit().await?;
     Ok(Announced::Done)
+}
+
+/// Whether there is one of this id that was seen since.
+pub(super) async fn has(pool: &SqlitePool, id: &str, since: Timestamp) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT 1 FROM nodes WHERE id = ? AND seen >= ?").bind(id).bind(since.as_millisecond());
+    Ok(query.fetch_optional(pool).await?.is_some())
 }
 
 /// Those that were seen since, by name.

@@ -17,7 +17,7 @@ use sqlx::{
 
 use super::{
     Announced, Inserted, NewVersion, Store, StoreError, TokenRecord, Yanked,
-    hub::{add_module, remove_node},
+    hub::{add_module, remove_claims, remove_node},
     nodes, runtime_text,
 };
 use crate::{
@@ -123,7 +123,7 @@ impl Store for SqliteStore {
         })
     }
 
-    async fn ensure_user(&self, user: &str, now: Timestamp) -> Result<bool, StoreError> {
+    async fn ensure_user(&self, user: &str, keeps: bool, now: Timestamp) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let known =
             sqlx::query("SELECT proved FROM users WHERE id = ?").bind(user).fetch_optional(&mut *transaction).await?;
@@ -133,6 +133,9 @@ impl Store for SqliteStore {
         if was_proved == Some(false) {
             // Where somebody said that the key's node is decides where calls go. A node says it again at its start.
             remove_node(&mut transaction, user).await?;
+            if !keeps {
+                remove_claims(&mut transaction, user).await?;
+            }
         }
         transaction.commit().await?;
         Ok(known.is_none())
@@ -348,6 +351,10 @@ impl Store for SqliteStore {
         nodes::put(self.begin().await?, record, gone).await
     }
 
+    async fn has_node(&self, id: &str, since: Timestamp) -> Result<bool, StoreError> {
+        nodes::has(&self.pool, id, since).await
+    }
+
     async fn nodes(&self, since: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
         nodes::all(&self.pool, since).await
     }
@@ -532,6 +539,6 @@ mod tests {
         }
         // A connection that was closed comes back without the limit, as if the disk had room again.
         assert!((1..=CONNECTIONS).contains(&full), "{full}");
-        assert!(store.ensure_user("user:x", now).await.expect("room again"));
+        assert!(store.ensure_user("user:x", false, now).await.expect("room again"));
     }
 }

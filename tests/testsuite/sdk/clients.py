@@ -14,7 +14,7 @@ from naptha_sdk.modules.kb import KnowledgeBase
 from naptha_sdk.modules.memory import Memory
 from naptha_sdk.modules.orchestrator import Orchestrator
 from naptha_sdk.modules.tool import Tool
-from naptha_sdk.user import sign_consumer_id
+from naptha_sdk.user import generate_keypair, get_public_key, sign_consumer_id
 
 CLASSES = {"agent": Agent, "tool": Tool, "orchestrator": Orchestrator, "environment": Environment,
            "kb": KnowledgeBase, "memory": Memory}
@@ -66,6 +66,12 @@ async def main():
 
     async with naptha.hub as hub:
         await hub.signin("ada", os.environ["HUB_PASSWORD"])
+        nodes = await hub.list_nodes()
+        # Only the SDK's node writes there; this is its query.
+        record = {"user_id": me, "key_name": "KEY", "secret_value": "sealed"}
+        insert = "BEGIN TRANSACTION;\nINSERT INTO api_secrets $records;\nCOMMIT TRANSACTION;"
+        await hub.surrealdb.query(insert, {"records": [record]})
+        secrets = await hub.list_secrets()
         found["hub"] = {
             "user": (await hub.get_user_by_username("ADA"))["username"],
             "by key": (await hub.get_user_by_public_key(public["public_key"]))["username"],
@@ -73,9 +79,10 @@ async def main():
             "modules": [module["name"] for module in await hub.list_modules("agent")],
             "one": len(await hub.list_modules("agent", "agent:agent_echo")),
             "none": len(await hub.list_modules("agent", "agent:nobody")),
-            "nodes": len(await hub.list_nodes()),
-            "servers": len(await hub.list_servers()),
-            "secrets": len(await hub.list_secrets()),
+            "nodes": [[of["id"], of["ip"], of["user_communication_port"]] for of in nodes],
+            "node": [(await hub.get_node(nodes[0]["id"]))[name] for name in ("owner", "ip")],
+            "servers": [[of["node_communication_protocol"], of["port"]] for of in await hub.list_servers()],
+            "secrets": [[of[name] for name in ("user_id", "key_name", "secret_value")] for of in secrets],
             "by id": (await hub.get_user(me))["username"],
             "no node": await hub.get_node("node:" + "0" * 128),
         }
@@ -95,6 +102,11 @@ async def main():
         await describe()
         await hub.delete_module("tool", "mine")
         await describe()
+    made, file = generate_keypair("made.pem")
+    with open(file) as text:
+        found["made"] = {
+            "public": [made, get_public_key(file)], "file": text.read(), "signature": sign_consumer_id(f"user:{made}", file)
+        }
     async with Hub(os.environ["HUB_URL"], public["public_key"]) as hub:
         try:
             await hub.signin("Ada", "wrong")

@@ -1,5 +1,6 @@
 //! The SDK's Python classes, and the example of Naptha's orchestrator page.
 
+use napt::identity::SecretKey;
 use serde_json::json;
 
 use super::{Scene, TYPES};
@@ -16,6 +17,7 @@ fn every_class_works_from_a_script() {
     let scene = Scene::signed_up();
     scene.publish_echoes();
     let found = scene.script(include_str!("clients.py"), &[], "FOUND ");
+    let port: u16 = scene.node.address().rsplit(':').next().expect("a port").parse().expect("a number");
     for kind in TYPES {
         let of = &found[kind];
         assert_eq!(of["created"], format!("{kind}_echo"), "{of}");
@@ -30,9 +32,18 @@ fn every_class_works_from_a_script() {
         found["hub"],
         json!({
             "user": "Ada", "by key": "Ada", "nobody": null, "modules": ["agent_echo"], "one": 1, "none": 0,
-            "nodes": 0, "servers": 0, "secrets": 0, "by id": "Ada", "no node": null,
+            "nodes": [[scene.node.node_key().public().node_id(), "127.0.0.1", port]],
+            "node": [scene.node.operator(), "127.0.0.1"],
+            "servers": [["ws", port]], "secrets": [[scene.node.operator(), "KEY", "sealed"]],
+            "by id": "Ada", "no node": null,
         })
     );
+    // A key that the SDK has made is one of napt's, and is read back from its file.
+    let made: SecretKey = found["made"]["file"].as_str().expect("text").parse().expect("a key");
+    assert_eq!(found["made"]["public"], json!([made.public().to_string(), made.public().to_string()]));
+    let signature = found["made"]["signature"].as_str().expect("text");
+    let user = made.public().user_id();
+    made.public().verify_consumer(&user, signature).expect("its signature");
     assert_eq!(found["described"], json!([["first"], ["second"], ["third"], []]));
     assert!(found["wrong password"].as_str().expect("text").contains("Authentication failed"), "{found}");
 }
@@ -69,7 +80,7 @@ fn the_example_of_the_orchestrator_page_works() {
     for folder in ["simple_chat_agent", "multiagent_chat"] {
         node.napt(&["publish", "--no-verify", "-C", folder]).expect(0);
     }
-    // With its missing imports, its elided values and an async main filled in, and nothing else changed.
+    // What the page leaves out is filled in: imports, values and an async main.
     let script = node.sandbox.write("example.py", include_str!("example.py"));
     let sdk = python::with_sdk().to_str().expect("UTF-8");
     let ran = node.napt(&["exec", "--", sdk, script.to_str().expect("UTF-8")]).expect(0);

@@ -3,6 +3,9 @@
 use super::{PASSWORD, Scene, TYPES};
 use crate::support::modules::Python;
 
+/// `bafkrei…` of `hello world`, as other implementations give it.
+const HELLO: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+
 #[test]
 fn signing_up_and_in() {
     let scene = Scene::new();
@@ -58,15 +61,52 @@ fn tables_are_made_read_changed_and_not_dropped() {
     let condition = "{\"condition\":{\"id\":1}}";
     scene.naptha(&[
         (&["storage", "db", "create", "t", "-s", schema], 0, "data=True"),
-        (&["storage", "db", "create", "t", "-d", "{\"data\":{\"id\":1,\"text\":\"x\"}}"], 0, "True"),
+        (&["storage", "db", "create", "t", "-d", "{\"data\":{\"id\":1,\"text\":\"x\"}}"], 0, "'data': True"),
         (&["storage", "db", "read", "t"], 0, "[{'id': 1, 'text': 'x'}]"),
         (&["storage", "db", "update", "t", "-d", "{\"data\":{\"text\":\"y\"}}", "-o", condition], 0, "'data': 1"),
         (&["storage", "db", "list", "t"], 0, "[{'id': 1, 'text': 'y'}]"),
+        (&["storage", "db", "search", "t", "-d", "\"Y\""], 0, "data={'id': 1, 'text': 'y'}"),
         // The command sends no condition: all would be gone.
-        (&["storage", "db", "delete", "t", "-o", condition], 1, "422"),
+        (&["storage", "db", "delete", "t", "-o", condition], 1, "a delete needs a `condition`"),
         (&["storage", "db", "read", "t", "-o", "{\"conditions\":[{\"id\":1}]}"], 0, "'text': 'y'"),
-        (&["storage", "db", "read", "nonesuch"], 1, "404"),
+        (&["storage", "db", "read", "nonesuch"], 1, "'404 Not Found'"),
         (&["storage", "db", "create", "t"], 1, "Either schema or data"),
+    ]);
+}
+
+#[test]
+fn files_are_kept_read_listed_found_and_deleted() {
+    let scene = Scene::signed_up();
+    scene.node.sandbox.write("hello.txt", "hello world");
+    let gone = "'404 Not Found'";
+    scene.naptha(&[
+        (&["storage", "fs", "create", "a", "-f", "hello.txt"], 0, "'message': 'Files written to storage'"),
+        (&["storage", "fs", "create", "a"], 1, "Either schema or data"),
+        (&["storage", "fs", "read", "a/hello.txt"], 0, "File downloaded to: ./downloads/hello.txt"),
+        (&["storage", "fs", "list", "a"], 0, "'path': 'a/hello.txt'"),
+        (&["storage", "fs", "search", "a", "-d", "\"WORLD\""], 0, "data='hello world'"),
+        (&["storage", "fs", "delete", "a/hello.txt"], 0, "result: True"),
+        (&["storage", "fs", "delete", "a/hello.txt"], 1, gone),
+        (&["storage", "fs", "read", "a/hello.txt"], 1, gone),
+    ]);
+    let downloaded = || std::fs::read_to_string(scene.node.sandbox.work().join("downloads/hello.txt"));
+    assert_eq!(downloaded().expect("a file"), "hello world");
+}
+
+#[test]
+fn contents_are_kept_read_listed_found_and_deleted() {
+    let scene = Scene::signed_up();
+    scene.node.sandbox.write("hello.txt", "hello world");
+    let gone = "'404 Not Found'";
+    scene.naptha(&[
+        (&["storage", "ipfs", "create", "x", "-f", "hello.txt"], 0, &format!("'ipfs_hash': '{HELLO}'")),
+        (&["storage", "ipfs", "create", "x"], 1, "Either schema or data"),
+        (&["storage", "ipfs", "read", HELLO], 0, &format!("File downloaded to: ./downloads/{HELLO}")),
+        (&["storage", "ipfs", "list", HELLO], 0, &format!("'path': '{HELLO}'")),
+        (&["storage", "ipfs", "search", "x", "-d", "\"WORLD\""], 0, "data='hello world'"),
+        (&["storage", "ipfs", "delete", HELLO], 0, "result: True"),
+        (&["storage", "ipfs", "delete", HELLO], 1, gone),
+        (&["storage", "ipfs", "read", HELLO], 1, gone),
     ]);
 }
 

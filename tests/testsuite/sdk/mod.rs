@@ -15,7 +15,8 @@ use crate::support::{
     registry::TestRegistry,
 };
 
-/// A registry, a node that has a name in its directory, and a user of both who is known to Naptha's hub alone.
+/// A registry, a node that is in its directory as `scene.example`, and a user of both: the node's operator, whose key the
+/// registry has only from signing up at its hub.
 struct Scene {
     registry: TestRegistry,
     node: TestNode,
@@ -37,7 +38,7 @@ impl Scene {
         let mut sandbox = Sandbox::new();
         sandbox.set("NAPT_CACHE_DIR", &cache());
         sandbox.set("NAPT_REGISTRY", registry.url.as_str());
-        let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str()]);
+        let node = TestNode::start_in(sandbox, &["--registry", registry.url.as_str(), "--name", "scene.example"]);
         let token = node.token(3600);
         let publisher = registry.sandbox();
         publisher.napt(&["login"]).expect(0);

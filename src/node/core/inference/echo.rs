@@ -16,8 +16,12 @@ use crate::identity::random_hex;
 const DIMENSIONS: usize = 256;
 const MAX_DIMENSIONS: usize = 4096;
 
-/// How many texts it embeds at once.
+/// How many texts it embeds at once, and how many numbers it answers with.
 const MAX_TEXTS: usize = 2048;
+const MAX_NUMBERS: usize = 1 << 20;
+
+/// The longest text that it streams: an event a word is many times as long.
+const MAX_STREAMED: usize = 1 << 20;
 
 pub(super) fn answer(endpoint: Endpoint, request: &Map<String, Value>, on_used: OnUsed) -> Result<Answer, NodeError> {
     let (answer, prompt, completion) = match endpoint {
@@ -29,6 +33,9 @@ pub(super) fn answer(endpoint: Endpoint, request: &Map<String, Value>, on_used: 
             let said = if endpoint == Endpoint::Chat { last_message(request)? } else { prompt(request)? };
             let words = words(&said);
             let is_streamed = request.get("stream").and_then(Value::as_bool) == Some(true);
+            if is_streamed && said.len() > MAX_STREAMED {
+                return Err(NodeError::TooLarge(format!("`{ECHO}` streams at most {} KiB", MAX_STREAMED >> 10)));
+            }
             let answer = if is_streamed {
                 let with_usage = request.get("stream_options").is_some_and(|options| options["include_usage"] == true);
                 Answer::Stream(Box::pin(futures_util::stream::iter(chunks(endpoint, &said, with_usage))))
@@ -153,6 +160,9 @@ fn embeddings(request: &Map<String, Value>) -> Result<(Value, u64), NodeError> {
             .filter(|given| (1..=MAX_DIMENSIONS).contains(given))
             .ok_or_else(|| NodeError::Invalid(format!("`dimensions` is a number from 1 to {MAX_DIMENSIONS}")))?,
     };
+    if texts.len() * dimensions > MAX_NUMBERS {
+        return Err(NodeError::TooLarge(format!("`{ECHO}` answers with at most {MAX_NUMBERS} numbers at once")));
+    }
     let in_base64 = request.get("encoding_format").is_some_and(|format| format == "base64");
     let data: Vec<Value> = texts
         .iter()

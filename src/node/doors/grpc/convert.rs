@@ -9,7 +9,7 @@ use super::protocol::{
 };
 use crate::{
     module::ModuleType,
-    node::NodeError,
+    node::{NodeError, error::reason},
     wire::{RunInput, RunRecord},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn input_of(request: ModuleRunRequest) -> Result<RunInput, NodeError>
         }
     };
     let deployment = serde_json::from_value(deployment)
-        .map_err(|error| NodeError::Invalid(format!("the deployment is not as expected: {error}")))?;
+        .map_err(|error| NodeError::Invalid(format!("the deployment is not as expected: {}", reason(&error))))?;
     Ok(RunInput {
         consumer_id: request.consumer_id,
         inputs: request.inputs.map_or(Value::Null, object),
