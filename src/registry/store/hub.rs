@@ -308,6 +308,9 @@ impl HubStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Changed, StoreError> {
         let mut transaction = self.begin().await?;
+        if !is_trusted(&mut transaction, user).await? {
+            return Ok(Changed::NotOwner);
+        }
         let module = match of_user(&mut transaction, &pointer.id, user).await? {
             Ok(_) if is_new => return Ok(Changed::Exists),
             Ok(module) => module,
@@ -380,7 +383,12 @@ impl HubStore for SqliteStore {
         } else {
             ("UPDATE hub_nodes SET record = ? WHERE user_id = ?", Changed::Missing)
         };
-        let done = sqlx::query(sql).bind(to_json(record)?).bind(user).execute(&self.pool).await?;
+        let mut transaction = self.begin().await?;
+        if !is_trusted(&mut transaction, user).await? {
+            return Ok(Changed::NotOwner);
+        }
+        let done = sqlx::query(sql).bind(to_json(record)?).bind(user).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(if done.rows_affected() == 1 { Changed::Done } else { otherwise })
     }
 
@@ -408,6 +416,9 @@ impl HubStore for SqliteStore {
 
     async fn put_hub_server(&self, server: &HubServer, user: &str, is_new: bool) -> Result<Changed, StoreError> {
         let mut transaction = self.begin().await?;
+        if !is_trusted(&mut transaction, user).await? {
+            return Ok(Changed::NotOwner);
+        }
         let row = sqlx::query(
             "SELECT (SELECT user_id FROM hub_servers WHERE id = ?1) AS owner, \
              (SELECT count(*) FROM hub_servers WHERE user_id = ?2) AS n",
@@ -467,6 +478,9 @@ impl HubStore for SqliteStore {
         changed: &[HubSecret],
     ) -> Result<Changed, StoreError> {
         let mut transaction = self.begin().await?;
+        if !is_trusted(&mut transaction, user).await? {
+            return Ok(Changed::NotOwner);
+        }
         let insert = "INSERT INTO hub_secrets (value, user_id, key_name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
         let update = "UPDATE hub_secrets SET value = ? WHERE user_id = ? AND key_name = ?";
         for (sql, secrets, otherwise) in [(insert, new, Changed::Exists), (update, changed, Changed::Missing)] {
@@ -493,6 +507,14 @@ pub(super) async fn remove_node(connection: &mut SqliteConnection, user: &str) -
     sqlx::query("DELETE FROM hub_servers WHERE user_id = ?").bind(user).execute(&mut *connection).await?;
     let done = sqlx::query("DELETE FROM hub_nodes WHERE user_id = ?").bind(user).execute(connection).await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether the user's password account is good for anything, as [`HubAccount::is_trusted`]. Asked in each transaction that
+/// registers something, so that nothing comes after what was there has been removed.
+async fn is_trusted(connection: &mut SqliteConnection, user: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT a.confirmed OR NOT u.proved FROM hub_accounts a JOIN users u ON u.id = a.user_id WHERE u.id = ?";
+    let row = sqlx::query(sql).bind(user).fetch_optional(connection).await?;
+    Ok(row.map(|row| row.try_get::<bool, _>(0)).transpose()?.unwrap_or_default())
 }
 
 /// Removes the pointers and secrets of a user.

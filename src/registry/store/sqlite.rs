@@ -514,6 +514,45 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::{Changed, HubAccount, HubSecret, HubServer, HubStore, Pointer};
+
+    #[tokio::test]
+    async fn nothing_is_registered_after_a_key_was_proved_by_another() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("x.db")).await.expect("a store");
+        let (user, now) = ("user:x", Timestamp::UNIX_EPOCH);
+        let account = HubAccount {
+            user: user.to_owned(),
+            username: "x".to_owned(),
+            password: String::new(),
+            confirmed: false,
+            proved: false,
+        };
+        store.add_hub_account(&account, now).await.expect("an account");
+        let pointer = Pointer {
+            id: "agent:x".parse().expect("an id"),
+            description: String::new(),
+            parameters: String::new(),
+            url: "u".to_owned(),
+            version: "v1".to_owned(),
+            entrypoint: String::new(),
+            execution_type: String::new(),
+        };
+        let secret = HubSecret { key_name: "k".to_owned(), value: "v".to_owned() };
+        let server =
+            HubServer { id: "server:x".to_owned(), node: "node:x".to_owned(), protocol: "ws".to_owned(), port: 1 };
+        for expected in [Changed::Done, Changed::NotOwner] {
+            let changed = [
+                store.put_pointer(&pointer, user, true, now).await,
+                store.put_hub_node(user, &serde_json::Value::Null, true).await,
+                store.put_hub_server(&server, user, true).await,
+                store.change_hub_secrets(user, std::slice::from_ref(&secret), &[]).await,
+            ];
+            assert_eq!(changed.map(|changed| changed.expect("an answer")), [expected; 4]);
+            // As a call would that was checked before, and comes after.
+            store.ensure_user(user, false, now).await.expect("a user");
+        }
+    }
 
     #[tokio::test]
     async fn a_full_disk_is_said_and_survived() {
