@@ -122,6 +122,11 @@ fn the_sdks_requests_word_for_word() {
         if !told.starts_with("user:") && !told.is_empty() {
             run = told;
         }
+        // A new run's turn may have come before its record is told.
+        if answer[1]["status"] == "processing" {
+            answer[1]["status"] = json!("pending");
+            answer[1]["start_processing_time"] = Value::Null;
+        }
         redact(&mut answer);
         if here.is_empty()
             && let node @ Value::Object(_) = &answer[1]["node"]
