@@ -170,6 +170,11 @@ impl Core {
         }
     }
 
+    /// Whether a user is the one who runs this node.
+    pub(super) fn is_operator(&self, user: &str) -> bool {
+        self.options.users.first().is_some_and(|operator| operator == user)
+    }
+
     /// Refuses strangers' signed requests before their bodies are read.
     pub(in crate::node) fn admits_signer(&self, signature: &RequestSignature) -> Result<(), NodeError> {
         self.admit(signature.key.user_id()).map(drop)

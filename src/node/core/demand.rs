@@ -385,7 +385,7 @@ impl Core {
 
     /// The live deployment that a user's runs of a module go to: the newest of it, else the newest that holds it; those
     /// that were made on demand after all others, and the user's own before everybody else's. What others have is taken
-    /// only where it is of this very module, and never a part of a peer's deployment.
+    /// only where it is of this very module, unless they are the operator, and never a part of a peer's deployment.
     async fn base(
         &self,
         id: &ModuleId,
@@ -395,7 +395,8 @@ impl Core {
         let mut live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
         live.retain(|live| {
             let fits = |pin: &ModulePin| pin.id == *id && req.is_none_or(|req| req.matches(&pin.version));
-            let is_for_them = live.owner == user || (live.module == *id && !parts::is_part(&live.name));
+            let is_for_all = (live.module == *id || self.is_operator(&live.owner)) && !parts::is_part(&live.name);
+            let is_for_them = live.owner == user || is_for_all;
             !is_placement(&live.name) && is_for_them && live.modules.iter().any(fits)
         });
         live.sort_by_key(|live| (live.owner != user, is_on_demand(&live.name), live.module != *id));

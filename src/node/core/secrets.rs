@@ -305,7 +305,7 @@ impl Core {
         module: &ModuleId,
     ) -> Result<BTreeMap<String, Secret>, NodeError> {
         let owner = &run.modules()?.owner;
-        let is_trusted = *owner == run.consumer || self.options.users.first() == Some(owner) || *owner == ANONYMOUS;
+        let is_trusted = *owner == run.consumer || self.is_operator(owner) || *owner == ANONYMOUS;
         if !is_trusted {
             return Ok(BTreeMap::new());
         }
