@@ -234,6 +234,29 @@ fn a_user_has_their_own_secrets_and_no_others() {
     assert!(scene.node.napt(&["secret", "list"]).expect(0).stdout.contains("SEARCH_KEY"), "the operator's stays");
 }
 
+#[test]
+fn what_another_user_has_deployed_answers_and_gets_none() {
+    let other = SecretKey::generate();
+    let scene = Scene::new(&["--user", &other.public().user_id()]);
+    scene.set("SEARCH_KEY", "canary-of-operator-02", &[]);
+    let own = scene.ask("GET", "/v1/deployments", &Value::Null, &scene.node.key()).json();
+    let own = own.as_array().expect("a list");
+    let modules: Vec<&Value> = own.iter().flat_map(|own| own["modules"].as_array().expect("pins")).collect();
+    let teller = modules.iter().find(|pin| pin["id"] == "agent:teller").expect("its pin");
+    let theirs = json!({ "name": "theirs", "root": "agent:teller", "modules": [teller] });
+    assert!(scene.ask("POST", "/v1/deployments", &theirs, &other).text.contains("\"kind\":\"ready\""));
+    let names = &["SEARCH_KEY"];
+    assert_eq!(
+        scene.told("agent:teller", names),
+        json!({ "SEARCH_KEY": digest("canary-of-operator-02") }),
+        "their own"
+    );
+    for own in own {
+        scene.node.napt(&["undeploy", own["name"].as_str().expect("a name")]).expect(0);
+    }
+    assert_eq!(scene.told("agent:teller", names), json!({ "SEARCH_KEY": null }), "another's code");
+}
+
 // Naptha's defects: A14
 #[test]
 fn what_is_no_secret_of_the_callers_is_refused() {
