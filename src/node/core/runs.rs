@@ -37,6 +37,7 @@ use crate::{
     crash,
     identity::random_hex,
     module::ModuleId,
+    node::error::reason,
     wire::{DeploymentView, EventPayload, RunStatus, RunView},
 };
 
@@ -371,7 +372,7 @@ impl Core {
         let mut given = given.clone();
         if is_root && modules.module == *module {
             given = overlay(&given, &modules.deployment)
-                .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {error}")))?;
+                .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {}", reason(&error))))?;
         }
         let catalog = self.modules_of(modules).await?;
         let mut deployment = resolve(module, &given, &catalog)?;
