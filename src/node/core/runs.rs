@@ -29,6 +29,7 @@ use super::{
     },
     Core, NodeError,
     demand::{Demand, Found},
+    egress::RunEgress,
     own_calls::RunCalls,
     secrets::RunSecrets,
 };
@@ -68,6 +69,8 @@ pub(in crate::node) struct ActiveRun {
     claimed: AtomicBool,
     /// Why the node ends it before it is done, if nobody asked for that.
     reason: OnceLock<&'static str>,
+    /// What it may reach beyond the node.
+    pub(super) egress: RunEgress,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -279,6 +282,7 @@ impl Core {
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
+            egress: RunEgress::default(),
             progress: watch::Sender::new((0, false)),
         };
         let core = self.clone();
@@ -500,7 +504,8 @@ impl Core {
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
         let secrets = self.secrets_of_run(run, &stored.view.module).await?;
-        let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
+        run.egress.open(&installed.manifest);
+        let surroundings = self.surroundings(&run.id, &run.secret, &installed.manifest).await?.with_secrets(secrets);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
