@@ -21,6 +21,7 @@ use tokio::{
     },
     sync::oneshot,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     RuntimeError,
@@ -173,9 +174,8 @@ struct Live {
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
-    live: Arc<Live>,
-    run: String,
-    pid: i32,
+    /// What ends it.
+    pub(super) killer: Killer,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
     /// What it prints.
@@ -194,6 +194,11 @@ pub(in crate::node) struct Exit {
 }
 
 impl Exit {
+    /// The end that is told by whoever has the other side.
+    pub(super) fn new(receiver: oneshot::Receiver<i32>) -> Self {
+        Exit { receiver: Some(receiver), status: None }
+    }
+
     /// The exit status, negative for a signal; `None` when the parent has died, and the child with it.
     pub(in crate::node) async fn wait(&mut self) -> Option<i32> {
         if let Some(receiver) = &mut self.receiver {
@@ -210,8 +215,17 @@ impl Exit {
 }
 
 /// Kills a child and what it started.
+#[derive(Debug, Clone)]
+pub(in crate::node) enum Killer {
+    /// A child of a parent, which is told to.
+    Forked(Arc<Forked>),
+    /// A process of its own: whoever sees it off is told.
+    Started(CancellationToken),
+}
+
+/// Which child of which parent.
 #[derive(Debug)]
-pub(in crate::node) struct Killer {
+pub(in crate::node) struct Forked {
     live: Arc<Live>,
     run: String,
     pid: i32,
@@ -220,16 +234,24 @@ pub(in crate::node) struct Killer {
 impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
+        let Forked { live, run, pid } = match self {
+            Killer::Forked(forked) => &**forked,
+            Killer::Started(kill) => {
+                kill.cancel();
+                let _ = tokio::time::timeout(KILL_TIMEOUT, exit.wait()).await;
+                return;
+            }
+        };
         let told = async {
-            self.live.send(&ToParent::Kill { run: &self.run }).await.ok()?;
+            live.send(&ToParent::Kill { run }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
             return;
         }
         // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
-        self.live.abandon();
-        if let Some(group) = Pid::from_raw(self.pid) {
+        live.abandon();
+        if let Some(group) = Pid::from_raw(*pid) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -351,15 +373,8 @@ impl Parent {
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let exit = Exit { receiver: Some(receiver), status: None };
-        Ok(Child { live, run: run.to_owned(), pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
-    }
-}
-
-impl Child {
-    /// What ends it.
-    pub(in crate::node) fn killer(&self) -> Killer {
-        Killer { live: self.live.clone(), run: self.run.clone(), pid: self.pid }
+        let killer = Killer::Forked(Arc::new(Forked { live, run: run.to_owned(), pid }));
+        Ok(Child { killer, channel: UnixStream::from_std(channel)?, stdout, stderr, exit: Exit::new(receiver) })
     }
 }
 
