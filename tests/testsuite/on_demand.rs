@@ -212,7 +212,7 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         egress: Vec::new(),
         proxies: node::Proxies::default(),
         crates: data.path().join("crates"),
-        rustup: None,
+        rustup: Vec::new(),
         max_runs: 1,
         quota: node::QUOTA,
         caps: node::Caps::default(),
