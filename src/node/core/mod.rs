@@ -50,7 +50,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Caps, Environments, Parents},
+    runtime::{Caps, Environments, Interpreters, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -71,6 +71,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    interpreters: Interpreters,
     pub(in crate::node) peers: Peers,
     secrets: Secrets,
     turns: Turns,
@@ -132,6 +133,7 @@ impl Core {
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
             parents: Parents::new(installs.folder().to_owned()),
+            interpreters: Interpreters::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),

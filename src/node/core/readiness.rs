@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    super::runtime::{Ended, PythonModule, Redactor, execute},
+    super::runtime::{Ended, PythonModule, Redactor, Worker, execute},
     Core, NodeError,
     installs::Installed,
 };
@@ -73,13 +73,13 @@ impl Core {
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
         let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret).await?;
-        let mut execution = self.execution(manifest, python, &surroundings, None, None);
+        let mut execution = self.execution(manifest, python, &surroundings, 0, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
-        let parent = self.parents.of(python, owner);
+        let worker = Worker::Process(self.parents.of(python, owner));
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
-        let (ended, ()) = tokio::join!(execute(&parent, execution, lines, CancellationToken::new()), discard);
+        let (ended, ()) = tokio::join!(execute(&worker, execution, lines, CancellationToken::new()), discard);
         let redactor = Redactor::new(&secret, &[]);
         let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
         let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {
