@@ -78,6 +78,10 @@ pub(super) struct Args {
     #[arg(long = "provider", value_name = "PROVIDER", value_parser = super::arguments::provider)]
     providers: Vec<super::arguments::ProviderFlag>,
 
+    /// Let modules that ask for `isolation = "shared"` run in one interpreter for all runs of a user
+    #[arg(long)]
+    allow_shared: bool,
+
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
@@ -135,6 +139,7 @@ impl Args {
         }
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
         options.providers = super::serving::providers(context, &self.providers, key)?;
+        options.allow_shared = self.allow_shared;
         options.max_runs = self.max_runs.get();
         options.quota = self.quota.as_u64();
         let data = options.data.clone();

@@ -24,6 +24,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         peer_owners: Vec::new(),
         listing: None,
         providers: providers(context, &[], None)?,
+        allow_shared: false,
         max_runs: 64,
         quota: node::QUOTA,
         caps: node::Caps::default(),

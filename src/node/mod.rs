@@ -58,6 +58,8 @@ pub struct Options {
     pub listing: Option<Listing>,
     /// Where models other than the built-in one are; the first that serves a model answers.
     pub providers: Vec<Provider>,
+    /// Whether modules that ask for it share an interpreter among a user's runs.
+    pub allow_shared: bool,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Bytes that the node keeps for each user: of tables, and again of files.

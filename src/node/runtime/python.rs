@@ -21,7 +21,6 @@ use tokio::{
     },
     sync::oneshot,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     RuntimeError,
@@ -30,10 +29,10 @@ use super::{
 use crate::compat;
 
 /// The Python side; it needs nothing but the standard library.
-const RUNNER: &str = include_str!("runner.py");
+pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-const COMPAT: &str = include_str!("compat.py");
+pub(super) const COMPAT: &str = include_str!("compat.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -68,6 +67,7 @@ pub(in crate::node) struct PythonModule {
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
+#[serde(tag = "op", rename = "run")]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
     /// What modules are imported from.
@@ -78,6 +78,8 @@ pub(in crate::node) struct RunFrame {
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
     pub memory: u64,
+    /// Bytes that it may print, for an interpreter that has many runs.
+    pub output: u64,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
@@ -93,8 +95,28 @@ pub(in crate::node) enum FromChild {
     Call(Call),
     /// It gives a call up.
     Cancel { id: u64 },
+    /// It prints; only in a shared interpreter, since others have pipes.
+    Output { stream: Stream, text: String },
     /// It is done.
     Result(ResultFrame),
+}
+
+/// What is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::node) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As events have it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
 }
 
 /// A call of a module by a run.
@@ -174,8 +196,9 @@ struct Live {
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
-    /// What ends it.
-    pub(super) killer: Killer,
+    live: Arc<Live>,
+    run: String,
+    pid: i32,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
     /// What it prints.
@@ -194,11 +217,6 @@ pub(in crate::node) struct Exit {
 }
 
 impl Exit {
-    /// The end that is told by whoever has the other side.
-    pub(super) fn new(receiver: oneshot::Receiver<i32>) -> Self {
-        Exit { receiver: Some(receiver), status: None }
-    }
-
     /// The exit status, negative for a signal; `None` when the parent has died, and the child with it.
     pub(in crate::node) async fn wait(&mut self) -> Option<i32> {
         if let Some(receiver) = &mut self.receiver {
@@ -215,17 +233,8 @@ impl Exit {
 }
 
 /// Kills a child and what it started.
-#[derive(Debug, Clone)]
-pub(in crate::node) enum Killer {
-    /// A child of a parent, which is told to.
-    Forked(Arc<Forked>),
-    /// A process of its own: whoever sees it off is told.
-    Started(CancellationToken),
-}
-
-/// Which child of which parent.
 #[derive(Debug)]
-pub(in crate::node) struct Forked {
+pub(in crate::node) struct Killer {
     live: Arc<Live>,
     run: String,
     pid: i32,
@@ -234,24 +243,16 @@ pub(in crate::node) struct Forked {
 impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
-        let Forked { live, run, pid } = match self {
-            Killer::Forked(forked) => &**forked,
-            Killer::Started(kill) => {
-                kill.cancel();
-                let _ = tokio::time::timeout(KILL_TIMEOUT, exit.wait()).await;
-                return;
-            }
-        };
         let told = async {
-            live.send(&ToParent::Kill { run }).await.ok()?;
+            self.live.send(&ToParent::Kill { run: &self.run }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
             return;
         }
         // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
-        live.abandon();
-        if let Some(group) = Pid::from_raw(*pid) {
+        self.live.abandon();
+        if let Some(group) = Pid::from_raw(self.pid) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -373,8 +374,15 @@ impl Parent {
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let killer = Killer::Forked(Arc::new(Forked { live, run: run.to_owned(), pid }));
-        Ok(Child { killer, channel: UnixStream::from_std(channel)?, stdout, stderr, exit: Exit::new(receiver) })
+        let exit = Exit { receiver: Some(receiver), status: None };
+        Ok(Child { live, run: run.to_owned(), pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+    }
+}
+
+impl Child {
+    /// What ends it.
+    pub(in crate::node) fn killer(&self) -> Killer {
+        Killer { live: self.live.clone(), run: self.run.clone(), pid: self.pid }
     }
 }
 
