@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::runtime::{
-        Binaries, BuildError, Code, EnvironmentError, Environments, PythonModule, RustModule, imports_of,
+        Binaries, BuildError, Code, EnvironmentError, Environments, Program, PythonModule, RustModule, imports_of,
     },
     NodeError,
 };
