@@ -26,6 +26,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         providers: providers(context, &[], None)?,
         egress: vec![node::EgressRule::Any],
         proxies: proxies(context),
+        allow_shared: false,
         max_runs: 64,
         quota: node::QUOTA,
         caps: node::Caps::default(),

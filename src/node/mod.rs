@@ -64,6 +64,8 @@ pub struct Options {
     pub egress: Vec<EgressRule>,
     /// The proxies that the node itself is behind.
     pub proxies: Proxies,
+    /// Whether modules that ask for it share an interpreter among a user's runs.
+    pub allow_shared: bool,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Bytes that the node keeps for each user: of tables, and again of files.

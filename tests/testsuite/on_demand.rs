@@ -213,6 +213,7 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         proxies: node::Proxies::default(),
         crates: data.path().join("crates"),
         rustup: Vec::new(),
+        allow_shared: false,
         max_runs: 1,
         quota: node::QUOTA,
         caps: node::Caps::default(),

@@ -24,7 +24,6 @@ use tokio::{
     },
     sync::{Notify, oneshot},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     RuntimeError,
@@ -33,10 +32,10 @@ use super::{
 use crate::compat;
 
 /// The Python side; it needs nothing but the standard library.
-const RUNNER: &str = include_str!("runner.py");
+pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-const COMPAT: &str = include_str!("compat.py");
+pub(super) const COMPAT: &str = include_str!("compat.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -77,6 +76,7 @@ pub(in crate::node) struct PythonModule {
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
+#[serde(tag = "op", rename = "run")]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
     /// What modules are imported from.
@@ -87,6 +87,8 @@ pub(in crate::node) struct RunFrame {
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
     pub memory: u64,
+    /// Bytes that it may print, for an interpreter that has many runs.
+    pub output: u64,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
@@ -102,8 +104,28 @@ pub(in crate::node) enum FromChild {
     Call(Call),
     /// It gives a call up.
     Cancel { id: u64 },
+    /// It prints; only in a shared interpreter, since others have pipes.
+    Output { stream: Stream, text: String },
     /// It is done.
     Result(ResultFrame),
+}
+
+/// What is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::node) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As events have it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
 }
 
 /// A call of a module by a run.
@@ -179,7 +201,7 @@ struct Live {
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
     /// Children that wait for their run; each is for one.
-    spares: Mutex<Vec<Process>>,
+    spares: Mutex<Vec<Forked>>,
     /// Children that have been spares, to name them.
     named: AtomicU64,
     /// Told when a run has ended, and when nobody needs this any more.
@@ -189,8 +211,16 @@ struct Live {
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
-    /// What ends it.
-    pub(super) killer: Killer,
+    live: Arc<Live>,
+    forked: Forked,
+}
+
+/// The same without its parent.
+#[derive(Debug)]
+pub(in crate::node) struct Forked {
+    /// What its parent calls it.
+    name: String,
+    pid: i32,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
     /// What it prints.
@@ -201,39 +231,22 @@ pub(in crate::node) struct Child {
     pub exit: Exit,
 }
 
-/// The same without its parent, which may keep it.
-#[derive(Debug)]
-struct Process {
-    /// What its parent calls it.
-    name: String,
-    pid: i32,
-    channel: UnixStream,
-    stdout: pipe::Receiver,
-    stderr: pipe::Receiver,
-    exit: Exit,
-}
-
 /// The end of a child, for which one can wait again and again.
 #[derive(Debug)]
 pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
     /// Told when it has been waited for: the time to fork for the next run.
-    used: Option<Arc<Notify>>,
+    used: Arc<Notify>,
 }
 
 impl Exit {
-    /// The end that is told by whoever has the other side.
-    pub(super) fn new(receiver: oneshot::Receiver<i32>) -> Self {
-        Exit { receiver: Some(receiver), status: None, used: None }
-    }
-
     /// The exit status, negative for a signal; `None` when the parent has died, and the child with it.
     pub(in crate::node) async fn wait(&mut self) -> Option<i32> {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
-            self.used.iter().for_each(|used| used.notify_one());
+            self.used.notify_one();
         }
         self.status
     }
@@ -251,17 +264,8 @@ impl Exit {
 }
 
 /// Kills a child and what it started.
-#[derive(Debug, Clone)]
-pub(in crate::node) enum Killer {
-    /// A child of a parent, which is told to.
-    Forked(Arc<Forked>),
-    /// A process of its own: whoever sees it off is told.
-    Started(CancellationToken),
-}
-
-/// Which child of which parent.
 #[derive(Debug)]
-pub(in crate::node) struct Forked {
+pub(in crate::node) struct Killer {
     live: Arc<Live>,
     name: String,
     pid: i32,
@@ -270,24 +274,16 @@ pub(in crate::node) struct Forked {
 impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
-        let Forked { live, name, pid } = match self {
-            Killer::Forked(forked) => &**forked,
-            Killer::Started(kill) => {
-                kill.cancel();
-                let _ = tokio::time::timeout(KILL_TIMEOUT, exit.wait()).await;
-                return;
-            }
-        };
         let told = async {
-            live.send(&ToParent::Kill { run: name }).await.ok()?;
+            self.live.send(&ToParent::Kill { run: &self.name }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
             return;
         }
         // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
-        live.abandon();
-        if let Some(group) = Pid::from_raw(*pid) {
+        self.live.abandon();
+        if let Some(group) = Pid::from_raw(self.pid) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -389,19 +385,17 @@ impl Parent {
 
     async fn try_fork(&self, run: &str) -> Result<Child, RuntimeError> {
         let live = self.live().await?;
-        let process = match live.take_spare() {
+        let forked = match live.take_spare() {
             Some(spare) => spare,
             None => live.fork(run.to_owned()).await?,
         };
-        let Process { name, pid, channel, stdout, stderr, exit } = process;
-        let killer = Killer::Forked(Arc::new(Forked { live, name, pid }));
-        Ok(Child { killer, channel, stdout, stderr, exit })
+        Ok(Child { live, forked })
     }
 }
 
 impl Live {
     /// A child that waits for its run.
-    fn take_spare(&self) -> Option<Process> {
+    fn take_spare(&self) -> Option<Forked> {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| spares.pop()).find_map(|mut spare| spare.exit.is_open().then_some(spare))
     }
@@ -410,7 +404,7 @@ impl Live {
         !self.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    async fn fork(&self, name: String) -> Result<Process, RuntimeError> {
+    async fn fork(&self, name: String) -> Result<Forked, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let (stdout_theirs, stdout) = pipe::pipe()?;
@@ -436,8 +430,8 @@ impl Live {
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let exit = Exit { receiver: Some(receiver), status: None, used: Some(self.used.clone()) };
-        Ok(Process { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+        let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
+        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
     }
 
     /// Forks what is missing of the spares.
@@ -471,6 +465,18 @@ async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
         } else if let Err(error) = live.refill().await {
             tracing::debug!(%error, "no spare child could be forked; runs fork their own");
         }
+    }
+}
+
+impl Child {
+    /// What ends it.
+    pub(in crate::node) fn killer(&self) -> Killer {
+        Killer { live: self.live.clone(), name: self.forked.name.clone(), pid: self.forked.pid }
+    }
+
+    /// Its channel, its output and its end. Its parent forks for the next run from now on.
+    pub(in crate::node) fn into_parts(self) -> Forked {
+        self.forked
     }
 }
 
