@@ -61,6 +61,7 @@ mod registry_fsck;
 mod resolve;
 mod sdk;
 mod secrets;
+mod shared;
 mod sources;
 mod storage;
 mod structure;

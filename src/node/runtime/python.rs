@@ -140,6 +140,9 @@ pub(in crate::node) struct Call {
     pub target: String,
     /// Naptha's run input.
     pub input: Value,
+    /// Whether the result is wanted without the record around it.
+    #[serde(default)]
+    pub brief: bool,
 }
 
 /// How a child says that it is done.
