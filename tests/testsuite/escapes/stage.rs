@@ -298,9 +298,9 @@ impl Stage {
         found
     }
 
-    /// What a command of the attacker's prints.
-    pub fn napt(&self, arguments: &[&str]) -> crate::support::Ran {
-        self.hostile.sandbox.napt(arguments)
+    /// The attacker's home; commands in it talk to the node.
+    pub fn attacker(&self) -> &Sandbox {
+        &self.hostile.sandbox
     }
 }
 

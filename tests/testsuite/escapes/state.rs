@@ -7,6 +7,7 @@ use super::{
     End::{Error, Refused},
     Stage, all_fail, attacks,
 };
+use crate::support::terminal;
 
 pub const ATTACKS: &[Attack] = attacks! {
     // A run of the same user comes right after it, and sees nothing of it.
@@ -27,12 +28,17 @@ fn what_a_module_prints_does_nothing_to_a_terminal() {
     let stage = Stage::with(std::slice::from_ref(attack));
     let run = stage.run(attack);
     assert_eq!(run.status, RunStatus::Error);
-    for arguments in [&["logs", &run.id][..], &["status", &run.id], &["runs"], &["run", "agent:log_escapes"]] {
-        let ran = stage.napt(arguments);
-        let printed = ran.stdout + &ran.stderr;
-        assert!(arguments[0] != "logs" || printed.contains("owned"), "it is told all the same: {printed}");
-        let odd = |c: &char| c.is_control() && !"\n\t".contains(*c) || ('\u{202a}'..='\u{202e}').contains(c);
-        assert_eq!(printed.chars().find(odd), None, "{arguments:?}: {printed:?}");
+    for arguments in [&["logs", &run.id][..], &["status", &run.id], &["runs"]] {
+        let printed = terminal::run(stage.attacker(), arguments, &[]).stdout;
+        assert!(arguments[0] == "runs" || printed.contains("]0;owned"), "it is told all the same: {printed:?}");
+        // Colours and styles may stay.
+        let without = printed.split("\u{1b}[").enumerate().map(|(number, piece)| {
+            let style = piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+            if number == 0 { piece } else { style.strip_prefix('m').unwrap_or("\u{1b}") }
+        });
+        let without: String = without.collect();
+        let odd = |c: &char| c.is_control() && !"\r\n\t".contains(*c) || ('\u{202a}'..='\u{202e}').contains(c);
+        assert_eq!(without.chars().find(odd), None, "{arguments:?}: {printed:?}");
     }
     assert_eq!(stage.end(), [""; 0]);
 }
