@@ -234,6 +234,7 @@ impl Stage {
         let port = |address: std::io::Result<std::net::SocketAddr>| address.expect("an address").port();
         json!({
             "node_pid": self.node.pid(),
+            "pid_namespace": std::fs::read_link("/proc/self/ns/pid").expect("a namespace"),
             "data": data,
             "home": self.node.sandbox.home(),
             "cache": self.node.sandbox.home().join("cache"),

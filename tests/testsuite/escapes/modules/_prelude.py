@@ -15,6 +15,8 @@ def attempt(what, action, *arguments):
     """Tries it. An `OSError` is how it is refused; `None` says that there was nothing to gain."""
     try:
         gained = action(*arguments)
+    except socket.gaierror:
+        refused[what] = "nothing"
     except OSError as error:
         refused[what] = errno.errorcode.get(error.errno, repr(error))
     else:

@@ -2,13 +2,21 @@
 import ctypes.util, glob, subprocess
 
 
+def become(change, *ids):
+    """An id that is not mapped is none at all."""
+    try:
+        change(*ids)
+    except OSError as error:
+        raise PermissionError(errno.EPERM, "not mapped") if error.errno == errno.EINVAL else error
+    return "became"
+
+
 def run(module_run):
-    before = os.getresuid(), os.getresgid()
-    attempt("setuid", lambda: os.setuid(0) or "root")
-    attempt("setgid", lambda: os.setgid(0) or "root")
-    attempt("setresuid", lambda: os.setresuid(0, 0, 0) or "root")
-    attempt("setgroups", lambda: os.setgroups([0]) or "root")
-    attempt("setresuid to another run's", lambda: os.setresuid(0x70000001, 0x70000001, 0x70000001) or "another")
+    attempt("setuid", become, os.setuid, 0)
+    attempt("setgid", become, os.setgid, 0)
+    attempt("setresuid", become, os.setresuid, 0, 0, 0)
+    attempt("setgroups", become, os.setgroups, [0])
+    attempt("another run's", become, os.setresuid, 0x70000001, 0x70000001, 0x70000001)
     status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
     for name in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"]:
         attempt(name, lambda: None if int(status[name], 16) == 0 else status[name])

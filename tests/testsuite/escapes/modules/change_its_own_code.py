@@ -5,7 +5,7 @@ import importlib, shutil
 def run(module_run):
     here = os.path.abspath(__file__)
     package = os.path.dirname(here)
-    site = next(path for path in sys.path if path.endswith("site-packages"))
+    site = next((path for path in sys.path if path.endswith("-packages")), sys.prefix)
     stdlib = os.path.dirname(json.__file__)
     attempt("write its code", write, here, b"# hostile")
     for folder in [package, os.path.dirname(package), site, stdlib, sys.prefix, os.path.join(sys.prefix, "bin"), "/usr/lib", "/usr/local", "/etc", "/"]:

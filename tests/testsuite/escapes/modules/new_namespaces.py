@@ -14,7 +14,8 @@ def run(module_run):
             os.waitpid(pid, 0)
             return "cloned"
 
-        attempt(f"clone {name}", clone)
+        if name != "time":  # which `clone` takes for a signal
+            attempt(f"clone {name}", clone)
     # `clone3` hides its flags from filters, so it must not be there at all.
     arguments = (ctypes.c_uint64 * 11)(1 << 28, 0, 0, 0, 17)
 

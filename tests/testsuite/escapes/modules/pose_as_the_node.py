@@ -14,5 +14,13 @@ def run(module_run):
 
     for host, number in [("127.0.0.1", port), ("127.0.0.1", 3128), ("127.0.0.1", 3129), ("0.0.0.0", 0), ("127.0.0.1", 0), ("127.0.0.2", port)]:
         attempt(f"{host}:{number}", listened, socket.AF_INET, (host, number))
+    # Whoever listens without a port is given one; nobody may connect to it.
+    def found():
+        with socket.socket() as door, socket.socket() as visitor:
+            door.listen()
+            visitor.connect(("127.0.0.1", door.getsockname()[1]))
+            return "found"
+
+    attempt("be found at any port", found)
     attempt("[::1]", listened, socket.AF_INET6, ("::1", port))
     return told()

@@ -2,7 +2,7 @@
 
 
 def run(module_run):
-    site = next(path for path in sys.path if path.endswith("site-packages"))
+    site = next((path for path in sys.path if path.endswith("-packages")), sys.prefix)
     for path in [sys.executable, f"{sys.prefix}/pyvenv.cfg", f"{sys.prefix}/complete", os.path.abspath(__file__)]:
         attempt(f"remove {path}", os.unlink, path)
         attempt(f"move {path}", os.rename, path, f"{os.environ['HOME']}/moved")
