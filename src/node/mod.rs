@@ -12,9 +12,9 @@ mod store;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use self::core::{Listing, Provider};
+use axum::serve::ListenerExt;
 pub use error::NodeError;
 pub use fsck::fsck;
-use axum::serve::ListenerExt;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
