@@ -84,6 +84,9 @@ pub(super) struct Args {
     /// reached, unless they are given here: `10.0.0.5:5432`.
     #[arg(long = "egress", value_name = "HOST", default_value = "*", value_parser = super::arguments::hinted::<EgressRule>)]
     egress: Vec<EgressRule>,
+    /// Let modules that ask for `isolation = "shared"` run in one interpreter for all runs of a user
+    #[arg(long)]
+    allow_shared: bool,
 
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
@@ -151,6 +154,7 @@ impl Args {
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
         options.providers = super::serving::providers(context, &self.providers, key)?;
         options.egress.clone_from(&self.egress);
+        options.allow_shared = self.allow_shared;
         options.max_runs = self.max_runs.get();
         options.max_processes = self.max_processes.map_or(options.max_processes, NonZeroUsize::get);
         options.keep_warm = Duration::from_secs(self.keep_warm);

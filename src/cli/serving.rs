@@ -15,6 +15,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         listen: ([127, 0, 0, 1], 7001).into(),
         data: context.dirs.data.join("node"),
         environments: context.dirs.cache.join("environments"),
+        crates: context.dirs.cache.join("cargo"),
         registry: context.registry(None)?.value,
         sources: vec!["https://".to_owned()],
         users: vec![operator.public().user_id()],
@@ -25,6 +26,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         providers: providers(context, &[], None)?,
         egress: vec![node::EgressRule::Any],
         proxies: proxies(context),
+        allow_shared: false,
         max_runs: 64,
         max_processes: node::PROCESSES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
         keep_warm: node::KEEP_WARM,
@@ -34,6 +36,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         http: context.http(),
         policy: context.policy()?,
         installer: context.env.installer.clone(),
+        rustup: context.env.rustup.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
 }

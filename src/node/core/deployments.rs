@@ -251,10 +251,8 @@ impl Core {
             .filter_map(|pin| modules.get(&pin.id).cloned())
             .collect();
         // Held, so that they are warm when the revision is live.
-        let parents: Vec<Arc<Parent>> = here
-            .iter()
-            .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
-            .collect();
+        let parents: Vec<Arc<Parent>> =
+            here.iter().filter_map(|installed| Some(self.parents.of(installed.python()?, &plan.owner))).collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
         reached("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.

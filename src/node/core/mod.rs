@@ -58,7 +58,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Caps, Environments, Parents},
+    runtime::{Binaries, Caps, Environments, Interpreters, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -82,6 +82,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    interpreters: Interpreters,
     pub(in crate::node) peers: Peers,
     secrets: Secrets,
     turns: Turns,
@@ -142,10 +143,17 @@ impl Core {
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
+        let binaries = Binaries::new(
+            data.join("binaries"),
+            options.crates.clone(),
+            options.installer.clone(),
+            options.rustup.clone(),
+            options.path.clone(),
+        );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
         let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
-        let installs = Installs::new(&data, environments, registry);
+        let installs = Installs::new(&data, environments, binaries, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
@@ -160,6 +168,7 @@ impl Core {
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
             parents: Parents::new(installs.folder().to_owned()),
+            interpreters: Interpreters::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),

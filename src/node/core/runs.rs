@@ -26,7 +26,7 @@ use self::slots::Slots;
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Ended, execute},
+        runtime::{Code, Ended, Worker, execute},
         store::StoredRun,
     },
     Core, NodeError,
@@ -39,7 +39,7 @@ use crate::{
     config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
-    module::ModuleId,
+    module::{Isolation, ModuleId},
     node::error::reason,
     wire::{DeploymentView, EventPayload, RunStatus, RunView},
 };
@@ -507,12 +507,22 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(python) = &installed.python else {
+        let Some(code) = &installed.code else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let revision = run.modules()?;
-        let parent = self.parents.of(python, &revision.owner);
-        self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
+        let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
+        let worker = match code {
+            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner)),
+            Code::Python(python) if asks_to_share && self.options.allow_shared => {
+                Worker::Shared(self.interpreters.of(python, &run.consumer))
+            }
+            Code::Python(python) => {
+                let parent = self.parents.of(python, &revision.owner);
+                self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
+                Worker::Process(parent)
+            }
+        };
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
@@ -524,15 +534,21 @@ impl Core {
         );
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
         run.progress.send_modify(|(last, _)| *last = seq);
+        if asks_to_share && !self.options.allow_shared {
+            let text = "napt: this node does not allow `isolation = \"shared\"`: the run has a process of its own";
+            let line = EventPayload::Line { stream: "stderr".to_owned(), text: text.to_owned() };
+            self.record(run, vec![(started, line)]).await;
+        }
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
         let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
-        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run), Some(calls));
+        let execution =
+            self.execution(&installed.manifest, code, &surroundings, run.depth, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(&worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
         Ok(ended)
     }

@@ -5,24 +5,22 @@ use std::{collections::HashMap, convert::Infallible, fmt, io, sync::Arc};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::{
-    io::AsyncWrite,
-    net::UnixStream,
     sync::mpsc,
     task::{AbortHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    frames::{read_frame, write_frame},
     python::{Call, FromChild, ResultFrame, RunFrame},
+    worker::{Channel, Outgoing},
 };
 use crate::wire::RunRecord;
 
 /// The largest call, as large as at the other doors.
-const MAX_CALL: usize = 64 << 20;
+pub(super) const MAX_CALL: usize = 64 << 20;
 
-/// Calls that one run may have in flight; further ones wait unread.
-const MAX_IN_FLIGHT: usize = 4096;
+/// Calls that one run may have in flight; further ones wait unread, or in their interpreter when that is shared.
+pub(super) const MAX_IN_FLIGHT: usize = 4096;
 
 /// Who brings a run's calls to the modules that they are for.
 #[async_trait]
@@ -34,21 +32,25 @@ pub(in crate::node) trait Calls: fmt::Debug + Send + Sync {
 /// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
 /// `started` is cancelled once the module's function is called.
 pub(super) async fn converse(
-    channel: &mut UnixStream,
-    frame: &RunFrame,
+    channel: &mut Channel,
+    frame: RunFrame,
     calls: Option<&Arc<dyn Calls>>,
     limit: usize,
     started: &CancellationToken,
 ) -> io::Result<Option<ResultFrame>> {
-    write_frame(channel, frame).await?;
-    let (mut reader, writer) = channel.split();
+    let (mut reader, mut writer) = channel.split();
+    writer.send(&frame).await?;
+    // There may be thousands that wait.
+    drop(frame);
     let (requests, received) = mpsc::channel(64);
     let reading = async {
         loop {
-            match read_frame::<FromChild>(&mut reader, limit.max(MAX_CALL)).await? {
+            match reader.next(limit.max(MAX_CALL)).await? {
                 Some(FromChild::Started) => started.cancel(),
                 Some(FromChild::Call(call)) => drop(requests.send(Request::Call(call)).await),
                 Some(FromChild::Cancel { id }) => drop(requests.send(Request::Cancel(id)).await),
+                // Comes another way.
+                Some(FromChild::Output { .. }) => {}
                 Some(FromChild::Result(frame)) if frame.result.len().max(frame.message.len()) > limit => {
                     return Err(io::ErrorKind::FileTooLarge.into());
                 }
@@ -94,7 +96,7 @@ impl Answer {
 /// Brings calls on their way and writes their answers. What is in flight when this is dropped is cancelled.
 async fn answer(
     mut requests: mpsc::Receiver<Request>,
-    mut writer: impl AsyncWrite + Unpin,
+    mut writer: Outgoing<'_>,
     calls: Option<&Arc<dyn Calls>>,
 ) -> Infallible {
     let mut in_flight = JoinSet::new();
@@ -132,6 +134,6 @@ async fn answer(
             else => std::future::pending().await,
         };
         // A process that does not read any more is about to end, which its reader finds out.
-        let _ = write_frame(&mut writer, &answer).await;
+        let _ = writer.send(&answer).await;
     }
 }

@@ -32,10 +32,10 @@ use super::{
 use crate::compat;
 
 /// The Python side; it needs nothing but the standard library.
-const RUNNER: &str = include_str!("runner.py");
+pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-const COMPAT: &str = include_str!("compat.py");
+pub(super) const COMPAT: &str = include_str!("compat.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -76,6 +76,7 @@ pub(in crate::node) struct PythonModule {
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
+#[serde(tag = "op", rename = "run")]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
     /// What modules are imported from.
@@ -86,6 +87,8 @@ pub(in crate::node) struct RunFrame {
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
     pub memory: u64,
+    /// Bytes that it may print, for an interpreter that has many runs.
+    pub output: u64,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
@@ -101,8 +104,28 @@ pub(in crate::node) enum FromChild {
     Call(Call),
     /// It gives a call up.
     Cancel { id: u64 },
+    /// It prints; only in a shared interpreter, since others have pipes.
+    Output { stream: Stream, text: String },
     /// It is done.
     Result(ResultFrame),
+}
+
+/// What is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::node) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As events have it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
 }
 
 /// A call of a module by a run.
