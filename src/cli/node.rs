@@ -92,6 +92,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
 
+    /// How many runs that modules call for go on at a time, at each depth of calls [default: 64 for each core]
+    #[arg(long, value_name = "N")]
+    max_processes: Option<NonZeroUsize>,
+
+    /// How long an interpreter stays ready that nothing is run in
+    #[arg(long, value_name = "SECONDS", default_value = "900")]
+    keep_warm: u64,
+
     /// How much storage each user has for tables, and as much again for files
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     quota: bytesize::ByteSize,
@@ -148,6 +156,8 @@ impl Args {
         options.egress.clone_from(&self.egress);
         options.allow_shared = self.allow_shared;
         options.max_runs = self.max_runs.get();
+        options.max_processes = self.max_processes.map_or(options.max_processes, NonZeroUsize::get);
+        options.keep_warm = Duration::from_secs(self.keep_warm);
         options.quota = self.quota.as_u64();
         let data = options.data.clone();
         context.shell.start_log();

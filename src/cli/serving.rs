@@ -28,6 +28,8 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         proxies: proxies(context),
         allow_shared: false,
         max_runs: 64,
+        max_processes: node::PROCESSES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
+        keep_warm: node::KEEP_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: node::CREATE_WITHIN,

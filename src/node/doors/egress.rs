@@ -142,7 +142,9 @@ fn target(uri: &Uri, is_tunnel: bool) -> Result<&Authority, Denied> {
         (None, Some(authority)) if is_tunnel => Ok(authority),
         (Some("http"), Some(authority)) if !is_tunnel => Ok(authority),
         (Some(_), _) => Err(Denied::request("only `http://` is passed on; anything else goes through `CONNECT`")),
-        _ => Err(Denied::request("this is the way out for modules, an HTTP proxy; the node itself is at `NAPT_NODE_URL`")),
+        _ => Err(Denied::request(
+            "this is the way out for modules, an HTTP proxy; the node itself is at `NAPT_NODE_URL`",
+        )),
     }
 }
 
