@@ -10,7 +10,11 @@ mod runtime;
 mod store;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr}, path::PathBuf, sync::Arc, time::Duration};
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 pub use self::core::{EgressRule, Listing, Provider, Proxies};
 pub use error::NodeError;
@@ -117,7 +121,9 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     };
     let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
     let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
-    let core = Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let core =
+        Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone())))
+            .await?;
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);

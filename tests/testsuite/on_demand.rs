@@ -209,6 +209,8 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         peer_owners: Vec::new(),
         listing: None,
         providers: Vec::new(),
+        egress: Vec::new(),
+        proxies: node::Proxies::default(),
         max_runs: 1,
         quota: node::QUOTA,
         caps: node::Caps::default(),
