@@ -19,6 +19,7 @@ use std::{
 pub use self::core::{EgressRule, Listing, Provider, Proxies};
 pub use error::NodeError;
 pub use fsck::fsck;
+use axum::serve::ListenerExt;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -137,6 +138,8 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
     let app = doors::router(core.clone());
     let stopped = stop.clone();
+    // Events are small: each would wait for the one before it to be acknowledged.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });

@@ -498,14 +498,17 @@ impl Core {
         self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
-        self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
-        let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
-        self.record(run, vec![(started, processing)]).await;
-        crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
-
-        let secrets = self.secrets_of_run(run, &stored.view.module).await?;
         run.egress.open(&installed.manifest);
-        let surroundings = self.surroundings(&run.id, &run.secret, &installed.manifest).await?.with_secrets(secrets);
+        // The module may not do anything before its start is stored; what it is given is made meanwhile.
+        let (stored_start, surroundings, secrets) = tokio::join!(
+            self.store.start_run(&run.id, started),
+            self.surroundings(&run.id, &run.secret, &installed.manifest),
+            self.secrets_of_run(run, &stored.view.module),
+        );
+        let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
+        run.progress.send_modify(|(last, _)| *last = seq);
+        crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
+        let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
