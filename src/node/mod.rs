@@ -17,9 +17,9 @@ use std::{
 };
 
 pub use self::core::{EgressRule, Listing, Provider, Proxies};
+use axum::serve::ListenerExt;
 pub use error::NodeError;
 pub use fsck::fsck;
-use axum::serve::ListenerExt;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};

@@ -365,6 +365,38 @@ fn an_import_reaches_nothing() {
 }
 
 #[test]
+fn what_goes_past_the_proxy_is_told_once() {
+    let scene = Scene::new(&["*.named.invalid"], &["*"]);
+    let code = "
+import asyncio
+found = []
+def attempt(host, port):
+    try:
+        socket.create_connection((host, port))
+    except OSError as error:
+        found.append(type(error).__name__)
+for _ in range(2):
+    attempt('other.invalid', 443)
+    attempt('other.invalid', 8443)
+    attempt('a.named.invalid', 443)
+async def later():
+    await asyncio.open_connection('later.invalid', 80)
+try:
+    asyncio.run(later())
+except OSError as error:
+    found.append(type(error).__name__)";
+    let (found, log) = scene.run(code, json!({}));
+    assert_eq!(found, json!(vec!["gaierror"; 7]));
+    let lines = [
+        "`other.invalid:443` is not in `[permissions] hosts` of agent:probe: add `hosts = [\"other.invalid\"]`",
+        "`other.invalid:8443` is not in `[permissions] hosts` of agent:probe: add `hosts = [\"other.invalid:8443\"]`",
+        "`a.named.invalid:443` is reached through the proxy in `HTTPS_PROXY` only, which was not asked",
+        "`later.invalid:80` is not in `[permissions] hosts` of agent:probe: add `hosts = [\"later.invalid\"]`",
+    ];
+    assert_eq!(told(&log), lines.map(|line| format!("napt: {line}")));
+}
+
+#[test]
 fn the_proxy_is_not_the_node() {
     let scene = Scene::new(&["api.example.com"], &["*"]);
     let (found, _) = scene.run("found = ask(f'POST http://{node}/v1/runs')", json!({ "node": scene.node.address() }));

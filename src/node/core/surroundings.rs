@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Execution, Network, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -131,6 +131,7 @@ impl Core {
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
                 memory: caps.memory,
+                network: Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() },
                 env: surroundings.env.clone(),
                 module_run,
             },
