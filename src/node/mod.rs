@@ -46,6 +46,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where Python environments are kept; several nodes may share it.
     pub environments: PathBuf,
+    /// Where crates are kept and Rust modules are built; several nodes may share it.
+    pub crates: PathBuf,
     /// Where it fetches modules from.
     pub registry: Url,
     /// What the URLs begin with of modules that the registry only points at, and that are fetched by git.
@@ -80,7 +82,9 @@ pub struct Options {
     pub policy: Policy,
     /// Variables that package installers need to reach the network.
     pub installer: Vec<(String, String)>,
-    /// `PATH`, to find Python and its installer.
+    /// Variables by which rustup finds its toolchains.
+    pub rustup: Vec<(String, String)>,
+    /// `PATH`, to find Python, its installer, and Rust.
     pub path: String,
 }
 

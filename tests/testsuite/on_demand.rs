@@ -211,6 +211,8 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         providers: Vec::new(),
         egress: Vec::new(),
         proxies: node::Proxies::default(),
+        crates: data.path().join("crates"),
+        rustup: Vec::new(),
         max_runs: 1,
         quota: node::QUOTA,
         caps: node::Caps::default(),
