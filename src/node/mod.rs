@@ -14,6 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 pub use self::core::{Listing, Provider};
 pub use error::NodeError;
 pub use fsck::fsck;
+use axum::serve::ListenerExt;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -129,6 +130,8 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let id = core.id.clone();
     let app = doors::router(core.clone());
     let stopped = stop.clone();
+    // Events are small: each would wait for the one before it to be acknowledged.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });

@@ -62,6 +62,7 @@ mod resolve;
 mod rust_modules;
 mod sdk;
 mod secrets;
+mod shared;
 mod sources;
 mod storage;
 mod structure;

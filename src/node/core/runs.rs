@@ -504,18 +504,21 @@ impl Core {
         };
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
-        self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
-        let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
-        let mut events = vec![(started, processing)];
+        // The module may not do anything before its start is stored; what it is given is made meanwhile.
+        let (stored_start, surroundings, secrets) = tokio::join!(
+            self.store.start_run(&run.id, started),
+            self.surroundings(&run.id, &run.secret),
+            self.secrets_of_run(run, &stored.view.module),
+        );
+        let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
+        run.progress.send_modify(|(last, _)| *last = seq);
         if asks_to_share && !self.options.allow_shared {
             let text = "napt: this node does not allow `isolation = \"shared\"`: the run has a process of its own";
-            events.push((started, EventPayload::Line { stream: "stderr".to_owned(), text: text.to_owned() }));
+            let line = EventPayload::Line { stream: "stderr".to_owned(), text: text.to_owned() };
+            self.record(run, vec![(started, line)]).await;
         }
-        self.record(run, events).await;
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
-
-        let secrets = self.secrets_of_run(run, &stored.view.module).await?;
-        let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
+        let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);

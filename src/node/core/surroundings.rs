@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::Write,
     path::Path,
     sync::Arc,
 };
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,7 +21,6 @@ use super::{
 };
 use crate::{
     config::Deployment,
-    files,
     identity::{Secret, SecretKey},
     module::Manifest,
     wire::naptha_time,
@@ -58,7 +59,9 @@ impl Core {
             let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder)?;
             let delegate = SecretKey::generate();
             let key_file = scratch.path().join("delegate.key");
-            files::write_private(&key_file, delegate.to_hex().as_bytes())?;
+            // It ends with the run, so nothing has to be synced.
+            let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key_file)?;
+            file.write_all(delegate.to_hex().as_bytes())?;
             Ok((scratch, delegate, key_file))
         });
         let failed = NodeError::internal("make a scratch folder");

@@ -155,9 +155,10 @@ pub(in crate::node) async fn execute(
             }
         }
     };
-    // Whatever it was, nothing of the run is left.
+    // Whatever it was, nothing of the run is left. One that has a result ends by itself, which takes the least.
     {
-        let stopping = end.stop(&mut channel);
+        let is_done = matches!(ended, Ended::Completed(_));
+        let stopping = end.reach(&mut channel, is_done);
         tokio::pin!(stopping);
         loop {
             tokio::select! {

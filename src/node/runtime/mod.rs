@@ -12,7 +12,7 @@ mod rust;
 mod shared;
 mod worker;
 
-pub(in crate::node) use converse::Calls;
+pub(in crate::node) use converse::{Answered, Calls};
 pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};

@@ -1,7 +1,7 @@
 //! What runs modules: a process for each run, or one interpreter for many. Whoever sees a run through finds the same in
 //! both: a conversation, output, and an end.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
@@ -15,10 +15,13 @@ use tokio::{
 use super::{
     RuntimeError,
     frames::{read_frame, write_frame},
-    python::{Child, Exit, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
+    python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
     rust::{Program, RustModule, Started},
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
 };
+
+/// How long a process may take to end once it has given its result.
+const LEAVING: Duration = Duration::from_millis(50);
 
 /// The code of an installed module.
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Worker {
             Worker::Process(parent) => {
                 let child = parent.fork(run).await?;
                 let killer = child.killer();
-                let Child { channel, stdout, stderr, exit, .. } = child;
+                let Forked { channel, stdout, stderr, exit, .. } = child.into_parts();
                 Ok(Begun {
                     channel: Channel::Socket(channel),
                     printed: Printed::Pipes(stdout, stderr),
@@ -160,13 +163,25 @@ impl End {
         }
     }
 
-    /// Returns once the run is over, whatever it does.
-    pub(super) async fn stop(&mut self, channel: &mut Channel) {
+    /// Returns once the run is over, whatever it does; one that is done may end by itself.
+    pub(super) async fn reach(&mut self, channel: &mut Channel, is_done: bool) {
         match (self, channel) {
-            (End::Process(exit, killer), _) if !exit.is_over() => killer.kill(exit).await,
-            (End::Program(started), _) => started.kill().await,
-            (_, Channel::Lane(lane)) => lane.stop().await,
-            _ => {}
+            (End::Process(exit, killer), _) => {
+                if is_done {
+                    let _ = tokio::time::timeout(LEAVING, exit.wait()).await;
+                }
+                if !exit.is_over() {
+                    killer.kill(exit).await;
+                }
+            }
+            (End::Program(started), _) => {
+                if is_done {
+                    let _ = tokio::time::timeout(LEAVING, started.wait()).await;
+                }
+                started.kill().await;
+            }
+            (End::Shared, Channel::Lane(lane)) => lane.stop().await,
+            (End::Shared, Channel::Socket(_)) => {}
         }
     }
 }
