@@ -77,7 +77,7 @@ impl Core {
         reporter.step(verb, &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
-        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret).await?;
+        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret, manifest).await?;
         let mut execution = self.execution(manifest, code, &surroundings, 0, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
         let worker = match code {

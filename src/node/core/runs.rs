@@ -29,6 +29,7 @@ use super::{
     },
     Core, NodeError,
     demand::{Demand, Found},
+    egress::RunEgress,
     own_calls::RunCalls,
     secrets::RunSecrets,
 };
@@ -68,6 +69,8 @@ pub(in crate::node) struct ActiveRun {
     claimed: AtomicBool,
     /// Why the node ends it before it is done, if nobody asked for that.
     reason: OnceLock<&'static str>,
+    /// What it may reach beyond the node.
+    pub(super) egress: RunEgress,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -279,6 +282,7 @@ impl Core {
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
+            egress: RunEgress::default(),
             progress: watch::Sender::new((0, false)),
         };
         let core = self.clone();
@@ -504,10 +508,11 @@ impl Core {
         };
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
+        run.egress.open(&installed.manifest);
         // The module may not do anything before its start is stored; what it is given is made meanwhile.
         let (stored_start, surroundings, secrets) = tokio::join!(
             self.store.start_run(&run.id, started),
-            self.surroundings(&run.id, &run.secret),
+            self.surroundings(&run.id, &run.secret, &installed.manifest),
             self.secrets_of_run(run, &stored.view.module),
         );
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
