@@ -13,6 +13,7 @@ use serde::{
 
 use super::{
     git::{GitReference, GitSource, GitSourceError},
+    hosts::HostPattern,
     id::{IdError, ModuleId, ModuleType},
     name::NameError,
     native::{NativeError, NativeManifest},
@@ -33,6 +34,8 @@ pub struct ManifestFile {
     pub dependencies: BTreeMap<String, DependencyEntry>,
     /// What a run of it asks for.
     pub limits: Option<LimitsTable>,
+    /// What it reaches beyond its node.
+    pub permissions: Option<PermissionsTable>,
     /// Levels of check rules, by the rule's name. A member's go before its workspace's.
     #[serde(default)]
     pub lints: BTreeMap<String, LintLevel>,
@@ -224,6 +227,16 @@ pub enum Isolation {
     Shared,
 }
 
+/// `[permissions]` as written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PermissionsTable {
+    /// Hosts on the network: names, each with a port if it is neither 443 nor 80. `*.example.org` is all below `example.org`.
+    #[serde(default)]
+    #[schemars(example = ["api.example.com", "*.example.org:8443"])]
+    pub hosts: Vec<String>,
+}
+
 /// How loudly a check rule speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -263,6 +276,21 @@ impl Default for Limits {
             memory_bytes: ByteSize::mib(512).as_u64(),
             isolation: Isolation::Process,
         }
+    }
+}
+
+/// What a module reaches beyond its node. A node may allow less, never more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Permissions {
+    /// Hosts on the network.
+    #[serde(default)]
+    pub hosts: Vec<HostPattern>,
+}
+
+impl Permissions {
+    /// Whether it reaches nothing.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
     }
 }
 
@@ -322,6 +350,9 @@ pub struct Manifest {
     pub dependencies: BTreeMap<ModuleId, Dependency>,
     /// What a run asks for.
     pub limits: Limits,
+    /// What it reaches beyond its node.
+    #[serde(default, skip_serializing_if = "Permissions::is_empty")]
+    pub permissions: Permissions,
     /// Levels of check rules.
     pub lints: BTreeMap<String, LintLevel>,
 }
@@ -486,6 +517,10 @@ impl ManifestFile {
             },
             dependencies,
             limits: self.limits.as_ref().map_or_else(|| Ok(Limits::default()), |table| table.parse(&invalid))?,
+            permissions: self
+                .permissions
+                .as_ref()
+                .map_or_else(|| Ok(Permissions::default()), |table| table.parse(&invalid))?,
             lints: self.lints.clone(),
         })
     }
@@ -513,6 +548,13 @@ impl LimitsTable {
             Some(text) => text.parse::<ByteSize>().map_err(|error| invalid("limits.memory", &error))?.as_u64(),
         };
         Ok(Limits { timeout_seconds, memory_bytes, isolation: self.isolation.unwrap_or_default() })
+    }
+}
+
+impl PermissionsTable {
+    fn parse(&self, invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError) -> Result<Permissions, ManifestError> {
+        let hosts = self.hosts.iter().map(|host| host.parse().map_err(|error| invalid("permissions.hosts", &error)));
+        Ok(Permissions { hosts: hosts.collect::<Result<_, _>>()? })
     }
 }
 

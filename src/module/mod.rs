@@ -2,6 +2,7 @@
 
 mod edit;
 mod git;
+mod hosts;
 mod id;
 mod locks;
 mod manifest;
@@ -14,11 +15,12 @@ mod setuptools;
 
 pub use edit::{ManifestEdit, NewDependency};
 pub use git::{GitReference, GitSource, GitSourceError, is_commit};
+pub use hosts::{HostPattern, HostPatternError, is_localhost};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
 pub use locks::PythonLock;
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
-    Manifest, ManifestError, ManifestFile, ModuleTable, Publish, Runtime, WorkspaceTable,
+    Manifest, ManifestError, ManifestFile, ModuleTable, Permissions, PermissionsTable, Publish, Runtime, WorkspaceTable,
 };
 pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};

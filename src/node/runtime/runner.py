@@ -22,18 +22,18 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments.
+What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
-import asyncio
 import fcntl
 import gc
 import importlib
 import inspect
 import io
 import json
+import mmap
 import os
-import random
+import resource
 import select
 import signal
 import socket
@@ -101,6 +101,8 @@ def preload(imports):
 def parent(sock):
     imports = receive(sock)["imports"]
     compat.install()
+    # What is imported stays: looking for garbage among it meanwhile finds none.
+    gc.disable()
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
@@ -115,6 +117,7 @@ def parent(sock):
     control(PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()
+    gc.enable()
     # Only a process with one thread can be forked safely.
     warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
     send(sock, {"op": "ready", "warm": warm})
@@ -282,6 +285,7 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
+        prepare()
         run = receive(channel)
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run)})
@@ -294,16 +298,45 @@ def child(fds):
     os._exit(0)
 
 
+def prepare():
+    """What every run needs, whatever it is. A child that waits for its run has done it by then."""
+    os.environ.clear()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, seed in (("random", "seed"), ("numpy.random", "seed")):
+        if name in sys.modules:
+            getattr(sys.modules[name], seed)()
+    # A folder that the parent found out for itself.
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+        for fd in (1, 2)
+    )
+    rehearse()
+
+
+def rehearse():
+    """Does once, to no effect, what a run begins with: memory that it writes to is then no longer shared with the parent,
+    and folders that are looked through are known."""
+    json.loads(compat.encode({"op": "result", "result": ""})[4:])
+    compat.generation(rehearse)
+    os.environ["LANG"] = "C.UTF-8"
+    try:
+        importlib.import_module("napt_rehearsal")
+    except ImportError:
+        pass
+
+
 def outcome(run):
-    # Given back when memory runs out, so that there is some to say so.
-    reserve = bytearray(RESERVE)
+    # Given back when memory runs out, so that there is some to say so. Nothing is written there, so it costs nothing.
+    reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         result = execute(run)
         reply = {"ok": True, "result": result}
     except Refused as error:
         reply = {"ok": False, "kind": error.kind, "message": str(error)}
     except MemoryError:
-        del reserve
+        reserve.close()
         log_exception()
         reply = {"ok": False, "kind": "memory", "message": "out of memory"}
     except SystemExit as error:
@@ -339,9 +372,6 @@ def log_exception():
 
 
 def limit(run):
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Private writable memory: what a module allocates, not what it maps.
     resource.setrlimit(resource.RLIMIT_DATA, (run["memory"], run["memory"]))
 
@@ -360,6 +390,8 @@ def execute(run):
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
     if inspect.iscoroutine(result):
+        import asyncio
+
         result = asyncio.run(result)
     try:
         if isinstance(result, str):
@@ -385,21 +417,10 @@ def plain(value):
 
 
 def enter(run):
-    """The surroundings of a run: environment, limits, folder, streams."""
+    """The surroundings of a run: environment, limits, folder."""
     os.environ.clear()
     os.environ.update(run["env"])
     limit(run)
-    random.seed()
-    # A folder that the parent found out for itself.
-    if "tempfile" in sys.modules:
-        sys.modules["tempfile"].tempdir = None
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
-    sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
-        for fd in (1, 2)
-    )
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
     sys.argv = [run["module"]]
