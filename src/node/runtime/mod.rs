@@ -10,7 +10,7 @@ mod python;
 mod redact;
 
 pub(in crate::node) use converse::Calls;
-pub(in crate::node) use environment::{EnvironmentError, Environments};
+pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;

@@ -53,6 +53,7 @@ impl Site<'_> {
                 write: vec![venv.clone()],
                 work: &venv,
                 network: false,
+                proxies: Vec::new(),
             })
             .await;
         if let Err(error) = compiled {

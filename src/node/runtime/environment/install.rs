@@ -113,6 +113,7 @@ impl Site<'_> {
             write: vec![shared.clone()],
             work: &work,
             network,
+            proxies: self.settings.proxies(),
         };
         // Relocatable: it is moved when it is done.
         let mut arguments =
@@ -167,7 +168,10 @@ impl Site<'_> {
 
     /// What each program of an install may read.
     pub(super) fn readable(&self) -> Vec<PathBuf> {
-        let mut paths = vec![self.tools.uv.clone(), self.interpreter.program.clone(), self.interpreter.base.clone()];
+        let base = &self.interpreter.base;
+        let parts = ["bin", "lib", "lib64", "include", "share"].map(|part| base.join(part));
+        let mut paths = vec![self.tools.uv.clone(), self.interpreter.program.clone()];
+        paths.extend(parts.into_iter().filter(|part| part.is_dir()));
         paths.extend(self.settings.paths());
         paths
     }

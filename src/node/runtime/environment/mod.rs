@@ -24,8 +24,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use napt_sandbox::Launcher;
 use sha2::{Digest, Sha256};
 
+pub(in crate::node) use self::step::WayOut;
 use self::{install::Site, settings::Settings, step::Steps, tools::Tools};
 use crate::{
     crash,
@@ -88,17 +90,32 @@ pub(in crate::node) struct Environments {
 }
 
 impl Environments {
-    /// Environments below `folder`. `variables` let the installer reach the network.
-    pub(in crate::node) fn new(folder: PathBuf, variables: Vec<(String, String)>, path: String) -> Self {
+    /// Environments below `folder`. `variables` let the installer reach the network; `launcher` shuts it in.
+    pub(in crate::node) fn new(
+        folder: PathBuf,
+        variables: Vec<(String, String)>,
+        path: String,
+        launcher: Launcher,
+    ) -> Self {
         let settings = Settings::new(variables);
         Environments {
             folder,
-            steps: Steps::new(),
+            steps: Steps::new(launcher),
             settings,
             path,
             tools: tokio::sync::OnceCell::new(),
             building: Mutex::default(),
         }
+    }
+
+    /// From now on this is how the programs of installs reach package indexes.
+    pub(in crate::node) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
+        self.steps.reach_by(way_out);
+    }
+
+    /// Hosts that the operator's variables name: indexes, also private ones.
+    pub(in crate::node) fn indexes(&self) -> Vec<(String, u16)> {
+        self.settings.hosts()
     }
 
     /// The interpreter of an environment with what the project in `root` depends on; built when it is new. `sdk` is the

@@ -59,6 +59,14 @@ impl Settings {
         shaping.map(|(name, value)| format!("{name}={value}\n")).collect()
     }
 
+    /// Hosts and ports that the variables name.
+    pub(super) fn hosts(&self) -> Vec<(String, u16)> {
+        let values = self.variables.iter().filter(|(name, _)| name.starts_with("UV_"));
+        let words = values.flat_map(|(_, value)| value.split([' ', ',']));
+        let urls = words.filter_map(|word| word.find("http").and_then(|at| url::Url::parse(&word[at..]).ok()));
+        urls.filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?))).collect()
+    }
+
     /// Files and folders that the variables name: certificates, folders of wheels, a file of settings.
     pub(super) fn paths(&self) -> Vec<std::path::PathBuf> {
         let values = self.variables.iter().flat_map(|(_, value)| value.split([' ', ',', ':', '=']));
@@ -121,6 +129,16 @@ mod tests {
         let index = |url: &str| settings(&[("UV_DEFAULT_INDEX", url)]).fingerprint();
         assert_ne!(index("https://a.example"), index("https://b.example"));
         assert_eq!(index("https://u:old@a.example"), index("https://u:new@a.example"));
+    }
+
+    #[test]
+    fn hosts_of_indexes_are_known() {
+        let hosts = |value: &str| settings(&[("UV_INDEX", value)]).hosts();
+        assert_eq!(
+            hosts("own=http://u:p@10.0.0.1:8080/simple https://Index.example/"),
+            [("10.0.0.1".to_owned(), 8080), ("index.example".to_owned(), 443)]
+        );
+        assert!(hosts("/a/folder").is_empty());
     }
 
     #[test]

@@ -134,6 +134,7 @@ impl Site<'_> {
                 write: vec![work.clone()],
                 work: &work,
                 network: true,
+                proxies: self.settings.proxies(),
             })
             .await?;
         fs_err::tokio::remove_dir_all(&work).await?;
@@ -175,6 +176,7 @@ impl Site<'_> {
                 write: vec![work.clone()],
                 work: &work,
                 network: true,
+                proxies: self.settings.proxies(),
             })
             .await?;
         // The installer keeps the wheel that it has built in its cache.
