@@ -15,6 +15,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         listen: ([127, 0, 0, 1], 7001).into(),
         data: context.dirs.data.join("node"),
         environments: context.dirs.cache.join("environments"),
+        crates: context.dirs.cache.join("cargo"),
         registry: context.registry(None)?.value,
         sources: vec!["https://".to_owned()],
         users: vec![operator.public().user_id()],
@@ -32,6 +33,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         http: context.http(),
         policy: context.policy()?,
         installer: context.env.installer.clone(),
+        rustup: context.env.rustup.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
 }

@@ -10,19 +10,27 @@ mod runtime;
 mod store;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr}, path::PathBuf, sync::Arc, time::Duration};
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 pub use self::core::{EgressRule, Listing, Provider, Proxies};
+use async_trait::async_trait;
+use axum::serve::ListenerExt;
 pub use error::NodeError;
 pub use fsck::fsck;
-use axum::serve::ListenerExt;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::core::{Announcer, Core};
+use self::{
+    core::{Announcer, Core},
+    runtime::WayOut,
+};
 
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +50,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where Python environments are kept; several nodes may share it.
     pub environments: PathBuf,
+    /// Where crates are kept and Rust modules are built; several nodes may share it.
+    pub crates: PathBuf,
     /// Where it fetches modules from.
     pub registry: Url,
     /// What the URLs begin with of modules that the registry only points at, and that are fetched by git.
@@ -76,7 +86,9 @@ pub struct Options {
     pub policy: Policy,
     /// Variables that package installers need to reach the network.
     pub installer: Vec<(String, String)>,
-    /// `PATH`, to find Python and its installer.
+    /// Variables by which rustup finds its toolchains.
+    pub rustup: Vec<(String, String)>,
+    /// `PATH`, to find Python, its installer, and Rust.
     pub path: String,
 }
 
@@ -118,7 +130,10 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     };
     let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
     let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
-    let core = Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let core =
+        Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone())))
+            .await?;
+    core.installs.reach_by(Arc::new(WayToIndexes(Arc::downgrade(&core))));
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -129,7 +144,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
-    tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
+    tokio::spawn(doors::egress::serve(core.clone(), doors::egress::Who::Runs, way_out, stop.clone()));
     let app = doors::router(core.clone());
     let stopped = stop.clone();
     // Events are small: each would wait for the one before it to be acknowledged.
@@ -138,6 +153,20 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
     Ok(Running { address, id, core, stop, server, dispatcher, announcer })
+}
+
+/// How installs reach package indexes.
+#[derive(Debug)]
+struct WayToIndexes(Weak<Core>);
+
+#[async_trait]
+impl WayOut for WayToIndexes {
+    async fn serve(&self, proxy: std::net::TcpListener) {
+        let (Some(core), Ok(listener)) = (self.0.upgrade(), TcpListener::from_std(proxy)) else { return };
+        let who = doors::egress::Who::installer();
+        let _over = who.ends_with();
+        doors::egress::serve(core, who, listener, CancellationToken::new()).await;
+    }
 }
 
 /// Where a node is reached that listens there; nothing for one that listens on all of its machine's addresses.

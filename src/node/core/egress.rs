@@ -1,6 +1,7 @@
 //! What runs reach beyond their node: hosts that the module's manifest names and the node's operator allows, at public
 //! addresses. Modules have no other way out than through this.
 
+mod indexes;
 mod public;
 mod upstream;
 
@@ -24,8 +25,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use url::Host;
 
-pub use self::upstream::Proxies;
 use self::public::{is_own, is_public};
+pub use self::upstream::Proxies;
 use super::{Caller, Core, NodeError, Proof, runs::ActiveRun};
 use crate::{
     module::{HostPattern, HostPatternError, Manifest, ModuleId, is_localhost},
@@ -292,9 +293,8 @@ impl Egress {
             Ok(Err(_)) => return Err(EgressError::NotFound(place)),
             Err(_) => return Err(EgressError::Late(place)),
         };
-        let is_good = |address: &SocketAddr| {
-            self.names(*address) || (allowed && is_public(address.ip()) && !is_own(*address))
-        };
+        let is_good =
+            |address: &SocketAddr| self.names(*address) || (allowed && is_public(address.ip()) && !is_own(*address));
         let good: Vec<SocketAddr> = found.iter().copied().filter(is_good).take(ADDRESSES).collect();
         if good.is_empty() && !found.is_empty() {
             return Err(if allowed { EgressError::Private(place) } else { EgressError::Operator(place) });

@@ -40,6 +40,7 @@ pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
 pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
+use napt_sandbox::Launcher;
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use tokio::sync::Semaphore;
@@ -53,7 +54,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Caps, Environments, Parents},
+    runtime::{Binaries, Caps, Environments, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -121,12 +122,24 @@ impl Core {
             fs_err::remove_dir_all(&scratch).map_err(NodeError::internal("clear its scratch folder"))?;
         }
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
-        let environments =
-            Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
+        let environments = Environments::new(
+            options.environments.clone(),
+            options.installer.clone(),
+            options.path.clone(),
+            // The program that runs, also when its file has been replaced since.
+            Launcher::new("/proc/self/exe".into()),
+        );
+        let binaries = Arc::new(Binaries::new(
+            data.join("binaries"),
+            options.crates.clone(),
+            options.installer.clone(),
+            options.rustup.clone(),
+            options.path.clone(),
+        ));
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
         let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
-        let installs = Installs::new(&data, environments, registry);
+        let installs = Installs::new(&data, environments, binaries.clone(), registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
@@ -140,7 +153,7 @@ impl Core {
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
-            parents: Parents::new(installs.folder().to_owned()),
+            parents: Parents::new(installs.folder().to_owned(), binaries),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),

@@ -490,12 +490,12 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(python) = &installed.python else {
+        let Some(code) = &installed.code else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let revision = run.modules()?;
-        let parent = self.parents.of(python, &revision.owner);
-        self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
+        let host = self.parents.of(code, &revision.owner);
+        self.parents.keep(&revision.name, revision.revision, [host.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
@@ -512,10 +512,10 @@ impl Core {
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
-        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run), Some(calls));
+        let execution = self.execution(&installed.manifest, code, &surroundings, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(&host, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
         Ok(ended)
     }

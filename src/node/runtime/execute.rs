@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     converse::{Calls, converse},
-    python::{Exit, Forked, Parent, RunFrame},
+    parents::Host,
+    python::{Child, Exit, RunFrame},
     redact::Redactor,
 };
 use crate::identity::Secret;
@@ -83,17 +84,17 @@ impl Default for Caps {
     }
 }
 
-/// Forks a child of `parent` and sees it through to its end. Lines go to `lines` as they come. Once this returns, no
+/// Starts a process of `host` and sees it through to its end. Lines go to `lines` as they come. Once this returns, no
 /// process of the run is left.
 pub(in crate::node) async fn execute(
-    parent: &Parent,
+    host: &Host,
     execution: Execution,
     lines: mpsc::Sender<(&'static str, String)>,
     cancel: CancellationToken,
 ) -> Ended {
     // The imports of a fresh parent are not this run's time, and only they may take long.
     let warmed = tokio::select! {
-        warmed = parent.warm_up() => warmed,
+        warmed = host.warm_up() => warmed,
         () = cancel.cancelled() => return Ended::Cancelled,
     };
     let turn = tokio::select! {
@@ -109,7 +110,7 @@ pub(in crate::node) async fn execute(
         let _ = tokio::time::timeout(STARTING, is_started.cancelled()).await;
     });
     let forked = match warmed {
-        Ok(()) => parent.fork(&execution.run).await,
+        Ok(()) => host.start(&execution.run).await,
         Err(error) => Err(error),
     };
     let child = match forked {
@@ -117,8 +118,7 @@ pub(in crate::node) async fn execute(
         Err(error) => return Ended::Failed(error.to_string()),
     };
     let deadline = Instant::now() + execution.caps.timeout;
-    let killer = child.killer();
-    let Forked { mut channel, stdout, stderr, mut exit, .. } = child.into_parts();
+    let Child { killer, mut channel, stdout, stderr, mut exit } = child;
     let redactor = Redactor::new(&execution.secret, &execution.values);
     let output = Output { lines, redactor: &redactor, budget: execution.caps.output.into() };
     let printing = async {

@@ -8,15 +8,17 @@ mod imports;
 mod parents;
 mod python;
 mod redact;
+mod rust;
 
 pub(in crate::node) use converse::Calls;
 pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
-pub(in crate::node) use parents::Parents;
-pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
+pub(in crate::node) use parents::{Code, Host, Parents};
+pub(in crate::node) use python::{Call, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
+pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

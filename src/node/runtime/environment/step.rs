@@ -70,8 +70,7 @@ const BUILDERS: u32 = 0x0fff_0000;
 const PROXY_PORT: u16 = 3128;
 
 /// How programs are told of it.
-const PROXY_VARIABLES: [&str; 6] =
-    ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
 /// Whose code a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,10 +194,12 @@ impl Steps {
         drop(command);
         let (control, _served) = match stands {
             true => {
-                let sealing = tokio::task::spawn_blocking(move || sealed(&control, LAUNCH_TIMEOUT).map(|it| (control, it)));
-                let (control, inside) = sealing.await.map_err(std::io::Error::other)?.map_err(|error| {
-                    failed(format!("it cannot be shut in: {error}"))
-                })?;
+                let sealing =
+                    tokio::task::spawn_blocking(move || sealed(&control, LAUNCH_TIMEOUT).map(|it| (control, it)));
+                let (control, inside) = sealing
+                    .await
+                    .map_err(std::io::Error::other)?
+                    .map_err(|error| failed(format!("it cannot be shut in: {error}")))?;
                 (control, self.serve(inside.listeners))
             }
             false => (control, None),
@@ -255,12 +256,9 @@ impl Step<'_> {
     fn policy(&self, uid: Option<u32>) -> Policy {
         let limits = match self.code {
             Code::Own => Limits::default(),
-            Code::Strangers => Limits {
-                memory: Some(MEMORY),
-                processes: Some(PROCESSES),
-                file_size: Some(DISK),
-                ..Limits::default()
-            },
+            Code::Strangers => {
+                Limits { memory: Some(MEMORY), processes: Some(PROCESSES), file_size: Some(DISK), ..Limits::default() }
+            }
         };
         Policy {
             read: self.read.iter().filter(|path| path.exists()).cloned().collect(),
