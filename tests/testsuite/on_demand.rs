@@ -214,7 +214,6 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         proxies: node::Proxies::default(),
         crates: data.path().join("crates"),
         rustup: Vec::new(),
-        allow_shared: false,
         max_runs: 1,
         max_processes: 8,
         keep_warm: node::KEEP_WARM,
