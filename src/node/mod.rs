@@ -11,16 +11,24 @@ mod store;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use axum::Router;
+
 pub use self::core::{Listing, Provider};
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
+pub use napt_sandbox::Mechanisms;
+use napt_sandbox::{Launcher, probe};
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::core::{Announcer, Core};
+use self::{
+    core::{Announcer, Core},
+    runtime::Inside,
+};
 
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,6 +80,10 @@ pub struct Options {
     pub installer: Vec<(String, String)>,
     /// `PATH`, to find Python and its installer.
     pub path: String,
+    /// This program, to be started again as the launcher of what is shut in ([`napt_sandbox::launched`]).
+    pub launcher: PathBuf,
+    /// Whether it refuses to start where a mechanism of the sandbox is missing.
+    pub require_sandbox: bool,
 }
 
 /// A node that is being served.
@@ -81,6 +93,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its id: `node:` and its public key.
     pub id: String,
+    /// What modules are shut in with.
+    pub sandbox: Mechanisms,
     core: Shared,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -95,6 +109,8 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
             "`--open` lets everybody in, so it goes only with a loopback address such as 127.0.0.1".to_owned(),
         ));
     }
+    let launcher = Launcher::new(options.launcher.clone());
+    let probed = tokio::task::spawn_blocking(move || probe(&launcher));
     hide_from_other_processes();
     raise_descriptor_limit();
     let listener = TcpListener::bind(options.listen)
@@ -110,7 +126,14 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         }
         None => None,
     };
-    let core = Core::open(options, address, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let sandbox = probed.await.map_err(NodeError::internal("try the sandbox"))?;
+    if options.require_sandbox && !sandbox.is_complete() {
+        return Err(NodeError::NoSandbox(sandbox.missing));
+    }
+    let listed = listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()));
+    let core = Core::open(options, address, listed, sandbox.clone()).await?;
+    let app = doors::router(core.clone());
+    core.walls.serve_by(Arc::new(Doors(app.clone())));
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -121,12 +144,28 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
-    let app = doors::router(core.clone());
     let stopped = stop.clone();
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
-    Ok(Running { address, id, core, stop, server, dispatcher, announcer })
+    Ok(Running { address, id, sandbox, core, stop, server, dispatcher, announcer })
+}
+
+/// The node's doors, as modules have them inside of their walls.
+#[derive(Debug)]
+struct Doors(Router);
+
+#[async_trait]
+impl Inside for Doors {
+    async fn serve(&self, node: std::net::TcpListener, _proxy: std::net::TcpListener) {
+        let served = match TcpListener::from_std(node) {
+            Ok(listener) => axum::serve(listener, self.0.clone()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "modules cannot reach the node");
+        }
+    }
 }
 
 /// Where a node is reached that listens there; nothing for one that listens on all of its machine's addresses.

@@ -82,11 +82,6 @@ impl Installs {
         &self.registry
     }
 
-    /// Where the unpacked modules are.
-    pub(super) fn folder(&self) -> &Path {
-        &self.modules
-    }
-
     fn archive(&self, sha256: &str) -> PathBuf {
         self.archives.join(format!("{sha256}.napt"))
     }

@@ -22,7 +22,7 @@ mod runs;
 mod secrets;
 mod surroundings;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
@@ -37,6 +37,7 @@ pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
 pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
+use napt_sandbox::{Launcher, Mechanisms};
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use tokio::sync::Semaphore;
@@ -50,7 +51,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Caps, Environments, Parents},
+    runtime::{Caps, Environments, Parents, Walls},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -71,13 +72,13 @@ pub(in crate::node) struct Core {
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    pub(in crate::node) walls: Arc<Walls>,
     pub(in crate::node) peers: Peers,
     secrets: Secrets,
     turns: Turns,
     runs: Runs,
     /// Processes that start at a time.
     starting: Arc<Semaphore>,
-    scratch: PathBuf,
     /// Held as long as the node lives.
     _lock: std::fs::File,
 }
@@ -99,6 +100,7 @@ impl Core {
         options: Options,
         address: SocketAddr,
         listed: Option<(String, Url)>,
+        mechanisms: Mechanisms,
     ) -> Result<Arc<Self>, NodeError> {
         let data = options.data.clone();
         fs_err::create_dir_all(&data).map_err(NodeError::internal("make its data folder"))?;
@@ -108,12 +110,8 @@ impl Core {
         let id = key.public().node_id();
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
-        let scratch = data.join("scratch");
-        // What is left there is of runs that ended with an earlier process.
-        if scratch.exists() {
-            fs_err::remove_dir_all(&scratch).map_err(NodeError::internal("clear its scratch folder"))?;
-        }
-        fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
+        let walls = Walls::new(Launcher::new(options.launcher.clone()), mechanisms, address.port(), &data);
+        let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
@@ -125,13 +123,14 @@ impl Core {
         let inference = Inference::new(options.providers.clone());
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
-            addresses: Addresses::new(id.clone(), address, listed, inference.names()),
+            addresses: Addresses::new(id.clone(), address, listed, inference.names(), walls.stand()),
             inference,
             database: Database::new(storage.clone(), options.quota),
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
-            parents: Parents::new(installs.folder().to_owned()),
+            parents: Parents::new(walls.clone()),
+            walls,
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),
@@ -142,7 +141,6 @@ impl Core {
             id,
             options,
             store,
-            scratch,
             _lock: lock,
         });
         core.recover().await?;

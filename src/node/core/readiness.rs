@@ -72,10 +72,11 @@ impl Core {
         reporter.step("Importing", &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
-        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret).await?;
+        let parent = self.parents.of(python, owner);
+        let python = &parent.show(python).await.map_err(NodeError::internal("show a module to its runs"))?;
+        let surroundings = self.surroundings(&parent, &Uuid::now_v7().simple().to_string(), &secret).await?;
         let mut execution = self.execution(manifest, python, &surroundings, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
-        let parent = self.parents.of(python, owner);
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };

@@ -490,7 +490,7 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let revision = run.modules()?;
-        let parent = self.parents.of(python, &revision.owner);
+        let parent = self.parents.of(python, &run.consumer);
         self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
@@ -500,11 +500,12 @@ impl Core {
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
 
         let secrets = self.secrets_of_run(run, &stored.view.module).await?;
-        let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
+        let python = parent.show(python).await.map_err(NodeError::internal("show a module to its runs"))?;
+        let surroundings = self.surroundings(&parent, &run.id, &run.secret).await?.with_secrets(secrets);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
-        let execution = self.execution(&installed.manifest, python, &surroundings, Some(module_run), Some(calls));
+        let execution = self.execution(&installed.manifest, &python, &surroundings, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
             tokio::join!(execute(&parent, execution, lines, run.cancel.clone()), self.keep_lines(run, received));

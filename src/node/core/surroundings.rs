@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Execution, Parent, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -51,14 +51,22 @@ impl Surroundings {
 }
 
 impl Core {
-    /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
-    pub(super) async fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
-        let (prefix, folder) = (format!("{id}-"), self.scratch.clone());
+    /// A scratch folder with a delegate key, and the environment that a process with this credential gets, forked from
+    /// this parent.
+    pub(super) async fn surroundings(
+        &self,
+        parent: &Parent,
+        id: &str,
+        secret: &str,
+    ) -> Result<Surroundings, NodeError> {
+        let (run, place) = (id.to_owned(), parent.place().clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-            let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder)?;
             let delegate = SecretKey::generate();
-            let key_file = scratch.path().join("delegate.key");
-            files::write_private(&key_file, delegate.to_hex().as_bytes())?;
+            let (scratch, key_file) = place.scratch(&run, |folder| {
+                let key_file = folder.join("delegate.key");
+                files::write_private(&key_file, delegate.to_hex().as_bytes())?;
+                Ok(key_file)
+            })?;
             Ok((scratch, delegate, key_file))
         });
         let failed = NodeError::internal("make a scratch folder");
@@ -77,7 +85,7 @@ impl Core {
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
             (
                 "NAPT_NODE_URL".to_owned(),
-                format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
+                format!("http://{credential}@{}:{}", self.addresses.module_host(), self.addresses.port()),
             ),
         ]);
         Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })

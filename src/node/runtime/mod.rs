@@ -8,6 +8,7 @@ mod imports;
 mod parents;
 mod python;
 mod redact;
+mod walls;
 
 pub(in crate::node) use converse::Calls;
 pub(in crate::node) use environment::{EnvironmentError, Environments};
@@ -17,6 +18,7 @@ pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
 pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
+pub(in crate::node) use walls::{Inside, Walls};
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ pub(in crate::node) enum RuntimeError {
     /// The operating system refused something.
     #[error("cannot start the module's process: {0}")]
     Io(#[from] std::io::Error),
+    /// It cannot be shut in.
+    #[error("the module's process cannot be shut in: {0}")]
+    Walls(#[from] napt_sandbox::SandboxError),
     /// The parent interpreter did not come up.
     #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,
