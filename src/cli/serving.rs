@@ -15,6 +15,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         listen: ([127, 0, 0, 1], 7001).into(),
         data: context.dirs.data.join("node"),
         environments: context.dirs.cache.join("environments"),
+        crates: context.dirs.cache.join("cargo"),
         registry: context.registry(None)?.value,
         sources: vec!["https://".to_owned()],
         users: vec![operator.public().user_id()],
@@ -23,13 +24,19 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         peer_owners: Vec::new(),
         listing: None,
         providers: providers(context, &[], None)?,
+        egress: vec![node::EgressRule::Any],
+        proxies: proxies(context),
+        allow_shared: false,
         max_runs: 64,
+        max_processes: node::PROCESSES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
+        keep_warm: node::KEEP_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: node::CREATE_WITHIN,
         http: context.http(),
         policy: context.policy()?,
         installer: context.env.installer.clone(),
+        rustup: context.env.rustup.clone(),
         path: context.env.path.clone().unwrap_or_default(),
         // The program that runs, also when its file has been replaced since.
         launcher: "/proc/self/exe".into(),
@@ -49,6 +56,13 @@ pub(super) fn tell_sandbox(context: &Context, running: &node::Running) {
     if !sandbox.namespaces {
         context.shell.warn("modules run as this user, with all that it may do: run only those that you trust");
     }
+}
+
+/// The proxies that the node's own connections for modules go through.
+fn proxies(context: &Context) -> node::Proxies {
+    let env = &context.env;
+    let proxy = env.proxy("HTTPS_PROXY").or_else(|| env.proxy("ALL_PROXY"));
+    node::Proxies::new(proxy, env.proxy("NO_PROXY").unwrap_or_default())
 }
 
 /// The providers of flags, then those of the user's own configuration. `unnamed_key` is for the one without a name.

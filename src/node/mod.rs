@@ -9,12 +9,17 @@ mod queue;
 mod runtime;
 mod store;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use axum::Router;
+use axum::serve::ListenerExt;
 
-pub use self::core::{Listing, Provider};
+pub use self::core::{EgressRule, Listing, Provider, Proxies};
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
@@ -36,6 +41,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that a node keeps for each user unless told otherwise.
 pub const QUOTA: u64 = 4 << 30;
 
+/// How long an interpreter stays ready that nothing is run in, unless told otherwise.
+pub const KEEP_WARM: Duration = Duration::from_secs(900);
+
+/// Runs at a time that other runs have called for, at each depth of calls, unless told otherwise: so many for each core.
+pub const PROCESSES_PER_CORE: usize = 64;
+
 /// How long Naptha's `create` may take: its clients stop waiting after 300 s.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(280);
 
@@ -48,6 +59,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where Python environments are kept; several nodes may share it.
     pub environments: PathBuf,
+    /// Where crates are kept and Rust modules are built; several nodes may share it.
+    pub crates: PathBuf,
     /// Where it fetches modules from.
     pub registry: Url,
     /// What the URLs begin with of modules that the registry only points at, and that are fetched by git.
@@ -64,8 +77,18 @@ pub struct Options {
     pub listing: Option<Listing>,
     /// Where models other than the built-in one are; the first that serves a model answers.
     pub providers: Vec<Provider>,
+    /// What modules may reach on the network, of what their manifests name.
+    pub egress: Vec<EgressRule>,
+    /// The proxies that the node itself is behind.
+    pub proxies: Proxies,
+    /// Whether modules that ask for it share an interpreter among a user's runs.
+    pub allow_shared: bool,
     /// Root runs at a time.
     pub max_runs: usize,
+    /// Runs at a time that other runs have called for, at each depth of calls.
+    pub max_processes: usize,
+    /// How long an interpreter stays ready that nothing is run in.
+    pub keep_warm: Duration,
     /// Bytes that the node keeps for each user: of tables, and again of files.
     pub quota: u64,
     /// Upper bounds of every run.
@@ -78,7 +101,9 @@ pub struct Options {
     pub policy: Policy,
     /// Variables that package installers need to reach the network.
     pub installer: Vec<(String, String)>,
-    /// `PATH`, to find Python and its installer.
+    /// Variables by which rustup finds its toolchains.
+    pub rustup: Vec<(String, String)>,
+    /// `PATH`, to find Python, its installer, and Rust.
     pub path: String,
     /// This program, to be started again as the launcher of what is shut in ([`napt_sandbox::launched`]).
     pub launcher: PathBuf,
@@ -130,10 +155,11 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     if options.require_sandbox && !sandbox.is_complete() {
         return Err(NodeError::NoSandbox(sandbox.missing));
     }
+    let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
+    let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
     let listed = listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()));
-    let core = Core::open(options, address, listed, sandbox.clone()).await?;
-    let app = doors::router(core.clone());
-    core.walls.serve_by(Arc::new(Doors(app.clone())));
+    let core = Core::open(options, address, egress_port, listed, sandbox.clone()).await?;
+    core.walls.serve_by(Arc::new(Doors(Arc::downgrade(&core))));
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -144,7 +170,11 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
+    tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
+    let app = doors::router(core.clone());
     let stopped = stop.clone();
+    // Events are small: each would wait for the one before it to be acknowledged.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
@@ -153,15 +183,19 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
 
 /// The node's doors, as modules have them inside of their walls.
 #[derive(Debug)]
-struct Doors(Router);
+struct Doors(Weak<Core>);
 
 #[async_trait]
 impl Inside for Doors {
-    async fn serve(&self, node: std::net::TcpListener, _proxy: std::net::TcpListener) {
-        let served = match TcpListener::from_std(node) {
-            Ok(listener) => axum::serve(listener, self.0.clone()).await,
-            Err(error) => Err(error),
+    async fn serve(&self, node: std::net::TcpListener, proxy: std::net::TcpListener) {
+        let Some(core) = self.0.upgrade() else { return };
+        let (Ok(node), Ok(proxy)) = (TcpListener::from_std(node), TcpListener::from_std(proxy)) else {
+            return tracing::error!("modules cannot reach the node");
         };
+        let node = node.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let doors = async { axum::serve(node, doors::router(core.clone())).await };
+        // Whoever has this served ends it.
+        let (served, ()) = tokio::join!(doors, doors::egress::serve(core.clone(), proxy, CancellationToken::new()));
         if let Err(error) = served {
             tracing::error!(%error, "modules cannot reach the node");
         }
@@ -219,6 +253,7 @@ impl Running {
             announcer.withdraw().await;
         }
         self.stop.cancel();
+        self.core.walls.close();
         self.dispatcher.abort();
         // Connections that stay open (followers of runs) are cut off after a moment.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.server).await;

@@ -9,6 +9,7 @@ mod database;
 mod demand;
 mod deployments;
 mod directory;
+mod egress;
 mod elsewhere;
 mod files;
 mod follow;
@@ -22,7 +23,11 @@ mod runs;
 mod secrets;
 mod surroundings;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
@@ -32,6 +37,8 @@ pub(in crate::node) use database::{DatabaseError, ReadOptions, Search, Wanted};
 pub(in crate::node) use deployments::Deployed;
 pub(in crate::node) use directory::Announcer;
 pub use directory::Listing;
+pub(in crate::node) use egress::{EgressError, Reached};
+pub use egress::{EgressRule, Proxies};
 pub(in crate::node) use files::{DeleteOptions, Entry, FilesError, Found, ListOptions, Received, pack};
 pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
@@ -45,13 +52,13 @@ use url::Url;
 
 use self::{
     addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
-    files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
+    egress::Egress, files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Caps, Environments, Parents, Walls},
+    runtime::{Binaries, Caps, Environments, Interpreters, Parents, Walls},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -66,12 +73,16 @@ pub(in crate::node) struct Core {
     pub(in crate::node) store: Arc<dyn Store>,
     pub(in crate::node) access: Access,
     pub(in crate::node) addresses: Addresses,
+    egress: Egress,
+    /// Where modules find it: the port of the proxy.
+    egress_port: u16,
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) files: Files,
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    interpreters: Interpreters,
     pub(in crate::node) walls: Arc<Walls>,
     pub(in crate::node) peers: Peers,
     secrets: Secrets,
@@ -81,6 +92,20 @@ pub(in crate::node) struct Core {
     starting: Arc<Semaphore>,
     /// Held as long as the node lives.
     _lock: std::fs::File,
+}
+
+/// How often parents are looked after, and how soon one that is to rest at once does.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+const LOOK_AFTER_SOON: Duration = Duration::from_millis(100);
+
+/// Has parents rest that are idle, as long as the node is there.
+async fn look_after_parents(core: Weak<Core>) {
+    while let Some(core) = core.upgrade() {
+        let after = core.options.keep_warm;
+        core.parents.have_idle_rest(after);
+        drop(core);
+        tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
+    }
 }
 
 /// Keeps other nodes off a data folder: they would end each other's runs.
@@ -99,6 +124,7 @@ impl Core {
     pub(in crate::node) async fn open(
         options: Options,
         address: SocketAddr,
+        egress_port: u16,
         listed: Option<(String, Url)>,
         mechanisms: Mechanisms,
     ) -> Result<Arc<Self>, NodeError> {
@@ -114,28 +140,39 @@ impl Core {
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
+        let binaries = Binaries::new(
+            data.join("binaries"),
+            options.crates.clone(),
+            options.installer.clone(),
+            options.rustup.clone(),
+            options.path.clone(),
+            walls.clone(),
+        );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
         let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
-        let installs = Installs::new(&data, environments, registry);
+        let installs = Installs::new(&data, environments, binaries, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address, listed, inference.names(), walls.stand()),
+            egress: Egress::new(&options.egress, options.proxies.clone()),
+            egress_port: walls.proxy_port().unwrap_or(egress_port),
             inference,
             database: Database::new(storage.clone(), options.quota),
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
             parents: Parents::new(walls.clone()),
+            interpreters: Interpreters::new(walls.clone()),
             walls,
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
-            runs: Runs::new(options.max_runs),
+            runs: Runs::new(options.max_runs, options.max_processes),
             starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),
             key,
             id,
@@ -144,6 +181,7 @@ impl Core {
             _lock: lock,
         });
         core.recover().await?;
+        tokio::spawn(look_after_parents(Arc::downgrade(&core)));
         Ok(core)
     }
 

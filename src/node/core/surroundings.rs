@@ -2,16 +2,18 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::Write,
     path::Path,
     sync::Arc,
 };
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Execution, Parent, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Place, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -19,9 +21,8 @@ use super::{
 };
 use crate::{
     config::Deployment,
-    files,
     identity::{Secret, SecretKey},
-    module::Manifest,
+    module::{HostPattern, Manifest},
     wire::naptha_time,
 };
 
@@ -51,20 +52,22 @@ impl Surroundings {
 }
 
 impl Core {
-    /// A scratch folder with a delegate key, and the environment that a process with this credential gets, forked from
-    /// this parent.
+    /// A scratch folder in this place with a delegate key, and the environment that a process with this credential gets.
     pub(super) async fn surroundings(
         &self,
-        parent: &Parent,
+        place: &Arc<Place>,
         id: &str,
         secret: &str,
+        manifest: &Manifest,
     ) -> Result<Surroundings, NodeError> {
-        let (run, place) = (id.to_owned(), parent.place().clone());
+        let (run, place) = (id.to_owned(), place.clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
             let delegate = SecretKey::generate();
             let (scratch, key_file) = place.scratch(&run, |folder| {
                 let key_file = folder.join("delegate.key");
-                files::write_private(&key_file, delegate.to_hex().as_bytes())?;
+                // It ends with the run, so nothing has to be synced.
+                let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key_file)?;
+                file.write_all(delegate.to_hex().as_bytes())?;
                 Ok(key_file)
             })?;
             Ok((scratch, delegate, key_file))
@@ -74,7 +77,7 @@ impl Core {
             made.await.map_err(NodeError::internal("make a scratch folder"))?.map_err(failed)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let credential = format!("{id}.local:{secret}");
-        let env = HashMap::from([
+        let mut env = HashMap::from([
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("HOME".to_owned(), text(scratch.path())),
@@ -88,34 +91,72 @@ impl Core {
                 format!("http://{credential}@{}:{}", self.addresses.module_host(), self.addresses.port()),
             ),
         ]);
+        env.extend(self.way_out(&credential, manifest));
         Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })
+    }
+
+    /// The variables by which HTTP clients find the node's proxy; none for a module that reaches nothing.
+    fn way_out(&self, credential: &str, manifest: &Manifest) -> Vec<(String, String)> {
+        let hosts = &manifest.permissions.hosts;
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        let proxy = format!("http://{credential}@127.0.0.1:{}", self.egress_port);
+        let mut direct = format!("127.0.0.1,{}", self.addresses.module_host());
+        // What a module itself serves, unless that name is for something else.
+        if !hosts.iter().any(HostPattern::is_localhost) {
+            direct.push_str(",localhost");
+        }
+        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, &proxy));
+        let all = names.into_iter().chain([("NO_PROXY", &direct)]);
+        // Some clients know them in capitals, others not.
+        all.flat_map(|(name, value)| [name.to_owned(), name.to_lowercase()].map(|name| (name, value.clone()))).collect()
     }
 
     /// A module's process in its surroundings. Without a `module_run` it is only imported.
     pub(super) fn execution(
         &self,
         manifest: &Manifest,
-        python: &PythonModule,
+        code: &Code,
         surroundings: &Surroundings,
+        depth: u32,
         module_run: Option<Value>,
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, folder, package, entry, component, .. } = python;
-        Execution {
-            run: surroundings.id.clone(),
-            frame: RunFrame {
+        let (memory, output, env) = (caps.memory, caps.output, surroundings.env.clone());
+        let frame = match code {
+            Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
                 folder: folder.clone(),
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
-                memory: caps.memory,
-                env: surroundings.env.clone(),
+                memory,
+                output,
+                env,
                 module_run,
             },
+            // What is imported from where concerns Python only.
+            Code::Rust(module) => RunFrame {
+                root: module.root.clone(),
+                folder: module.root.clone(),
+                module: module.binary.clone(),
+                function: String::new(),
+                schemas: String::new(),
+                component: Value::Null,
+                memory,
+                output,
+                env,
+                module_run,
+            },
+        };
+        Execution {
+            run: surroundings.id.clone(),
+            frame,
             caps,
+            depth,
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),

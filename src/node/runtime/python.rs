@@ -6,8 +6,11 @@ use std::{
     ffi::OsStr,
     os::fd::AsFd,
     path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use process_wrap::tokio::ChildWrapper;
@@ -19,22 +22,22 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf, pipe},
     },
-    sync::oneshot,
+    sync::{Notify, oneshot},
 };
 use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
     frames::{read_frame, write_frame, write_frame_with_fds},
-    walls::{Place, Seal, Started, Walls, interpreter_paths},
+    walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
 };
 use crate::compat;
 
 /// The Python side; it needs nothing but the standard library.
-const RUNNER: &str = include_str!("runner.py");
+pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-const COMPAT: &str = include_str!("compat.py");
+pub(super) const COMPAT: &str = include_str!("compat.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -44,6 +47,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a parent may take to fork.
 const FORK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many children wait for their runs in a parent that is in use. A core can start one at a time.
+const SPARES: usize = 2;
+
+/// How long a parent that nothing is forked from keeps them.
+const COOL: Duration = Duration::from_secs(10);
 
 /// Frames of the parent itself are small.
 const PARENT_FRAME: usize = 64 * 1024;
@@ -69,6 +78,7 @@ pub(in crate::node) struct PythonModule {
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
+#[serde(tag = "op", rename = "run")]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
     /// What modules are imported from.
@@ -79,6 +89,8 @@ pub(in crate::node) struct RunFrame {
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
     pub memory: u64,
+    /// Bytes that it may print, for an interpreter that has many runs.
+    pub output: u64,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
@@ -94,8 +106,28 @@ pub(in crate::node) enum FromChild {
     Call(Call),
     /// It gives a call up.
     Cancel { id: u64 },
+    /// It prints; only in a shared interpreter, since others have pipes.
+    Output { stream: Stream, text: String },
     /// It is done.
     Result(ResultFrame),
+}
+
+/// What is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::node) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As events have it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
 }
 
 /// A call of a module by a run.
@@ -110,6 +142,9 @@ pub(in crate::node) struct Call {
     pub target: String,
     /// Naptha's run input.
     pub input: Value,
+    /// Whether the result is wanted without the record around it.
+    #[serde(default)]
+    pub brief: bool,
 }
 
 /// How a child says that it is done.
@@ -160,6 +195,26 @@ struct Waiting {
 /// The runs of a live parent; `None` once it is gone.
 type Waiters = Arc<Mutex<Option<HashMap<String, Waiting>>>>;
 
+/// When a parent was last used.
+#[derive(Debug)]
+struct Used {
+    told: Notify,
+    at: Mutex<Instant>,
+}
+
+impl Used {
+    fn again(&self) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.told.notify_one();
+    }
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Used { told: Notify::new(), at: Mutex::new(Instant::now()) }
+    }
+}
+
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
 pub(in crate::node) struct Parent {
@@ -180,13 +235,26 @@ struct Live {
     process: Mutex<Box<dyn ChildWrapper>>,
     /// Whether it is shut in: then its processes end with it, and their numbers are not this machine's.
     walled: bool,
+    /// Children that wait for their run; each is for one.
+    spares: Mutex<Vec<Forked>>,
+    /// Children that have been spares, to name them.
+    named: AtomicU64,
+    /// Told when a run has ended, and when nobody needs this any more.
+    used: Arc<Used>,
 }
 
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
     live: Arc<Live>,
-    run: String,
+    forked: Forked,
+}
+
+/// The same without its parent.
+#[derive(Debug)]
+pub(in crate::node) struct Forked {
+    /// What its parent calls it.
+    name: String,
     pid: i32,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
@@ -203,6 +271,8 @@ pub(in crate::node) struct Child {
 pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
+    /// Told when it has been waited for: the time to fork for the next run.
+    used: Arc<Used>,
 }
 
 impl Exit {
@@ -211,6 +281,7 @@ impl Exit {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
+            self.used.again();
         }
         self.status
     }
@@ -219,13 +290,19 @@ impl Exit {
     pub(in crate::node) fn is_over(&self) -> bool {
         self.status.is_some()
     }
+
+    /// Whether it has not ended, nor its parent.
+    fn is_open(&mut self) -> bool {
+        let received = self.receiver.as_mut().map(oneshot::Receiver::try_recv);
+        matches!(received, Some(Err(oneshot::error::TryRecvError::Empty)))
+    }
 }
 
 /// Kills a child and what it started.
 #[derive(Debug)]
 pub(in crate::node) struct Killer {
     live: Arc<Live>,
-    run: String,
+    name: String,
     pid: i32,
 }
 
@@ -233,7 +310,7 @@ impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
         let told = async {
-            self.live.send(&ToParent::Kill { run: &self.run }).await.ok()?;
+            self.live.send(&ToParent::Kill { run: &self.name }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
@@ -257,12 +334,12 @@ impl Live {
     /// Kills a parent that does not answer; its children die with it.
     fn abandon(&self) {
         // It may be dead by now.
-        let _ = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner).start_kill();
-        *self.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        let _ = self.process.lock().unwrap_or_else(PoisonError::into_inner).start_kill();
+        *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn is_over(&self) -> bool {
-        self.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_none()
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 }
 
@@ -274,17 +351,8 @@ impl Parent {
     }
 
     /// Where its runs have their folders.
-    pub(in crate::node) fn place(&self) -> &Arc<Place> {
+    pub(super) fn place(&self) -> &Arc<Place> {
         &self.place
-    }
-
-    /// A module as runs of this parent see it.
-    pub(in crate::node) async fn show(&self, module: &PythonModule) -> std::io::Result<PythonModule> {
-        let (place, root) = (self.place.clone(), module.root.clone());
-        let shown = tokio::task::spawn_blocking(move || place.show(&root)).await.map_err(std::io::Error::other)??;
-        let folder = module.folder.strip_prefix(&module.root).map(|below| shown.join(below));
-        let folder = folder.map_err(std::io::Error::other)?;
-        Ok(PythonModule { root: shown, folder, ..module.clone() })
     }
 
     /// Starts the process and waits for its imports.
@@ -292,17 +360,31 @@ impl Parent {
         self.live().await.map(|_| ())
     }
 
+    /// How long it has been warm without a run; nothing when it is not warm, or has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let slot = self.live.try_lock().ok()?;
+        let live = slot.as_ref().filter(|live| Arc::strong_count(live) == 1)?;
+        Some(live.used.at.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+
+    /// Ends its process, unless a run needs it. It starts again when it is next needed.
+    pub(super) fn rest(&self) {
+        if let Ok(mut slot) = self.live.try_lock() {
+            let _ = slot.take_if(|live| Arc::strong_count(live) == 1);
+        }
+    }
+
     async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
         let mut slot = self.live.lock().await;
         if let Some(live) = slot.as_ref().filter(|live| !live.is_over()) {
             return Ok(live.clone());
         }
-        let warm = *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let warm = *self.warm.lock().unwrap_or_else(PoisonError::into_inner);
         let live = match self.start(warm).await? {
             Some(live) => live,
             None => {
                 // What it imports starts threads: its children import for themselves.
-                *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = false;
+                *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = false;
                 self.start(false).await?.ok_or(RuntimeError::NotReady)?
             }
         };
@@ -313,9 +395,9 @@ impl Parent {
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
         let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT].map(OsStr::new);
-        let read = interpreter_paths(&self.python);
-        let Started { process, mut stream, seal, served } =
-            self.walls.start(&self.place, read, &self.python, &arguments).await?;
+        let inner = Confined { read: interpreter_paths(&self.python), nested: true, ..Confined::default() };
+        let (process, Admitted { mut stream, seal, served }) =
+            self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
         let start = ToParent::Start { imports: if warm { &self.imports } else { &[] }, seal: seal.as_ref() };
         write_frame(&mut stream, &start).await?;
         let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
@@ -330,12 +412,17 @@ impl Parent {
             waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
             process: Mutex::new(process),
             walled: seal.is_some(),
+            spares: Mutex::default(),
+            named: AtomicU64::new(0),
+            used: Arc::default(),
         });
         tokio::spawn(listen(reader, live.waiters.clone(), served));
+        tokio::spawn(keep_spares(Arc::downgrade(&live), live.used.clone()));
         Ok(Some(live))
     }
 
-    /// Forks a child for a run. Its frame must then be written to its channel.
+    /// A child for a run: one that waits for it, else one that is forked now. Its frame must then be written to its
+    /// channel.
     pub(in crate::node) async fn fork(&self, run: &str) -> Result<Child, RuntimeError> {
         match self.try_fork(run).await {
             // Nothing of the run was started: a fresh parent can.
@@ -346,6 +433,26 @@ impl Parent {
 
     async fn try_fork(&self, run: &str) -> Result<Child, RuntimeError> {
         let live = self.live().await?;
+        let forked = match live.take_spare() {
+            Some(spare) => spare,
+            None => live.fork(run.to_owned()).await?,
+        };
+        Ok(Child { live, forked })
+    }
+}
+
+impl Live {
+    /// A child that waits for its run.
+    fn take_spare(&self) -> Option<Forked> {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| spares.pop()).find_map(|mut spare| spare.exit.is_open().then_some(spare))
+    }
+
+    fn has_spares(&self) -> bool {
+        !self.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    async fn fork(&self, name: String) -> Result<Forked, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let (stdout_theirs, stdout) = pipe::pipe()?;
@@ -354,38 +461,76 @@ impl Parent {
         let stderr_theirs = stderr_theirs.into_blocking_fd()?;
         let (forked, answer) = oneshot::channel();
         let (exited, receiver) = oneshot::channel();
-        match &mut *live.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(waiters) => waiters.insert(run.to_owned(), Waiting { forked: Some(forked), exited }),
+        match &mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(waiters) => waiters.insert(name.clone(), Waiting { forked: Some(forked), exited }),
             None => return Err(RuntimeError::ParentDied),
         };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
         let asked = async {
-            write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await.ok()?;
+            write_frame_with_fds(&mut *self.writer.lock().await, &ToParent::Fork { run: &name }, fds).await.ok()?;
             answer.await.ok()
         };
         let pid = match tokio::time::timeout(FORK_TIMEOUT, asked).await {
             Ok(Some(Ok(pid))) => pid,
             Ok(Some(Err(reason))) => return Err(RuntimeError::Refused(reason)),
             Ok(None) | Err(_) => {
-                live.abandon();
+                self.abandon();
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let exit = Exit { receiver: Some(receiver), status: None };
-        Ok(Child { live, run: run.to_owned(), pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+        let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
+        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+    }
+
+    /// Forks what is missing of the spares.
+    async fn refill(&self) -> Result<(), RuntimeError> {
+        while self.spares.lock().unwrap_or_else(PoisonError::into_inner).len() < SPARES {
+            let number = self.named.fetch_add(1, Ordering::Relaxed);
+            let spare = self.fork(format!("spare-{number}")).await?;
+            self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(spare);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.used.told.notify_one();
+    }
+}
+
+/// Keeps spares in a parent from the end of its first run on, until it has been idle for a while.
+async fn keep_spares(live: Weak<Live>, used: Arc<Used>) {
+    loop {
+        let is_hot = live.upgrade().is_some_and(|live| live.has_spares());
+        // What has cooled down already needs no looking after.
+        let wait = if is_hot { COOL } else { Duration::MAX };
+        let waited = tokio::time::timeout(wait, used.told.notified()).await;
+        let Some(live) = live.upgrade().filter(|live| !live.is_over()) else { return };
+        if waited.is_err() {
+            // They end when their channels close.
+            live.spares.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        } else if let Err(error) = live.refill().await {
+            tracing::debug!(%error, "no spare child could be forked; runs fork their own");
+        }
     }
 }
 
 impl Child {
     /// What ends it.
     pub(in crate::node) fn killer(&self) -> Killer {
-        Killer { live: self.live.clone(), run: self.run.clone(), pid: self.pid }
+        Killer { live: self.live.clone(), name: self.forked.name.clone(), pid: self.forked.pid }
+    }
+
+    /// Its channel, its output and its end. Its parent forks for the next run from now on.
+    pub(in crate::node) fn into_parts(self) -> Forked {
+        self.forked
     }
 }
 
 /// Hands what a parent says on to the runs that wait for it, until the parent is gone, and what serves it with it.
 async fn listen(mut reader: OwnedReadHalf, waiters: Waiters, _served: Option<DropGuard>) {
-    let locked = || waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let locked = || waiters.lock().unwrap_or_else(PoisonError::into_inner);
     while let Ok(Some(message)) = read_frame::<FromParent>(&mut reader, PARENT_FRAME).await {
         let mut waiters = locked();
         let Some(waiters) = &mut *waiters else { break };

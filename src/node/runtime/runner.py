@@ -22,18 +22,18 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments.
+What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
-import asyncio
 import fcntl
 import gc
 import importlib
 import inspect
 import io
 import json
+import mmap
 import os
-import random
+import resource
 import select
 import signal
 import socket
@@ -101,6 +101,8 @@ def preload(imports):
 def parent(sock):
     imports = receive(sock)["imports"]
     compat.install()
+    # What is imported stays: looking for garbage among it meanwhile finds none.
+    gc.disable()
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
@@ -115,6 +117,7 @@ def parent(sock):
     control(PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()
+    gc.enable()
     # Only a process with one thread can be forked safely.
     warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
     send(sock, {"op": "ready", "warm": warm})
@@ -282,43 +285,56 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
+        prepare()
         run = receive(channel)
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run)})
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
-            log_exception()
+            log_exception(log)
         finally:
             os._exit(70)
     os._exit(0)
 
 
-def outcome(run):
-    # Given back when memory runs out, so that there is some to say so.
-    reserve = bytearray(RESERVE)
+def prepare():
+    """What every run needs, whatever it is. A child that waits for its run has done it by then."""
+    os.environ.clear()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, seed in (("random", "seed"), ("numpy.random", "seed")):
+        if name in sys.modules:
+            getattr(sys.modules[name], seed)()
+    # A folder that the parent found out for itself.
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+        for fd in (1, 2)
+    )
+    rehearse()
+
+
+def rehearse():
+    """Does once, to no effect, what a run begins with: memory that it writes to is then no longer shared with the parent,
+    and folders that are looked through are known."""
+    json.loads(compat.encode({"op": "result", "result": ""})[4:])
+    compat.generation(rehearse)
+    os.environ["LANG"] = "C.UTF-8"
     try:
-        result = execute(run)
-        reply = {"ok": True, "result": result}
-    except Refused as error:
-        reply = {"ok": False, "kind": error.kind, "message": str(error)}
-    except MemoryError:
-        del reserve
-        log_exception()
-        reply = {"ok": False, "kind": "memory", "message": "out of memory"}
-    except SystemExit as error:
-        log_exception()
-        reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
+        importlib.import_module("napt_rehearsal")
+    except ImportError:
+        pass
+
+
+def outcome(run):
+    # Given back when memory runs out, so that there is some to say so. Nothing is written there, so it costs nothing.
+    reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        reply = {"ok": True, "result": execute(run)}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
-        log_exception()
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
-        # A module that goes on as if nothing was stumbles over what is missing.
-        failure = compat.RUN.failure
-        if failure and failure.partition(": ")[2] not in text:
-            text += f" (a call failed before: {failure})"
-        reply = {"ok": False, "kind": "exception", "message": text}
-    if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
-        reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
+        reserve.close()
+        reply = failure(error, log)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -327,21 +343,41 @@ def outcome(run):
     return reply
 
 
-def log_exception():
-    """The traceback into the run's log, whatever the module has done to `sys.stderr`."""
+def failure(error, log):
+    """The result of a run that raised this, whose traceback goes to `log`."""
+    if isinstance(error, Refused):
+        kind, message = error.kind, str(error)
+    else:
+        log_exception(log)
+        if isinstance(error, MemoryError):
+            return {"ok": False, "kind": "memory", "message": "out of memory"}
+        kind, message = "exception", f"the module called sys.exit({getattr(error, 'code', None)!r})"
+        if not isinstance(error, SystemExit):
+            message = "".join(traceback.format_exception_only(type(error), error)).strip()
+            # A module that goes on as if nothing was stumbles over what is missing.
+            before = getattr(compat.RUN, "failure", None)
+            if before and before.partition(": ")[2] not in message:
+                message += f" (a call failed before: {before})"
+    if len(message) > MAX_MESSAGE:
+        message = message[:MAX_MESSAGE] + "…"
+    return {"ok": False, "kind": kind, "message": message}
+
+
+def log_exception(log):
+    """The traceback into the run's log."""
     try:
         text = traceback.format_exc()
-        if len(text) > MAX_TRACEBACK:
-            text = text[:MAX_TRACEBACK] + "…\n"
-        os.write(2, text.encode("utf-8", "backslashreplace"))
+        log(text[:MAX_TRACEBACK] + "…\n" if len(text) > MAX_TRACEBACK else text)
     except (OSError, MemoryError):
         pass
 
 
-def limit(run):
-    import resource
+def log(text):
+    """Whatever the module has done to `sys.stderr`."""
+    os.write(2, text.encode("utf-8", "backslashreplace"))
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+def limit(run):
     # Private writable memory: what a module allocates, not what it maps.
     resource.setrlimit(resource.RLIMIT_DATA, (run["memory"], run["memory"]))
 
@@ -351,16 +387,29 @@ def execute(run):
     if run["module_run"] is None:
         return json.dumps(readiness(run))
     module_run = run["module_run"]
-    schema, function = schema_of(run), function_of(run)
-    if isinstance(schema, ImportError) and compat.generation(function)[0] == "inputs":
-        schema = AnyInputs  # in 2024, not every module had one
-    if isinstance(schema, ImportError):
-        raise schema
+    schema, function = module_of(run)
     inputs, module_run["inputs"] = validated(schema, module_run.get("inputs"))
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
     if inspect.iscoroutine(result):
+        import asyncio
+
         result = asyncio.run(result)
+    return text_of(result)
+
+
+def module_of(run):
+    """The module's `InputSchema` and function."""
+    schema, function = schema_of(run), function_of(run)
+    if isinstance(schema, ImportError):
+        if compat.generation(function)[0] != "inputs":
+            raise schema
+        schema = AnyInputs  # in 2024, not every module had one
+    return schema, function
+
+
+def text_of(result):
+    """What a run is answered with."""
     try:
         if isinstance(result, str):
             result.encode()
@@ -385,21 +434,10 @@ def plain(value):
 
 
 def enter(run):
-    """The surroundings of a run: environment, limits, folder, streams."""
+    """The surroundings of a run: environment, limits, folder."""
     os.environ.clear()
     os.environ.update(run["env"])
     limit(run)
-    random.seed()
-    # A folder that the parent found out for itself.
-    if "tempfile" in sys.modules:
-        sys.modules["tempfile"].tempdir = None
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
-    sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
-        for fd in (1, 2)
-    )
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
     sys.argv = [run["module"]]
@@ -430,9 +468,7 @@ def function_of(run):
 def readiness(run):
     """Imports what a run imports, and tells what is wrong with it."""
     try:
-        schema, function = schema_of(run), function_of(run)
-        if isinstance(schema, ImportError) and compat.generation(function)[0] != "inputs":
-            raise schema
+        module_of(run)
     except (MemoryError, SystemExit, Refused):
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is what it has to say

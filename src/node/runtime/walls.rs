@@ -16,7 +16,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use napt_sandbox::{Launcher, Mechanisms, Policy, SandboxError, sealed};
+use napt_sandbox::{Launcher, Limits, Mechanisms, Policy, SandboxError, sealed};
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use serde::Serialize;
 use tokio::net::UnixStream;
@@ -52,6 +52,8 @@ pub(in crate::node) struct Walls {
     /// Parents that there have been.
     places: AtomicU32,
     inside: OnceLock<Arc<dyn Inside>>,
+    /// Cancelled when the node stops.
+    over: CancellationToken,
 }
 
 /// What belongs to one parent: a view of modules and a folder for its runs. Both go with it.
@@ -77,11 +79,20 @@ pub(super) struct Seal {
     ports: [u16; 2],
 }
 
-/// A process that was started.
+/// How a program is confined, beside its place.
+#[derive(Debug, Default)]
+pub(super) struct Confined {
+    /// What it may read and execute.
+    pub(super) read: Vec<PathBuf>,
+    /// Limits of each of its processes.
+    pub(super) limits: Limits,
+    /// Whether it shuts in what it starts.
+    pub(super) nested: bool,
+}
+
+/// A program that was started, and is shut in where there are walls.
 #[derive(Debug)]
-pub(super) struct Started {
-    /// What was started: the launcher, or the program where there are no walls.
-    pub(super) process: Box<dyn ChildWrapper>,
+pub(super) struct Admitted {
     /// The other end of its standard input.
     pub(super) stream: UnixStream,
     /// Of its walls; nothing where there are none.
@@ -106,8 +117,8 @@ impl Walls {
             fs_err::create_dir_all(folder)?;
         }
         let proxy = if port == PROXY_PORT { PROXY_PORT + 1 } else { PROXY_PORT };
-        let (places, inside) = (AtomicU32::new(0), OnceLock::new());
-        Ok(Walls { launcher, mechanisms, ports: [port, proxy], views, scratch, places, inside })
+        let (places, inside, over) = (AtomicU32::new(0), OnceLock::new(), CancellationToken::new());
+        Ok(Walls { launcher, mechanisms, ports: [port, proxy], views, scratch, places, inside, over })
     }
 
     /// Whether there are any.
@@ -133,70 +144,88 @@ impl Walls {
         }
     }
 
-    /// Starts a program with these arguments. It may read `read` and its view, and write its scratch folder.
-    pub(super) async fn start(
-        &self,
-        place: &Place,
-        read: Vec<PathBuf>,
-        program: &Path,
-        arguments: &[&OsStr],
-    ) -> Result<Started, RuntimeError> {
+    /// The proxy's port, as modules see it; nothing where it is this machine's.
+    pub(in crate::node) fn proxy_port(&self) -> Option<u16> {
+        self.stand().then_some(self.ports[1])
+    }
+
+    /// Ends what is served inside.
+    pub(in crate::node) fn close(&self) {
+        self.over.cancel();
+    }
+
+    /// What starts a program that may read `read` and its view, and write its scratch folder. It works in its view, and
+    /// its standard input has to become one end of a socket, whose other end is to be [admitted](Walls::admit).
+    pub(super) fn command(&self, place: &Place, inner: &Confined, program: &Path) -> std::io::Result<Command> {
         place.make()?;
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        let mut read = read;
-        read.push(place.view.clone());
         let mut command = if self.stand() {
             let policy = Policy {
-                read: read.clone(),
+                read: inner.read.iter().chain([&place.view]).cloned().collect(),
                 write: vec![place.scratch.clone()],
                 listen: self.ports.to_vec(),
                 uid: place.user,
-                nested: true,
-                ..Policy::default()
+                limits: inner.limits.clone(),
+                nested: inner.nested,
             };
             self.launcher.command(&policy, program)
         } else {
             Command::new(program)
         };
-        command
-            .args(arguments)
-            .current_dir(&place.view)
-            .env_clear()
-            .env("LANG", "C.UTF-8")
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut command = CommandWrap::from(tokio::process::Command::from(command));
-        let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
-        // It holds the other end, whose closing must be noticed.
-        drop(command);
-        let (ours, inside) = if self.stand() {
-            let shut_in = tokio::task::spawn_blocking(move || {
-                let sealed = sealed(&ours, LAUNCH_TIMEOUT)?;
-                Ok::<_, SandboxError>((ours, sealed))
-            });
-            let (ours, inside) = shut_in.await.map_err(std::io::Error::other)??;
-            (ours, Some(inside))
-        } else {
-            (ours, None)
-        };
-        ours.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(ours)?;
-        let Some(inside) = inside else { return Ok(Started { process, stream, seal: None, served: None }) };
+        command.current_dir(&place.view).env_clear().env("LANG", "C.UTF-8");
+        Ok(command)
+    }
+
+    /// Waits until a program that was started is shut in, and serves it. The stream is then the program's.
+    pub(super) async fn admit(
+        &self,
+        place: &Place,
+        inner: &Confined,
+        stream: std::os::unix::net::UnixStream,
+    ) -> Result<Admitted, RuntimeError> {
+        if !self.stand() {
+            stream.set_nonblocking(true)?;
+            return Ok(Admitted { stream: UnixStream::from_std(stream)?, seal: None, served: None });
+        }
+        let shut_in = tokio::task::spawn_blocking(move || {
+            let sealed = sealed(&stream, LAUNCH_TIMEOUT)?;
+            Ok::<_, SandboxError>((stream, sealed))
+        });
+        let (stream, inside) = shut_in.await.map_err(std::io::Error::other)??;
+        stream.set_nonblocking(true)?;
+        let read = napt_sandbox::system_paths().into_iter().chain(inner.read.iter().cloned());
         let seal = Seal {
             filter: hex::encode(napt_sandbox::child_filter()),
             landlock: inside.landlock,
-            read: napt_sandbox::system_paths().into_iter().chain(read).collect(),
+            read: read.chain([place.view.clone()]).collect(),
             ports: self.ports,
         };
         let served = self.inside.get().zip(<[TcpListener; 2]>::try_from(inside.listeners).ok());
         let served = served.map(|(service, [node, proxy])| {
-            let (service, over) = (service.clone(), CancellationToken::new());
+            let (service, over) = (service.clone(), self.over.child_token());
             let guard = over.clone().drop_guard();
             tokio::spawn(over.run_until_cancelled_owned(async move { service.serve(node, proxy).await }));
             guard
         });
-        Ok(Started { process, stream, seal: Some(seal), served })
+        Ok(Admitted { stream: UnixStream::from_std(stream)?, seal: Some(seal), served })
+    }
+
+    /// Starts a program that says nothing but on its socket.
+    pub(super) async fn start(
+        &self,
+        place: &Place,
+        inner: &Confined,
+        program: &Path,
+        arguments: &[&OsStr],
+    ) -> Result<(Box<dyn ChildWrapper>, Admitted), RuntimeError> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let mut command = self.command(place, inner, program)?;
+        command.args(arguments).env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = CommandWrap::from(tokio::process::Command::from(command));
+        let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
+        // It holds the other end, whose closing must be noticed.
+        drop(command);
+        Ok((process, self.admit(place, inner, ours).await?))
     }
 }
 

@@ -2,6 +2,7 @@
 //! what another database would have to do.
 
 mod inspect;
+mod kept;
 mod schema;
 mod secrets;
 mod sqlite;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
+pub(in crate::node) use kept::Live;
 pub(in crate::node) use secrets::{SecretStore, StoredSecret};
 use semver::Version;
 use serde_json::Value;
@@ -70,7 +72,7 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     /// All revisions of a deployment, newest first. The first is the live one, unless it is a removal.
     async fn revisions(&self, name: &str) -> Result<Vec<DeploymentView>, StoreError>;
     /// The live revisions of all deployments, newest first.
-    async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError>;
+    async fn deployments(&self) -> Result<Live, StoreError>;
     /// How many runs of each revision have not ended, not counting those that another run here has called for.
     async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError>;
 
@@ -84,8 +86,8 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
         deployment: Value,
         revision: (String, u64),
     ) -> Result<(), StoreError>;
-    /// Its process is about to start.
-    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// Its process is about to start, and an event says so: that one's number.
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<u64, StoreError>;
     /// It has ended, and its last event says so. False, and nothing, when it had ended before.
     async fn finish_run(
         &self,
