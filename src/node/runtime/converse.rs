@@ -25,8 +25,18 @@ pub(super) const MAX_IN_FLIGHT: usize = 4096;
 /// Who brings a run's calls to the modules that they are for.
 #[async_trait]
 pub(in crate::node) trait Calls: fmt::Debug + Send + Sync {
-    /// The record of the ended run, or why there was none. Dropping it cancels the run.
-    async fn call(&self, call: Call) -> Result<RunRecord, String>;
+    /// What has become of the run, or why there was none. Dropping it cancels the run.
+    async fn call(&self, call: Call) -> Result<Answered, String>;
+}
+
+/// What a call is answered with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(in crate::node) enum Answered {
+    /// The record of the ended run.
+    Record(Box<RunRecord>),
+    /// Its result alone.
+    Result(String),
 }
 
 /// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
@@ -78,15 +88,15 @@ struct Answer {
     id: u64,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<RunRecord>,
+    data: Option<Answered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
 
 impl Answer {
-    fn new(id: u64, ended: Result<RunRecord, String>) -> Self {
+    fn new(id: u64, ended: Result<Answered, String>) -> Self {
         let (status, data, message) = match ended {
-            Ok(record) => ("success", Some(record), None),
+            Ok(answered) => ("success", Some(answered), None),
             Err(message) => ("error", None, Some(message)),
         };
         Answer { op: "answer", id, status, data, message }

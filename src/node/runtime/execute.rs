@@ -22,9 +22,6 @@ use crate::identity::Secret;
 /// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long a process may take to end once it has given its result.
-const LEAVING: Duration = Duration::from_millis(50);
-
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
 
@@ -159,11 +156,9 @@ pub(in crate::node) async fn execute(
         }
     };
     // Whatever it was, nothing of the run is left. One that has a result ends by itself, which takes the least.
-    if matches!(ended, Ended::Completed(_)) {
-        let _ = tokio::time::timeout(LEAVING, end.wait()).await;
-    }
     {
-        let stopping = end.stop(&mut channel);
+        let is_done = matches!(ended, Ended::Completed(_));
+        let stopping = end.reach(&mut channel, is_done);
         tokio::pin!(stopping);
         loop {
             tokio::select! {

@@ -1,7 +1,7 @@
 //! What runs modules: a process for each run, or one interpreter for many. Whoever sees a run through finds the same in
 //! both: a conversation, output, and an end.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
@@ -19,6 +19,9 @@ use super::{
     rust::{Program, RustModule, Started},
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
 };
+
+/// How long a process may take to end once it has given its result.
+const LEAVING: Duration = Duration::from_millis(50);
 
 /// The code of an installed module.
 #[derive(Debug)]
@@ -160,13 +163,25 @@ impl End {
         }
     }
 
-    /// Returns once the run is over, whatever it does.
-    pub(super) async fn stop(&mut self, channel: &mut Channel) {
+    /// Returns once the run is over, whatever it does; one that is done may end by itself.
+    pub(super) async fn reach(&mut self, channel: &mut Channel, is_done: bool) {
         match (self, channel) {
-            (End::Process(exit, killer), _) if !exit.is_over() => killer.kill(exit).await,
-            (End::Program(started), _) => started.kill().await,
-            (_, Channel::Lane(lane)) => lane.stop().await,
-            _ => {}
+            (End::Process(exit, killer), _) => {
+                if is_done {
+                    let _ = tokio::time::timeout(LEAVING, exit.wait()).await;
+                }
+                if !exit.is_over() {
+                    killer.kill(exit).await;
+                }
+            }
+            (End::Program(started), _) => {
+                if is_done {
+                    let _ = tokio::time::timeout(LEAVING, started.wait()).await;
+                }
+                started.kill().await;
+            }
+            (End::Shared, Channel::Lane(lane)) => lane.stop().await,
+            (End::Shared, Channel::Socket(_)) => {}
         }
     }
 }
