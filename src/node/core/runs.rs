@@ -535,16 +535,17 @@ impl Core {
         worker: &Worker,
     ) -> Result<Ended, NodeError> {
         let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
-        let stored = self.stored_run(&run.id).await?;
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
         // The module may not do anything before its start is stored; what it is given is made meanwhile.
-        let (stored_start, surroundings, secrets) = tokio::join!(
+        let (stored, stored_start, surroundings, secrets) = tokio::join!(
+            self.stored_run(&run.id),
             self.store.start_run(&run.id, started),
             self.surroundings(&run.id, &run.secret, &installed.manifest),
             self.secrets_of_run(run, &run.module),
         );
+        let stored = stored?;
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
         run.progress.send_modify(|(last, _)| *last = seq);
         if asks_to_share && !self.options.allow_shared {
