@@ -47,6 +47,7 @@ mod node_fsck;
 mod node_grpc;
 mod node_peers;
 mod node_runs;
+mod node_warmth;
 mod on_demand;
 mod own_calls;
 mod package;

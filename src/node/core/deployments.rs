@@ -377,11 +377,11 @@ impl Core {
             counts.iter().filter(|((n, revision), _)| n == name && is_it(*revision)).map(|(_, count)| count).sum()
         };
         Ok(live
-            .into_iter()
+            .iter()
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment: self.shown_to(user, deployment),
+                deployment: self.shown_to(user, DeploymentView::clone(deployment)),
             })
             .collect())
     }

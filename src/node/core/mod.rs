@@ -23,7 +23,12 @@ mod runs;
 mod secrets;
 mod surroundings;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
@@ -87,6 +92,20 @@ pub(in crate::node) struct Core {
     scratch: PathBuf,
     /// Held as long as the node lives.
     _lock: std::fs::File,
+}
+
+/// How often parents are looked after, and how soon one that is to rest at once does.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+const LOOK_AFTER_SOON: Duration = Duration::from_millis(100);
+
+/// Has parents rest that are idle, as long as the node is there.
+async fn look_after_parents(core: Weak<Core>) {
+    while let Some(core) = core.upgrade() {
+        let after = core.options.keep_warm;
+        core.parents.have_idle_rest(after);
+        drop(core);
+        tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
+    }
 }
 
 /// Keeps other nodes off a data folder: they would end each other's runs.
@@ -154,7 +173,7 @@ impl Core {
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
-            runs: Runs::new(options.max_runs),
+            runs: Runs::new(options.max_runs, options.max_processes),
             starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),
             key,
             id,
@@ -164,6 +183,7 @@ impl Core {
             _lock: lock,
         });
         core.recover().await?;
+        tokio::spawn(look_after_parents(Arc::downgrade(&core)));
         Ok(core)
     }
 

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
@@ -185,6 +185,26 @@ struct Waiting {
 /// The runs of a live parent; `None` once it is gone.
 type Waiters = Arc<Mutex<Option<HashMap<String, Waiting>>>>;
 
+/// When a parent was last used.
+#[derive(Debug)]
+struct Used {
+    told: Notify,
+    at: Mutex<Instant>,
+}
+
+impl Used {
+    fn again(&self) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.told.notify_one();
+    }
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Used { told: Notify::new(), at: Mutex::new(Instant::now()) }
+    }
+}
+
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
 pub(in crate::node) struct Parent {
@@ -208,7 +228,7 @@ struct Live {
     /// Children that have been spares, to name them.
     named: AtomicU64,
     /// Told when a run has ended, and when nobody needs this any more.
-    used: Arc<Notify>,
+    used: Arc<Used>,
 }
 
 /// A forked child.
@@ -240,7 +260,7 @@ pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
     /// Told when it has been waited for: the time to fork for the next run.
-    used: Arc<Notify>,
+    used: Arc<Used>,
 }
 
 impl Exit {
@@ -249,7 +269,7 @@ impl Exit {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
-            self.used.notify_one();
+            self.used.again();
         }
         self.status
     }
@@ -318,6 +338,20 @@ impl Parent {
     /// Starts the process and waits for its imports.
     pub(in crate::node) async fn warm_up(&self) -> Result<(), RuntimeError> {
         self.live().await.map(|_| ())
+    }
+
+    /// How long it has been warm without a run; nothing when it is not warm, or has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let slot = self.live.try_lock().ok()?;
+        let live = slot.as_ref().filter(|live| Arc::strong_count(live) == 1)?;
+        Some(live.used.at.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+
+    /// Ends its process, unless a run needs it. It starts again when it is next needed.
+    pub(super) fn rest(&self) {
+        if let Ok(mut slot) = self.live.try_lock() {
+            let _ = slot.take_if(|live| Arc::strong_count(live) == 1);
+        }
     }
 
     async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
@@ -450,17 +484,17 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.used.notify_one();
+        self.used.told.notify_one();
     }
 }
 
 /// Keeps spares in a parent from the end of its first run on, until it has been idle for a while.
-async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
+async fn keep_spares(live: Weak<Live>, used: Arc<Used>) {
     loop {
         let is_hot = live.upgrade().is_some_and(|live| live.has_spares());
         // What has cooled down already needs no looking after.
         let wait = if is_hot { COOL } else { Duration::MAX };
-        let waited = tokio::time::timeout(wait, used.notified()).await;
+        let waited = tokio::time::timeout(wait, used.told.notified()).await;
         let Some(live) = live.upgrade().filter(|live| !live.is_over()) else { return };
         if waited.is_err() {
             // They end when their channels close.

@@ -96,6 +96,9 @@ class Run(compat.Run):
                     return
             self.landed(message["id"])
         self.wire.put(frame)
+        if message["op"] == "output":
+            # The last words of one that never lets the loop go on.
+            self.wire.flush()
 
     def landed(self, number):
         """There is room for another call."""
@@ -171,7 +174,7 @@ class Run(compat.Run):
                 result = await result
             reply = {"ok": True, "result": runner.text_of(result)}
         except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
-            reply = self.failure(error)
+            reply = self.raised(error)
         self.end(reply)
 
     def perform_in_thread(self):
@@ -181,10 +184,10 @@ class Run(compat.Run):
                 result = asyncio.run(result)
             reply = {"ok": True, "result": runner.text_of(result)}
         except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
-            reply = self.failure(error)
+            reply = self.raised(error)
         self.wire.loop.call_soon_threadsafe(self.end, reply)
 
-    def failure(self, error):
+    def raised(self, error):
         if self.stopped and isinstance(error, asyncio.CancelledError):
             return {"ok": False, "kind": "stopped", "message": "stopped"}
         return runner.failure(error, self.log)
@@ -260,6 +263,8 @@ class Wire(asyncio.Protocol):
             self.loop.call_soon(self.flush)
 
     def flush(self):
+        if threading.get_ident() != self.thread:
+            return  # it is due
         self.is_due = False
         frames = []
         while self.out:
