@@ -18,6 +18,7 @@ pub mod registry;
 pub mod repository;
 pub mod rust;
 pub mod sdk;
+pub mod site;
 pub mod terminal;
 pub mod websocket;
 

@@ -19,6 +19,7 @@ mod deployments;
 mod dev;
 mod directory;
 mod docs;
+mod egress;
 mod errors;
 mod exec;
 mod faults;

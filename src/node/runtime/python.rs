@@ -29,13 +29,19 @@ use super::{
     RuntimeError,
     frames::{read_frame, write_frame, write_frame_with_fds},
 };
-use crate::compat;
+use crate::{
+    compat,
+    module::{HostPattern, ModuleId},
+};
 
 /// The Python side; it needs nothing but the standard library.
 pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
 pub(super) const COMPAT: &str = include_str!("compat.py");
+
+/// What says why there is no network.
+pub(super) const NETWORK: &str = include_str!("network.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -89,9 +95,17 @@ pub(in crate::node) struct RunFrame {
     pub memory: u64,
     /// Bytes that it may print, for an interpreter that has many runs.
     pub output: u64,
+    pub network: Network,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
+}
+
+/// What a module reaches, for messages of those who try something else.
+#[derive(Debug, Serialize)]
+pub(in crate::node) struct Network {
+    pub module: ModuleId,
+    pub hosts: Vec<HostPattern>,
 }
 
 /// What a child says.
@@ -378,7 +392,7 @@ impl Parent {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT])
+                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")
