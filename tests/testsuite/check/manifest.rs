@@ -502,3 +502,53 @@ fn not_packaged_of_a_persona() {
     let told = sandbox.napt(&["check"]).expect(3).stderr;
     assert!(told.contains("error[not-packaged]: `p.json` is not packaged"), "{told}");
 }
+
+/// Makes the module one in Rust.
+fn in_rust(m: &Module) {
+    m.remove("pyproject.toml");
+    m.rename("debate/configs", "configs");
+    m.write("Cargo.toml", "[package]\nname = \"debate\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    m.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"debate\"\nversion = \"0.1.0\"\n");
+    m.write("src/main.rs", "fn main() {}\n");
+}
+
+#[test]
+fn missing_cargo_lock() {
+    let m = Module::good();
+    in_rust(&m);
+    m.write("target/debug/Cargo.lock", "");
+    m.passes();
+    let m = Module::good();
+    in_rust(&m);
+    m.remove("Cargo.lock");
+    assert_data_eq!(m.told(3), str![]);
+}
+
+#[test]
+fn missing_binary() {
+    let m = Module::good();
+    in_rust(&m);
+    m.rename("src/main.rs", "src/lib.rs");
+    m.write("src/bin/talk.rs", "fn main() {}\n");
+    m.passes();
+    let m = Module::good();
+    in_rust(&m);
+    m.rename("src/main.rs", "src/lib.rs");
+    assert_data_eq!(m.told(3), str![]);
+}
+
+#[test]
+fn crate_source() {
+    let m = Module::good();
+    in_rust(&m);
+    m.append("Cargo.toml", "[dependencies]\nserde = \"1\"\nvoices = { path = \"./voices\" }\n");
+    m.passes();
+    let m = Module::good();
+    in_rust(&m);
+    m.append(
+        "Cargo.toml",
+        "[dependencies]\nvoices = { path = \"../voices\" }\n[target.'cfg(unix)'.build-dependencies]\n\
+         noise = { git = \"https://example.org/noise\" }\n",
+    );
+    assert_data_eq!(m.told(3), str![]);
+}
