@@ -155,6 +155,7 @@ impl Core {
             options.installer.clone(),
             options.rustup.clone(),
             options.path.clone(),
+            Launcher::new("/proc/self/exe".into()),
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
