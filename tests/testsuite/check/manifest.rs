@@ -318,7 +318,7 @@ error[missing-runtime]: nothing says how this orchestrator is run
 1 | [module]
   |  ^^^^^^
   |
-  = help: add a `pyproject.toml` beside `napt.toml`; only a `persona` is data alone
+  = help: add a `pyproject.toml` or a `Cargo.toml` beside `napt.toml`; only a `persona` is data alone
 
 warning[unused-dependency]: the dependency `agent:chatter` is not used
  --> napt.toml:7:1
@@ -521,7 +521,17 @@ fn missing_cargo_lock() {
     let m = Module::good();
     in_rust(&m);
     m.remove("Cargo.lock");
-    assert_data_eq!(m.told(3), str![]);
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[missing-cargo-lock]: there is no `Cargo.lock`
+--> Cargo.toml
+ = help: `cargo generate-lockfile` writes it
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
 }
 
 #[test]
@@ -534,7 +544,17 @@ fn missing_binary() {
     let m = Module::good();
     in_rust(&m);
     m.rename("src/main.rs", "src/lib.rs");
-    assert_data_eq!(m.told(3), str![]);
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[missing-binary]: no binary of this package is the one to run
+--> Cargo.toml
+ = help: write `src/main.rs`; of several, name one as `entrypoint` in `[module]`
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
 }
 
 #[test]
@@ -550,5 +570,27 @@ fn crate_source() {
         "[dependencies]\nvoices = { path = \"../voices\" }\n[target.'cfg(unix)'.build-dependencies]\n\
          noise = { git = \"https://example.org/noise\" }\n",
     );
-    assert_data_eq!(m.told(3), str![]);
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[crate-source]: the crate `voices` is in a folder outside of the module
+ --> Cargo.toml:6:1
+  |
+6 | voices = { path = "../voices" }
+  | ^^^^^^
+  |
+  = note: nodes take crates from crates.io and from the module's own folders
+
+error[crate-source]: the crate `noise` is from a git repository
+ --> Cargo.toml:8:1
+  |
+8 | noise = { git = "https://example.org/noise" }
+  | ^^^^^
+  |
+  = note: nodes take crates from crates.io and from the module's own folders
+
+error: 2 errors, 0 warnings in 1 module
+
+"#]]
+    );
 }
