@@ -143,7 +143,7 @@ impl Core {
             options.path.clone(),
             launcher.clone(),
         );
-        let walls = Walls::new(launcher, mechanisms, address.port(), &data);
+        let walls = Walls::new(launcher.clone(), mechanisms, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
             data.join("binaries"),
@@ -152,6 +152,7 @@ impl Core {
             options.rustup.clone(),
             options.path.clone(),
             walls.clone(),
+            launcher,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
