@@ -15,6 +15,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         listen: ([127, 0, 0, 1], 7001).into(),
         data: context.dirs.data.join("node"),
         environments: context.dirs.cache.join("environments"),
+        crates: context.dirs.cache.join("cargo"),
         registry: context.registry(None)?.value,
         sources: vec!["https://".to_owned()],
         users: vec![operator.public().user_id()],
@@ -24,6 +25,8 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         listing: None,
         providers: providers(context, &[], None)?,
         allow_shared: false,
+        egress: vec![node::EgressRule::Any],
+        proxies: proxies(context),
         max_runs: 64,
         quota: node::QUOTA,
         caps: node::Caps::default(),
@@ -31,8 +34,16 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         http: context.http(),
         policy: context.policy()?,
         installer: context.env.installer.clone(),
+        rustup: context.env.rustup.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
+}
+
+/// The proxies that the node's own connections for modules go through.
+fn proxies(context: &Context) -> node::Proxies {
+    let env = &context.env;
+    let proxy = env.proxy("HTTPS_PROXY").or_else(|| env.proxy("ALL_PROXY"));
+    node::Proxies::new(proxy, env.proxy("NO_PROXY").unwrap_or_default())
 }
 
 /// The providers of flags, then those of the user's own configuration. `unnamed_key` is for the one without a name.

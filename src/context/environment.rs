@@ -49,15 +49,19 @@ pub struct Environment {
     pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
+    /// `RUSTUP_HOME`, `RUSTUP_TOOLCHAIN` and `HOME`: where rustup has its toolchains, and which is meant.
+    pub rustup: Vec<(String, String)>,
 }
 
 /// What the names of variables with keys of named providers begin with.
 const PROVIDER_KEY: &str = "NAPT_PROVIDER_KEY_";
 
 /// Prefixes and names of variables that an installer gets.
-const INSTALLER: [&str; 10] = [
+const INSTALLER: [&str; 12] = [
     "UV_",
     "PIP_",
+    "CARGO_HTTP_",
+    "CARGO_NET_",
     "SSL_CERT_",
     "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY",
@@ -107,6 +111,10 @@ impl Environment {
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
                 .collect(),
+            rustup: ["RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "HOME"]
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), text(name)?)))
+                .collect(),
         }
     }
 }
@@ -118,13 +126,18 @@ impl Environment {
         std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
     }
 
-    /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
-    /// also where `NO_PROXY` does not list them.
-    pub fn proxies(&self) -> Vec<Proxy> {
+    /// The variable of a proxy, in capitals or not.
+    pub fn proxy(&self, name: &str) -> Option<&str> {
         let exactly = |name: &str| {
             self.installer.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
         };
-        let value = |name: &str| exactly(name).or_else(|| exactly(&name.to_lowercase()));
+        exactly(name).or_else(|| exactly(&name.to_lowercase()))
+    }
+
+    /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
+    /// also where `NO_PROXY` does not list them.
+    pub fn proxies(&self) -> Vec<Proxy> {
+        let value = |name: &str| self.proxy(name);
         let direct = format!("{},localhost,127.0.0.0/8,::1", value("NO_PROXY").unwrap_or_default());
         let named = [
             value("HTTP_PROXY").map(Proxy::http::<&str>),

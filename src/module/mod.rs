@@ -1,7 +1,9 @@
 //! What a module is: its id, type, version and manifest, and how a project or a workspace is laid out on disk.
 
+mod cargo;
 mod edit;
 mod git;
+mod hosts;
 mod id;
 mod locks;
 mod manifest;
@@ -12,13 +14,15 @@ mod requirements;
 mod session;
 mod setuptools;
 
+pub use cargo::{CARGO_FILE, CARGO_LOCK};
 pub use edit::{ManifestEdit, NewDependency};
 pub use git::{GitReference, GitSource, GitSourceError, is_commit};
+pub use hosts::{HostPattern, HostPatternError, is_localhost};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
 pub use locks::PythonLock;
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
-    Manifest, ManifestError, ManifestFile, ModuleTable, Publish, Runtime, WorkspaceTable,
+    Manifest, ManifestError, ManifestFile, ModuleTable, Permissions, PermissionsTable, Publish, Runtime, WorkspaceTable,
 };
 pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};

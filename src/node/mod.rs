@@ -9,9 +9,10 @@ mod queue;
 mod runtime;
 mod store;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr}, path::PathBuf, sync::Arc, time::Duration};
 
-pub use self::core::{Listing, Provider};
+pub use self::core::{EgressRule, Listing, Provider, Proxies};
 pub use error::NodeError;
 pub use fsck::fsck;
 use axum::serve::ListenerExt;
@@ -41,6 +42,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where Python environments are kept; several nodes may share it.
     pub environments: PathBuf,
+    /// Where crates are kept and Rust modules are built; several nodes may share it.
+    pub crates: PathBuf,
     /// Where it fetches modules from.
     pub registry: Url,
     /// What the URLs begin with of modules that the registry only points at, and that are fetched by git.
@@ -59,6 +62,10 @@ pub struct Options {
     pub providers: Vec<Provider>,
     /// Whether modules that ask for it share an interpreter among a user's runs.
     pub allow_shared: bool,
+    /// What modules may reach on the network, of what their manifests name.
+    pub egress: Vec<EgressRule>,
+    /// The proxies that the node itself is behind.
+    pub proxies: Proxies,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Bytes that the node keeps for each user: of tables, and again of files.
@@ -73,7 +80,9 @@ pub struct Options {
     pub policy: Policy,
     /// Variables that package installers need to reach the network.
     pub installer: Vec<(String, String)>,
-    /// `PATH`, to find Python and its installer.
+    /// Variables by which rustup finds its toolchains.
+    pub rustup: Vec<(String, String)>,
+    /// `PATH`, to find Python, its installer, and Rust.
     pub path: String,
 }
 
@@ -113,7 +122,9 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         }
         None => None,
     };
-    let core = Core::open(options, address, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
+    let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
+    let core = Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -124,6 +135,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
+    tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
     let app = doors::router(core.clone());
     let stopped = stop.clone();
     // Events are small: each would wait for the one before it to be acknowledged.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    super::runtime::Parent,
+    super::runtime::Host,
     Core, NodeError,
     addresses::{for_people, stored},
     installs::Installed,
@@ -219,7 +219,7 @@ impl Core {
         &self,
         plan: Plan,
         reporter: &dyn Reporter,
-    ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
+    ) -> Result<(DeploymentView, Vec<Host>), NodeError> {
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
         reached("deploy.installed")?;
         let all_installed = problems.is_empty();
@@ -251,10 +251,8 @@ impl Core {
             .filter_map(|pin| modules.get(&pin.id).cloned())
             .collect();
         // Held, so that they are warm when the revision is live.
-        let parents: Vec<Arc<Parent>> = here
-            .iter()
-            .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
-            .collect();
+        let parents: Vec<Host> =
+            here.iter().filter_map(|installed| Some(self.parents.of(installed.code.as_ref()?, &plan.owner))).collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
         reached("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.

@@ -9,6 +9,7 @@ mod database;
 mod demand;
 mod deployments;
 mod directory;
+mod egress;
 mod elsewhere;
 mod files;
 mod follow;
@@ -32,6 +33,8 @@ pub(in crate::node) use database::{DatabaseError, ReadOptions, Search, Wanted};
 pub(in crate::node) use deployments::Deployed;
 pub(in crate::node) use directory::Announcer;
 pub use directory::Listing;
+pub(in crate::node) use egress::{EgressError, Reached};
+pub use egress::{EgressRule, Proxies};
 pub(in crate::node) use files::{DeleteOptions, Entry, FilesError, Found, ListOptions, Received, pack};
 pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
@@ -44,13 +47,13 @@ use url::Url;
 
 use self::{
     addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
-    files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
+    egress::Egress, files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Caps, Environments, Interpreters, Parents},
+    runtime::{Binaries, Caps, Environments, Interpreters, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -65,6 +68,9 @@ pub(in crate::node) struct Core {
     pub(in crate::node) store: Arc<dyn Store>,
     pub(in crate::node) access: Access,
     pub(in crate::node) addresses: Addresses,
+    egress: Egress,
+    /// Where modules find it: the port of the proxy.
+    egress_port: u16,
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) files: Files,
@@ -99,6 +105,7 @@ impl Core {
     pub(in crate::node) async fn open(
         options: Options,
         address: SocketAddr,
+        egress_port: u16,
         listed: Option<(String, Url)>,
     ) -> Result<Arc<Self>, NodeError> {
         let data = options.data.clone();
@@ -117,22 +124,31 @@ impl Core {
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
         let environments =
             Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
+        let binaries = Arc::new(Binaries::new(
+            data.join("binaries"),
+            options.crates.clone(),
+            options.installer.clone(),
+            options.rustup.clone(),
+            options.path.clone(),
+        ));
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
         let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
-        let installs = Installs::new(&data, environments, registry);
+        let installs = Installs::new(&data, environments, binaries.clone(), registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address, listed, inference.names()),
+            egress: Egress::new(&options.egress, options.proxies.clone()),
+            egress_port,
             inference,
             database: Database::new(storage.clone(), options.quota),
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
-            parents: Parents::new(installs.folder().to_owned()),
+            parents: Parents::new(installs.folder().to_owned(), binaries),
             interpreters: Interpreters::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),

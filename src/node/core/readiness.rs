@@ -1,4 +1,4 @@
-//! Whether modules can run: each is imported as a run would import it, in a child of its warm parent, and not called.
+//! Whether modules can run: each is built if it is Rust, and imported or started as for a run, and not called.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    super::runtime::{Ended, PythonModule, Redactor, Worker, execute},
+    super::runtime::{Code, Ended, Redactor, Worker, execute},
     Core, NodeError,
     installs::Installed,
 };
@@ -44,14 +44,17 @@ impl Core {
     ) -> Vec<NodeError> {
         let imports: Vec<BoxFuture<'_, _>> = modules
             .iter()
-            .filter_map(|installed| Some((installed, installed.python.as_ref()?)))
-            .map(|(installed, python)| {
+            .filter_map(|installed| Some((installed, installed.code.as_ref()?)))
+            .map(|(installed, code)| {
                 let import = async move {
-                    if installed.is_ready.load(Ordering::Relaxed) {
-                        let parent = self.parents.of(python, owner);
-                        return parent.warm_up().await.map_err(NodeError::internal("start an interpreter"));
+                    if let Code::Rust(module) = code {
+                        self.installs.build(installed, module, owner, reporter).await?;
                     }
-                    self.import(&installed.manifest, python, owner, reporter).await?;
+                    if installed.is_ready.load(Ordering::Relaxed) {
+                        let host = self.parents.of(code, owner);
+                        return host.warm_up().await.map_err(NodeError::internal("start an interpreter"));
+                    }
+                    self.import(&installed.manifest, code, owner, reporter).await?;
                     installed.is_ready.store(true, Ordering::Relaxed);
                     Ok(())
                 };
@@ -65,17 +68,18 @@ impl Core {
     async fn import(
         &self,
         manifest: &Manifest,
-        python: &PythonModule,
+        code: &Code,
         owner: &str,
         reporter: &dyn Reporter,
     ) -> Result<(), NodeError> {
-        reporter.step("Importing", &format!("{} {}", manifest.id, manifest.version));
+        let verb = if matches!(code, Code::Rust(_)) { "Starting" } else { "Importing" };
+        reporter.step(verb, &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
-        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret).await?;
-        let mut execution = self.execution(manifest, python, &surroundings, 0, None, None);
+        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret, manifest).await?;
+        let mut execution = self.execution(manifest, code, &surroundings, 0, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
-        let worker = Worker::Process(self.parents.of(python, owner));
+        let worker = Worker::Process(self.parents.of(code, owner));
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
@@ -96,7 +100,7 @@ impl Core {
             Ended::Cancelled => return Err(not_ready("it was cancelled".to_owned(), String::new(), None)),
         };
         let Some(error) = imported.error else { return Ok(()) };
-        let package = &python.package;
+        let package = manifest.id.name.as_str();
         let hint = imported.missing.map(|missing| match missing.split('.').next() {
             Some(top) if top == package => format!("the package `{package}` has no module `{missing}`"),
             Some(top) => format!("add what provides `{top}` to `dependencies` in `pyproject.toml`"),

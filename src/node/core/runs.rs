@@ -24,11 +24,12 @@ use uuid::Uuid;
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Ended, Worker, execute},
+        runtime::{Code, Ended, Worker, execute},
         store::StoredRun,
     },
     Core, NodeError,
     demand::{Demand, Found},
+    egress::RunEgress,
     own_calls::RunCalls,
     secrets::RunSecrets,
 };
@@ -68,6 +69,8 @@ pub(in crate::node) struct ActiveRun {
     claimed: AtomicBool,
     /// Why the node ends it before it is done, if nobody asked for that.
     reason: OnceLock<&'static str>,
+    /// What it may reach beyond the node.
+    pub(super) egress: RunEgress,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -279,6 +282,7 @@ impl Core {
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
+            egress: RunEgress::default(),
             progress: watch::Sender::new((0, false)),
         };
         let core = self.clone();
@@ -486,24 +490,28 @@ impl Core {
             .get(&stored.view.module)
             .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
             .clone();
-        let Some(python) = &installed.python else {
+        let Some(code) = &installed.code else {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let revision = run.modules()?;
         let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared;
-        let worker = if asks_to_share && self.options.allow_shared {
-            Worker::Shared(self.interpreters.of(python, &run.consumer))
-        } else {
-            let parent = self.parents.of(python, &revision.owner);
-            self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
-            Worker::Process(parent)
+        let worker = match code {
+            Code::Python(python) if asks_to_share && self.options.allow_shared => {
+                Worker::Shared(self.interpreters.of(python, &run.consumer))
+            }
+            _ => {
+                let host = self.parents.of(code, &revision.owner);
+                self.parents.keep(&revision.name, revision.revision, [host.clone()]);
+                Worker::Process(host)
+            }
         };
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
+        run.egress.open(&installed.manifest);
         // The module may not do anything before its start is stored; what it is given is made meanwhile.
         let (stored_start, surroundings, secrets) = tokio::join!(
             self.store.start_run(&run.id, started),
-            self.surroundings(&run.id, &run.secret),
+            self.surroundings(&run.id, &run.secret, &installed.manifest),
             self.secrets_of_run(run, &stored.view.module),
         );
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
@@ -518,7 +526,7 @@ impl Core {
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
-        let execution = self.execution(&installed.manifest, python, &surroundings, run.depth, Some(module_run), Some(calls));
+        let execution = self.execution(&installed.manifest, code, &surroundings, run.depth, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
             tokio::join!(execute(&worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));

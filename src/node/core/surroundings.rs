@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::Deployment,
     identity::{Secret, SecretKey},
-    module::Manifest,
+    module::{HostPattern, Manifest},
     wire::naptha_time,
 };
 
@@ -53,7 +53,12 @@ impl Surroundings {
 
 impl Core {
     /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
-    pub(super) async fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
+    pub(super) async fn surroundings(
+        &self,
+        id: &str,
+        secret: &str,
+        manifest: &Manifest,
+    ) -> Result<Surroundings, NodeError> {
         let (prefix, folder) = (format!("{id}-"), self.scratch.clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
             let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder)?;
@@ -69,7 +74,7 @@ impl Core {
             made.await.map_err(NodeError::internal("make a scratch folder"))?.map_err(failed)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let credential = format!("{id}.local:{secret}");
-        let env = HashMap::from([
+        let mut env = HashMap::from([
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("HOME".to_owned(), text(scratch.path())),
@@ -83,35 +88,70 @@ impl Core {
                 format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
             ),
         ]);
+        env.extend(self.way_out(&credential, manifest));
         Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })
+    }
+
+    /// The variables by which HTTP clients find the node's proxy; none for a module that reaches nothing.
+    fn way_out(&self, credential: &str, manifest: &Manifest) -> Vec<(String, String)> {
+        let hosts = &manifest.permissions.hosts;
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        let proxy = format!("http://{credential}@127.0.0.1:{}", self.egress_port);
+        let mut direct = format!("127.0.0.1,{}", self.addresses.host());
+        // What a module itself serves, unless that name is for something else.
+        if !hosts.iter().any(HostPattern::is_localhost) {
+            direct.push_str(",localhost");
+        }
+        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, &proxy));
+        let all = names.into_iter().chain([("NO_PROXY", &direct)]);
+        // Some clients know them in capitals, others not.
+        all.flat_map(|(name, value)| [name.to_owned(), name.to_lowercase()].map(|name| (name, value.clone()))).collect()
     }
 
     /// A module's process in its surroundings. Without a `module_run` it is only imported.
     pub(super) fn execution(
         &self,
         manifest: &Manifest,
-        python: &PythonModule,
+        code: &Code,
         surroundings: &Surroundings,
         depth: u32,
         module_run: Option<Value>,
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let PythonModule { root, folder, package, entry, component, .. } = python;
-        Execution {
-            run: surroundings.id.clone(),
-            frame: RunFrame {
+        let (memory, env) = (caps.memory, surroundings.env.clone());
+        let frame = match code {
+            Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
                 folder: folder.clone(),
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
-                memory: caps.memory,
+                memory,
                 output: caps.output,
-                env: surroundings.env.clone(),
+                env,
                 module_run,
             },
+            // What is imported from where concerns Python only.
+            Code::Rust(module) => RunFrame {
+                root: module.root.clone(),
+                folder: module.root.clone(),
+                module: module.binary.clone(),
+                function: String::new(),
+                schemas: String::new(),
+                component: Value::Null,
+                memory,
+                output: caps.output,
+                env,
+                module_run,
+            },
+        };
+        Execution {
+            run: surroundings.id.clone(),
+            frame,
             caps,
             depth,
             secret: surroundings.secret.clone(),

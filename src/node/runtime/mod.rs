@@ -8,6 +8,7 @@ mod imports;
 mod parents;
 mod python;
 mod redact;
+mod rust;
 mod shared;
 mod worker;
 
@@ -16,9 +17,10 @@ pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
-pub(in crate::node) use parents::Parents;
-pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
+pub(in crate::node) use parents::{Code, Host, Parents};
+pub(in crate::node) use python::{Call, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
+pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 pub(in crate::node) use shared::Interpreters;
 pub(in crate::node) use worker::Worker;
 

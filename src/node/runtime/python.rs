@@ -24,6 +24,7 @@ use tokio::{
     },
     sync::{Notify, oneshot},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     RuntimeError,
@@ -204,7 +205,7 @@ struct Live {
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
     /// Children that wait for their run; each is for one.
-    spares: Mutex<Vec<Forked>>,
+    spares: Mutex<Vec<Process>>,
     /// Children that have been spares, to name them.
     named: AtomicU64,
     /// Told when a run has ended, and when nobody needs this any more.
@@ -214,16 +215,8 @@ struct Live {
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
-    live: Arc<Live>,
-    forked: Forked,
-}
-
-/// The same without its parent.
-#[derive(Debug)]
-pub(in crate::node) struct Forked {
-    /// What its parent calls it.
-    name: String,
-    pid: i32,
+    /// What ends it.
+    pub(super) killer: Killer,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
     /// What it prints.
@@ -234,22 +227,39 @@ pub(in crate::node) struct Forked {
     pub exit: Exit,
 }
 
+/// The same without its parent, which may keep it.
+#[derive(Debug)]
+struct Process {
+    /// What its parent calls it.
+    name: String,
+    pid: i32,
+    channel: UnixStream,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    exit: Exit,
+}
+
 /// The end of a child, for which one can wait again and again.
 #[derive(Debug)]
 pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
     /// Told when it has been waited for: the time to fork for the next run.
-    used: Arc<Notify>,
+    used: Option<Arc<Notify>>,
 }
 
 impl Exit {
+    /// The end that is told by whoever has the other side.
+    pub(super) fn new(receiver: oneshot::Receiver<i32>) -> Self {
+        Exit { receiver: Some(receiver), status: None, used: None }
+    }
+
     /// The exit status, negative for a signal; `None` when the parent has died, and the child with it.
     pub(in crate::node) async fn wait(&mut self) -> Option<i32> {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
-            self.used.notify_one();
+            self.used.iter().for_each(|used| used.notify_one());
         }
         self.status
     }
@@ -267,8 +277,17 @@ impl Exit {
 }
 
 /// Kills a child and what it started.
+#[derive(Debug, Clone)]
+pub(in crate::node) enum Killer {
+    /// A child of a parent, which is told to.
+    Forked(Arc<Forked>),
+    /// A process of its own: whoever sees it off is told.
+    Started(CancellationToken),
+}
+
+/// Which child of which parent.
 #[derive(Debug)]
-pub(in crate::node) struct Killer {
+pub(in crate::node) struct Forked {
     live: Arc<Live>,
     name: String,
     pid: i32,
@@ -277,16 +296,24 @@ pub(in crate::node) struct Killer {
 impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
+        let Forked { live, name, pid } = match self {
+            Killer::Forked(forked) => &**forked,
+            Killer::Started(kill) => {
+                kill.cancel();
+                let _ = tokio::time::timeout(KILL_TIMEOUT, exit.wait()).await;
+                return;
+            }
+        };
         let told = async {
-            self.live.send(&ToParent::Kill { run: &self.name }).await.ok()?;
+            live.send(&ToParent::Kill { run: name }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
             return;
         }
         // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
-        self.live.abandon();
-        if let Some(group) = Pid::from_raw(self.pid) {
+        live.abandon();
+        if let Some(group) = Pid::from_raw(*pid) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -388,17 +415,19 @@ impl Parent {
 
     async fn try_fork(&self, run: &str) -> Result<Child, RuntimeError> {
         let live = self.live().await?;
-        let forked = match live.take_spare() {
+        let process = match live.take_spare() {
             Some(spare) => spare,
             None => live.fork(run.to_owned()).await?,
         };
-        Ok(Child { live, forked })
+        let Process { name, pid, channel, stdout, stderr, exit } = process;
+        let killer = Killer::Forked(Arc::new(Forked { live, name, pid }));
+        Ok(Child { killer, channel, stdout, stderr, exit })
     }
 }
 
 impl Live {
     /// A child that waits for its run.
-    fn take_spare(&self) -> Option<Forked> {
+    fn take_spare(&self) -> Option<Process> {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| spares.pop()).find_map(|mut spare| spare.exit.is_open().then_some(spare))
     }
@@ -407,7 +436,7 @@ impl Live {
         !self.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    async fn fork(&self, name: String) -> Result<Forked, RuntimeError> {
+    async fn fork(&self, name: String) -> Result<Process, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let (stdout_theirs, stdout) = pipe::pipe()?;
@@ -433,8 +462,8 @@ impl Live {
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
-        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+        let exit = Exit { receiver: Some(receiver), status: None, used: Some(self.used.clone()) };
+        Ok(Process { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
     }
 
     /// Forks what is missing of the spares.
@@ -468,18 +497,6 @@ async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
         } else if let Err(error) = live.refill().await {
             tracing::debug!(%error, "no spare child could be forked; runs fork their own");
         }
-    }
-}
-
-impl Child {
-    /// What ends it.
-    pub(in crate::node) fn killer(&self) -> Killer {
-        Killer { live: self.live.clone(), name: self.forked.name.clone(), pid: self.forked.pid }
-    }
-
-    /// Its channel, its output and its end. Its parent forks for the next run from now on.
-    pub(in crate::node) fn into_parts(self) -> Forked {
-        self.forked
     }
 }
 

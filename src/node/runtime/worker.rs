@@ -15,7 +15,8 @@ use tokio::{
 use super::{
     RuntimeError,
     frames::{read_frame, write_frame},
-    python::{Exit, Forked, FromChild, Killer, Parent, RunFrame, Stream},
+    parents::Host,
+    python::{Child, Exit, FromChild, Killer, RunFrame, Stream},
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
 };
 
@@ -26,7 +27,7 @@ const LEAVING: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub(in crate::node) enum Worker {
     /// A process for each run.
-    Process(Arc<Parent>),
+    Process(Host),
     /// One interpreter for all of them.
     Shared(Arc<Interpreter>),
 }
@@ -66,7 +67,7 @@ impl Worker {
     /// Has what takes long ready, which is not the run's own time.
     pub(super) async fn warm_up(&self, frame: &RunFrame) -> Result<(), RuntimeError> {
         match self {
-            Worker::Process(parent) => parent.warm_up().await,
+            Worker::Process(host) => host.warm_up().await,
             Worker::Shared(interpreter) => interpreter.warm_up(frame).await,
         }
     }
@@ -74,10 +75,8 @@ impl Worker {
     /// Begins a run that is nested so deep.
     pub(super) async fn begin(&self, run: &str, frame: &RunFrame, depth: u32) -> Result<Begun, RuntimeError> {
         match self {
-            Worker::Process(parent) => {
-                let child = parent.fork(run).await?;
-                let killer = child.killer();
-                let Forked { channel, stdout, stderr, exit, .. } = child.into_parts();
+            Worker::Process(host) => {
+                let Child { killer, channel, stdout, stderr, exit } = host.start(run).await?;
                 Ok(Begun {
                     channel: Channel::Socket(channel),
                     printed: Printed::Pipes(stdout, stderr),
