@@ -22,7 +22,8 @@ pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
 pub use locks::PythonLock;
 pub use manifest::{
     Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
-    Manifest, ManifestError, ManifestFile, ModuleTable, Permissions, PermissionsTable, Publish, Runtime, WorkspaceTable,
+    Manifest, ManifestError, ManifestFile, ModuleTable, Permissions, PermissionsTable, Publish, Runtime,
+    WorkspaceTable,
 };
 pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};

@@ -10,12 +10,16 @@ mod runtime;
 mod store;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr}, path::PathBuf, sync::Arc, time::Duration};
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 pub use self::core::{EgressRule, Listing, Provider, Proxies};
+use axum::serve::ListenerExt;
 pub use error::NodeError;
 pub use fsck::fsck;
-use axum::serve::ListenerExt;
 use napt_registry_client::Policy;
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -29,6 +33,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that a node keeps for each user unless told otherwise.
 pub const QUOTA: u64 = 4 << 30;
+
+/// How long an interpreter stays ready that nothing is run in, unless told otherwise.
+pub const KEEP_WARM: Duration = Duration::from_secs(900);
+
+/// Runs at a time that other runs have called for, at each depth of calls, unless told otherwise: so many for each core.
+pub const PROCESSES_PER_CORE: usize = 64;
 
 /// How long Naptha's `create` may take: its clients stop waiting after 300 s.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(280);
@@ -60,14 +70,18 @@ pub struct Options {
     pub listing: Option<Listing>,
     /// Where models other than the built-in one are; the first that serves a model answers.
     pub providers: Vec<Provider>,
-    /// Whether modules that ask for it share an interpreter among a user's runs.
-    pub allow_shared: bool,
     /// What modules may reach on the network, of what their manifests name.
     pub egress: Vec<EgressRule>,
     /// The proxies that the node itself is behind.
     pub proxies: Proxies,
+    /// Whether modules that ask for it share an interpreter among a user's runs.
+    pub allow_shared: bool,
     /// Root runs at a time.
     pub max_runs: usize,
+    /// Runs at a time that other runs have called for, at each depth of calls.
+    pub max_processes: usize,
+    /// How long an interpreter stays ready that nothing is run in.
+    pub keep_warm: Duration,
     /// Bytes that the node keeps for each user: of tables, and again of files.
     pub quota: u64,
     /// Upper bounds of every run.
@@ -124,7 +138,9 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     };
     let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
     let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
-    let core = Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let core =
+        Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone())))
+            .await?;
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);

@@ -17,6 +17,7 @@ pub mod python;
 pub mod registry;
 pub mod repository;
 pub mod sdk;
+pub mod site;
 pub mod terminal;
 pub mod websocket;
 

@@ -215,6 +215,8 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         crates: data.path().join("crates"),
         rustup: Vec::new(),
         max_runs: 1,
+        max_processes: 8,
+        keep_warm: node::KEEP_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: Duration::from_secs(1),

@@ -24,11 +24,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use url::Host;
 
-pub use self::upstream::Proxies;
 use self::public::{is_own, is_public};
+pub use self::upstream::Proxies;
 use super::{Caller, Core, NodeError, Proof, runs::ActiveRun};
 use crate::{
     module::{HostPattern, HostPatternError, Manifest, ModuleId, is_localhost},
+    report::Reporter,
     wire::EventPayload,
 };
 
@@ -241,6 +242,31 @@ impl Egress {
         Egress { rules, proxies, resolver: Box::new(System { lookups: Arc::new(Semaphore::new(LOOKUPS)) }) }
     }
 
+    /// Says what a module may reach, and what of that it will not.
+    pub(super) fn tell(&self, manifest: &Manifest, reporter: &dyn Reporter) {
+        let (id, hosts) = (&manifest.id, &manifest.permissions.hosts);
+        if hosts.is_empty() {
+            return;
+        }
+        let names: Vec<String> = hosts.iter().map(HostPattern::to_string).collect();
+        reporter.step("Hosts", &format!("{id} may reach {}", names.join(", ")));
+        for host in hosts.iter().filter(|host| !self.may_allow(host)) {
+            reporter.warn(&format!(
+                "{id} names `{host}`, which this node's operator refuses; `napt node --egress '{host}'` would allow it"
+            ));
+        }
+    }
+
+    /// Whether the operator allows any of the hosts that are named so.
+    fn may_allow(&self, named: &HostPattern) -> bool {
+        self.rules.iter().any(|rule| match rule {
+            // What it stands for is known only once it is looked up.
+            EgressRule::Any | EgressRule::Address(..) => true,
+            EgressRule::Host(pattern) => pattern.overlaps(named),
+            EgressRule::Nothing => false,
+        })
+    }
+
     /// Whether the operator allows a host by its name.
     fn allows(&self, place: &Place) -> bool {
         self.rules.iter().any(|rule| match rule {
@@ -292,9 +318,8 @@ impl Egress {
             Ok(Err(_)) => return Err(EgressError::NotFound(place)),
             Err(_) => return Err(EgressError::Late(place)),
         };
-        let is_good = |address: &SocketAddr| {
-            self.names(*address) || (allowed && is_public(address.ip()) && !is_own(*address))
-        };
+        let is_good =
+            |address: &SocketAddr| self.names(*address) || (allowed && is_public(address.ip()) && !is_own(*address));
         let good: Vec<SocketAddr> = found.iter().copied().filter(is_good).take(ADDRESSES).collect();
         if good.is_empty() && !found.is_empty() {
             return Err(if allowed { EgressError::Private(place) } else { EgressError::Operator(place) });

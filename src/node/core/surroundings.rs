@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Code, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Network, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -121,7 +121,8 @@ impl Core {
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let (memory, env) = (caps.memory, surroundings.env.clone());
+        let (memory, output, env) = (caps.memory, caps.output, surroundings.env.clone());
+        let network = Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() };
         let frame = match code {
             Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
@@ -131,7 +132,8 @@ impl Core {
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
                 memory,
-                output: caps.output,
+                output,
+                network,
                 env,
                 module_run,
             },
@@ -144,7 +146,8 @@ impl Core {
                 schemas: String::new(),
                 component: Value::Null,
                 memory,
-                output: caps.output,
+                output,
+                network,
                 env,
                 module_run,
             },

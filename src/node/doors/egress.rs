@@ -23,7 +23,7 @@ use crate::node::{
 const CLIENTS: usize = 1024;
 
 /// How long a client may take to say what it wants.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes and number of a request's headers, and of an answer's.
 const MAX_HEAD: usize = 32 << 10;
@@ -142,7 +142,9 @@ fn target(uri: &Uri, is_tunnel: bool) -> Result<&Authority, Denied> {
         (None, Some(authority)) if is_tunnel => Ok(authority),
         (Some("http"), Some(authority)) if !is_tunnel => Ok(authority),
         (Some(_), _) => Err(Denied::request("only `http://` is passed on; anything else goes through `CONNECT`")),
-        _ => Err(Denied::request("this is the way out for modules, an HTTP proxy; the node itself is at `NAPT_NODE_URL`")),
+        _ => Err(Denied::request(
+            "this is the way out for modules, an HTTP proxy; the node itself is at `NAPT_NODE_URL`",
+        )),
     }
 }
 

@@ -17,12 +17,12 @@ pub(in crate::node) use environment::{EnvironmentError, Environments};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
-pub(in crate::node) use parents::{Code, Host, Parents};
-pub(in crate::node) use python::{Call, PythonModule, RunFrame};
+pub(in crate::node) use parents::Parents;
+pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
-pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
+pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
 pub(in crate::node) use shared::Interpreters;
-pub(in crate::node) use worker::Worker;
+pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

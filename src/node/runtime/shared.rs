@@ -30,7 +30,7 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
+    python::{COMPAT, FromChild, NETWORK, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
 };
 use crate::compat;
 
@@ -156,8 +156,7 @@ impl Interpreters {
 
     /// The interpreter for a user's runs of a module.
     pub(in crate::node) fn of(&self, module: &PythonModule, consumer: &str) -> Arc<Interpreter> {
-        let key =
-            Key { python: module.python.clone(), root: module.root.clone(), consumer: consumer.to_owned() };
+        let key = Key { python: module.python.clone(), root: module.root.clone(), consumer: consumer.to_owned() };
         let mut known = lock(&self.known);
         if let Some(interpreter) = known.get(&key) {
             return interpreter.clone();
@@ -233,7 +232,7 @@ impl Interpreter {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", SHARED, compat::SDK, COMPAT, RUNNER])
+                .args(["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, RUNNER])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")
@@ -245,7 +244,8 @@ impl Interpreter {
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         let mut stream = UnixStream::from_std(ours)?;
         let RunFrame { root, folder, module, function, schemas, component, memory, .. } = frame;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory }).await?;
+        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory })
+            .await?;
         let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
         let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
             Some(Started::Ready { asynchronous }) => asynchronous,

@@ -15,21 +15,30 @@ use tokio::{
 use super::{
     RuntimeError,
     frames::{read_frame, write_frame},
-    parents::Host,
-    python::{Child, Exit, FromChild, Killer, RunFrame, Stream},
+    python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
+    rust::{Program, RustModule, Started},
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
 };
 
 /// How long a process may take to end once it has given its result.
 const LEAVING: Duration = Duration::from_millis(50);
 
+/// The code of an installed module.
+#[derive(Debug)]
+pub(in crate::node) enum Code {
+    Python(PythonModule),
+    Rust(RustModule),
+}
+
 /// What runs a module.
 #[derive(Debug, Clone)]
 pub(in crate::node) enum Worker {
     /// A process for each run.
-    Process(Host),
+    Process(Arc<Parent>),
     /// One interpreter for all of them.
     Shared(Arc<Interpreter>),
+    /// A binary that is started for each run.
+    Program(Arc<Program>),
 }
 
 /// A run that has begun. Its frame must then be written to its channel.
@@ -59,6 +68,7 @@ pub(super) enum Printed {
 #[derive(Debug)]
 pub(super) enum End {
     Process(Exit, Killer),
+    Program(Started),
     /// Its result is its end.
     Shared,
 }
@@ -67,16 +77,19 @@ impl Worker {
     /// Has what takes long ready, which is not the run's own time.
     pub(super) async fn warm_up(&self, frame: &RunFrame) -> Result<(), RuntimeError> {
         match self {
-            Worker::Process(host) => host.warm_up().await,
+            Worker::Process(parent) => parent.warm_up().await,
             Worker::Shared(interpreter) => interpreter.warm_up(frame).await,
+            Worker::Program(_) => Ok(()),
         }
     }
 
     /// Begins a run that is nested so deep.
     pub(super) async fn begin(&self, run: &str, frame: &RunFrame, depth: u32) -> Result<Begun, RuntimeError> {
         match self {
-            Worker::Process(host) => {
-                let Child { killer, channel, stdout, stderr, exit } = host.start(run).await?;
+            Worker::Process(parent) => {
+                let child = parent.fork(run).await?;
+                let killer = child.killer();
+                let Forked { channel, stdout, stderr, exit, .. } = child.into_parts();
                 Ok(Begun {
                     channel: Channel::Socket(channel),
                     printed: Printed::Pipes(stdout, stderr),
@@ -87,6 +100,7 @@ impl Worker {
                 let (lane, pieces) = interpreter.begin(run, frame, depth).await?;
                 Ok(Begun { channel: Channel::Lane(lane), printed: Printed::Pieces(pieces), end: End::Shared })
             }
+            Worker::Program(program) => program.begin(frame).await,
         }
     }
 }
@@ -144,6 +158,7 @@ impl End {
     pub(super) async fn wait(&mut self) -> Option<i32> {
         match self {
             End::Process(exit, _) => exit.wait().await,
+            End::Program(started) => started.wait().await,
             End::Shared => None,
         }
     }
@@ -158,6 +173,12 @@ impl End {
                 if !exit.is_over() {
                     killer.kill(exit).await;
                 }
+            }
+            (End::Program(started), _) => {
+                if is_done {
+                    let _ = tokio::time::timeout(LEAVING, started.wait()).await;
+                }
+                started.kill().await;
             }
             (End::Shared, Channel::Lane(lane)) => lane.stop().await,
             (End::Shared, Channel::Socket(_)) => {}

@@ -4,29 +4,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Networks of IPv4 that are not: each with the number of its leading bits.
 const RESERVED: &[(Ipv4Addr, u32)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),           // this network
-    (Ipv4Addr::new(10, 0, 0, 0), 8),          // private
-    (Ipv4Addr::new(100, 64, 0, 0), 10),       // carriers' NAT; metadata of Alibaba
-    (Ipv4Addr::new(127, 0, 0, 0), 8),         // loopback
-    (Ipv4Addr::new(168, 63, 129, 16), 32),    // metadata of Azure
-    (Ipv4Addr::new(169, 254, 0, 0), 16),      // link-local; metadata of most clouds
-    (Ipv4Addr::new(172, 16, 0, 0), 12),       // private
-    (Ipv4Addr::new(192, 0, 0, 0), 24),        // protocols; metadata of Oracle
-    (Ipv4Addr::new(192, 0, 2, 0), 24),        // documentation
-    (Ipv4Addr::new(192, 88, 99, 0), 24),      // 6to4
-    (Ipv4Addr::new(192, 168, 0, 0), 16),      // private
-    (Ipv4Addr::new(198, 18, 0, 0), 15),       // benchmarks
-    (Ipv4Addr::new(198, 51, 100, 0), 24),     // documentation
-    (Ipv4Addr::new(203, 0, 113, 0), 24),      // documentation
-    (Ipv4Addr::new(224, 0, 0, 0), 4),         // multicast
-    (Ipv4Addr::new(240, 0, 0, 0), 4),         // reserved, broadcast
+    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carriers' NAT; metadata of Alibaba
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // metadata of Azure
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local; metadata of most clouds
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocols; metadata of Oracle
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // 6to4
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks
+    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation
+    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation
+    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast
+    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, broadcast
 ];
 
 /// Networks of IPv6 that are not, within the one that has all public ones.
 const RESERVED_V6: &[(Ipv6Addr, u32)] = &[
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),         // protocols, Teredo
-    (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32),    // documentation
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),         // documentation
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23), // protocols, Teredo
+    (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32), // documentation
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20), // documentation
 ];
 
 /// What all public addresses of IPv6 are in.
@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn only_the_public_network_is_public() {
-        for public in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"] {
+        for public in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+        {
             assert!(is_public(public.parse().expect("an address")), "{public}");
         }
         for private in [
