@@ -39,7 +39,7 @@ use crate::{
     config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
-    module::{Isolation, ModuleId},
+    module::ModuleId,
     node::error::reason,
     wire::{DeploymentView, EventPayload, RunStatus, RunView},
 };
@@ -54,6 +54,7 @@ const MAX_DEPTH: u32 = 32;
 #[derive(Debug)]
 pub(in crate::node) struct ActiveRun {
     pub(super) id: String,
+    module: ModuleId,
     /// Its credential's secret part; it dies with the run.
     pub(super) secret: String,
     pub(super) consumer: String,
@@ -73,6 +74,8 @@ pub(in crate::node) struct ActiveRun {
     reason: OnceLock<&'static str>,
     /// What it may reach beyond the node.
     pub(super) egress: RunEgress,
+    /// Its result, or why there is none; set before anybody is told that it has ended.
+    outcome: OnceLock<Result<String, String>>,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -277,6 +280,7 @@ impl Core {
         let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
             id,
+            module: stored.view.module.clone(),
             secret: random_hex(16),
             consumer: new.consumer,
             root,
@@ -288,6 +292,7 @@ impl Core {
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
             egress: RunEgress::default(),
+            outcome: OnceLock::new(),
             progress: watch::Sender::new((0, false)),
         };
         let core = self.clone();
@@ -450,6 +455,7 @@ impl Core {
         // Roots have come through the queue.
         let slot = match run.depth {
             0 => None,
+            _ if self.shares(&run).await => None,
             depth => tokio::select! {
                 slot = self.runs.processes.take(depth, &run.root) => Some(slot),
                 // Which its attempt finds out.
@@ -490,8 +496,20 @@ impl Core {
         if run.has_secrets {
             self.forget_secrets_of_runs(Some(&run.root)).await;
         }
+        // Nobody else sets it.
+        let _ = run.outcome.set(result.ok_or_else(|| error.unwrap_or_default()));
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
+    }
+
+    /// Whether it takes no process of its own.
+    async fn shares(&self, run: &ActiveRun) -> bool {
+        if !self.options.allow_shared {
+            return false;
+        }
+        let Ok(revision) = run.modules() else { return false };
+        let modules = self.modules_of(revision).await;
+        modules.is_ok_and(|modules| modules.get(&run.module).is_some_and(|installed| installed.asks_to_share()))
     }
 
     async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>) -> Result<Ended, NodeError> {
@@ -511,7 +529,7 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let revision = run.modules()?;
-        let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
+        let asks_to_share = installed.asks_to_share();
         let worker = match code {
             Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner)),
             Code::Python(python) if asks_to_share && self.options.allow_shared => {
@@ -561,9 +579,16 @@ impl Core {
 
     /// Waits for a run's end.
     pub(in crate::node) async fn wait(&self, run: &ActiveRun) -> Result<StoredRun, NodeError> {
+        // As it is stored.
+        let _ = self.outcome(run).await;
+        self.stored_run(&run.id).await
+    }
+
+    /// Waits for a run's end: its result, or why there is none.
+    pub(super) async fn outcome(&self, run: &ActiveRun) -> Result<String, String> {
         // The sender lives in the run itself.
         let _ = run.progress.subscribe().wait_for(|(_, ended)| *ended).await;
-        self.stored_run(&run.id).await
+        run.outcome.get().cloned().unwrap_or_else(|| Err(String::new()))
     }
 
     /// Asks a run to end. Asking again, or after its end, is fine.

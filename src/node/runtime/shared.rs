@@ -30,7 +30,7 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, NETWORK, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
+    python::{COMPAT, FromChild, NETWORK, Network, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
 };
 use crate::compat;
 
@@ -130,6 +130,7 @@ struct Start<'a> {
     schemas: &'a str,
     component: &'a Value,
     memory: u64,
+    network: &'a Network,
 }
 
 /// What it says to that.
@@ -243,8 +244,8 @@ impl Interpreter {
         });
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         let mut stream = UnixStream::from_std(ours)?;
-        let RunFrame { root, folder, module, function, schemas, component, memory, .. } = frame;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory })
+        let RunFrame { root, folder, module, function, schemas, component, memory, network, .. } = frame;
+        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory, network })
             .await?;
         let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
         let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {

@@ -41,6 +41,7 @@ impl Core {
             }
             let run = self.activate(ActiveRun {
                 id,
+                module: stored.view.module,
                 secret: random_hex(16),
                 consumer: stored.view.consumer,
                 root: stored.view.root,
@@ -56,6 +57,7 @@ impl Core {
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),
                 egress: RunEgress::default(),
+                outcome: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
             });
             match demand {
