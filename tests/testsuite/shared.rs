@@ -192,6 +192,18 @@ fn one_that_does_not_stop_costs_the_interpreter() {
 }
 
 #[test]
+fn an_idle_interpreter_rests() {
+    let node = TestNode::start(&["--allow-shared", "--keep-warm", "0"]);
+    node.deploy(&Python { more: SHARED, ..Python::new("agent:sharer", WHO) });
+    let user = node.user();
+    let who = run(&user, json!({}));
+    soon("it has rested, and the next run has another", || run(&user, json!({})) != who);
+    // One that is at work does not.
+    let waits = user.start("agent:sharer", json!({ "wait": 1 }));
+    assert_eq!(user.ended(&waits.id).status, RunStatus::Completed);
+}
+
+#[test]
 fn one_that_dies_takes_the_others_with_it_and_the_next_goes_on() {
     let (_node, user) = node(WHO);
     let who = run(&user, json!({}));
