@@ -61,6 +61,7 @@ mod registry_client;
 mod registry_crash;
 mod registry_fsck;
 mod resolve;
+mod rust_modules;
 mod sdk;
 mod secrets;
 mod shared;

@@ -93,9 +93,9 @@ pub(in crate::node) struct RunFrame {
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
     pub memory: u64,
-    pub network: Network,
     /// Bytes that it may print, for an interpreter that has many runs.
     pub output: u64,
+    pub network: Network,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,

@@ -66,8 +66,9 @@ impl Program {
         };
         let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         for (resource, most) in [(Resource::Core, 0), (Resource::Data, frame.memory)] {
-            // One that has ended already needs no limit.
-            let _ = prlimit(id, resource, Rlimit { current: Some(most), maximum: Some(most) });
+            let limit = Rlimit { current: Some(most), maximum: Some(most) };
+            // One that has ended already needs none.
+            let _ = id.map(|id| prlimit(Some(id), resource, limit));
         }
         let kill = CancellationToken::new();
         let (exited, receiver) = oneshot::channel();
