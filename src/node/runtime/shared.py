@@ -64,6 +64,7 @@ class Run(compat.Run):
         self.id = id
         self.environ = {**BASE, **{os.fsencode(name): os.fsencode(value) for name, value in frame["env"].items()}}
         self.budget = frame["output"]
+        self.network = frame["network"]
         # What has been printed and not sent: a decoder and the text by stream.
         self.printed = {}
         # Also what goes out of scope meanwhile may print.
