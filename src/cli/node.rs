@@ -24,6 +24,7 @@ use crate::{
   napt node --name one.example --url http://one.example:7001
   NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
   napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*'
+  napt node --limit memory=2GiB --limit timeout=30m
   napt node fsck")]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
@@ -86,6 +87,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     quota: bytesize::ByteSize,
 
+    /// The most that a run gets of something, whatever its module asks for: `NAME=VALUE`; repeatable
+    ///
+    /// Names are those of `[limits]` in manifests, and `result`.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<node::Cap>,
+
     /// How long runs may go on after Ctrl-C or SIGTERM before they are ended with an error
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     grace: u64,
@@ -137,6 +144,9 @@ impl Args {
         options.providers = super::serving::providers(context, &self.providers, key)?;
         options.max_runs = self.max_runs.get();
         options.quota = self.quota.as_u64();
+        for cap in &self.limits {
+            options.caps.set(*cap);
+        }
         let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {

@@ -15,7 +15,7 @@ pub use self::core::{Listing, Provider};
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
-pub use runtime::Caps;
+pub use runtime::{Cap, CapError, Caps};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;

@@ -36,7 +36,7 @@ pub(super) struct Surroundings {
     /// The values of its user's secrets.
     values: Vec<Secret>,
     /// Removed with its end.
-    _scratch: tempfile::TempDir,
+    scratch: tempfile::TempDir,
 }
 
 impl Surroundings {
@@ -80,7 +80,7 @@ impl Core {
                 format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
             ),
         ]);
-        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })
+        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), scratch })
     }
 
     /// A module's process in its surroundings. Without a `module_run` it is only imported.
@@ -92,7 +92,7 @@ impl Core {
         module_run: Option<Value>,
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
-        let caps = self.caps(&manifest.limits);
+        let caps = self.options.caps.within(&manifest.limits);
         let PythonModule { root, folder, package, entry, component, .. } = python;
         Execution {
             run: surroundings.id.clone(),
@@ -103,7 +103,8 @@ impl Core {
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
-                memory: caps.memory,
+                limits: caps.of_process(self.cgroups.as_deref()),
+                scratch: surroundings.scratch.path().to_owned(),
                 env: surroundings.env.clone(),
                 module_run,
             },
@@ -111,6 +112,7 @@ impl Core {
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),
+            cgroups: self.cgroups.clone(),
             values: surroundings.values.clone(),
         }
     }

@@ -1,6 +1,6 @@
 //! The conversation with a run's process: its calls of other modules, many at a time, and its result.
 
-use std::{collections::HashMap, convert::Infallible, fmt, io, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, fmt, io, os::fd::BorrowedFd, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    frames::{read_frame, write_frame},
+    frames::{read_frame, write_frame, write_frame_with_fds},
     python::{Call, FromChild, ResultFrame, RunFrame},
 };
 use crate::wire::RunRecord;
@@ -32,15 +32,16 @@ pub(in crate::node) trait Calls: fmt::Debug + Send + Sync {
 }
 
 /// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
-/// `started` is cancelled once the module's function is called.
+/// `doors` are those of the run's control groups. `started` is cancelled once the module's function is called.
 pub(super) async fn converse(
     channel: &mut UnixStream,
     frame: &RunFrame,
+    doors: &[BorrowedFd<'_>],
     calls: Option<&Arc<dyn Calls>>,
     limit: usize,
     started: &CancellationToken,
 ) -> io::Result<Option<ResultFrame>> {
-    write_frame(channel, frame).await?;
+    write_frame_with_fds(channel, frame, doors).await?;
     let (mut reader, writer) = channel.split();
     let (requests, received) = mpsc::channel(64);
     let reading = async {

@@ -1,8 +1,8 @@
 //! One run of a module: its process from the fork to the end, its output as lines, its limits.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use bytesize::ByteSize;
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     net::UnixStream,
@@ -12,9 +12,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    caps::{Caps, Limit},
+    cgroups::{Cgroups, Group},
     converse::{Calls, converse},
     python::{Child, Exit, Parent, RunFrame},
     redact::Redactor,
+    scratch,
 };
 use crate::identity::Secret;
 
@@ -24,24 +27,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
 
+/// How often it is looked what a run has used.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;
 
 /// What a line costs beside its bytes, so that empty lines are not free.
 const LINE_COST: u64 = 64;
-
-/// Upper bounds of one run.
-#[derive(Debug, Clone, Copy)]
-pub struct Caps {
-    /// Wall time.
-    pub timeout: Duration,
-    /// Bytes that it may allocate.
-    pub memory: u64,
-    /// Bytes that it may print.
-    pub output: u64,
-    /// Bytes of its result.
-    pub result: u64,
-}
 
 /// What is run.
 #[derive(Debug)]
@@ -59,6 +52,8 @@ pub(in crate::node) struct Execution {
     /// A process that starts wants a whole core: a thousand at once would starve each other, and the parents that fork
     /// them.
     pub starting: Arc<Semaphore>,
+    /// Where the groups of runs are made.
+    pub cgroups: Option<Arc<Cgroups>>,
     /// The values of its user's secrets, which must not reach its log or its result.
     pub values: Vec<Secret>,
 }
@@ -72,12 +67,6 @@ pub(in crate::node) enum Ended {
     Failed(String),
     /// It was told to.
     Cancelled,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Caps { timeout: Duration::from_secs(3600), memory: 4 << 30, output: 10 << 20, result: 16 << 20 }
-    }
 }
 
 /// Forks a child of `parent` and sees it through to its end. Lines go to `lines` as they come. Once this returns, no
@@ -105,13 +94,18 @@ pub(in crate::node) async fn execute(
         // One that waits in its imports must not hold up what it may be waiting for.
         let _ = tokio::time::timeout(STARTING, is_started.cancelled()).await;
     });
-    let forked = match warmed {
-        Ok(()) => parent.fork(&execution.run).await,
-        Err(error) => Err(error),
+    let fork = async {
+        warmed?;
+        parent.fork(&execution.run).await
     };
+    let (forked, grouped) = tokio::join!(fork, make_group(&execution));
     let child = match forked {
         Ok(child) => child,
         Err(error) => return Ended::Failed(error.to_string()),
+    };
+    let group = match grouped {
+        Ok(group) => group,
+        Err(error) => return Ended::Failed(format!("cannot make the run's control group: {error}")),
     };
     let deadline = Instant::now() + execution.caps.timeout;
     let killer = child.killer();
@@ -128,28 +122,36 @@ pub(in crate::node) async fn execute(
     tokio::pin!(printing);
     let mut printed = false;
     let ended = {
-        let working = work(&mut channel, &mut exit, &execution, &started);
-        tokio::pin!(working);
+        let working = work(&mut channel, &mut exit, &execution, group.as_ref(), &started);
+        let watching = watch(&execution, group.as_ref());
+        tokio::pin!(working, watching);
         loop {
             tokio::select! {
-                ended = &mut working => break ended,
+                ended = &mut working => break Ok(ended),
                 over = &mut printing, if !printed => {
                     printed = true;
                     if let Err(OverBudget) = over {
-                        break Ended::Failed(format!("output limit of {} reached", ByteSize::b(execution.caps.output)));
+                        break Err(Limit::Output);
                     }
                 }
-                () = tokio::time::sleep_until(deadline) => break Ended::Failed(format!(
-                    "time limit of {} s reached", execution.caps.timeout.as_secs()
-                )),
-                () = cancel.cancelled() => break Ended::Cancelled,
+                limit = &mut watching => break Err(limit),
+                () = tokio::time::sleep_until(deadline) => break Err(Limit::Time),
+                () = cancel.cancelled() => break Ok(Ended::Cancelled),
             }
         }
     };
     // Whatever it was, nothing of the run is left.
-    if !exit.is_over() {
-        killer.kill(&mut exit).await;
-    }
+    let kill = async {
+        if !exit.is_over() {
+            killer.kill(&mut exit).await;
+        }
+    };
+    let (hit, ()) = tokio::join!(end_group(group, &execution.caps), kill);
+    let ended = match (ended, hit) {
+        (Ok(Ended::Cancelled), _) => Ended::Cancelled,
+        (Err(limit), _) | (Ok(_), Some(limit)) => Ended::Failed(execution.caps.reached(limit)),
+        (Ok(ended), None) => ended,
+    };
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
@@ -160,23 +162,71 @@ pub(in crate::node) async fn execute(
     }
 }
 
+async fn make_group(execution: &Execution) -> std::io::Result<Option<Arc<Group>>> {
+    let Some(cgroups) = execution.cgroups.clone() else { return Ok(None) };
+    let (run, caps) = (execution.run.clone(), execution.caps);
+    let group = tokio::task::spawn_blocking(move || cgroups.group(&run, &caps)).await??;
+    Ok(Some(Arc::new(group)))
+}
+
+/// Kills what is in a run's group and removes it; the limit that it had hit before.
+async fn end_group(group: Option<Arc<Group>>, caps: &Caps) -> Option<Limit> {
+    let (group, caps) = (group?, *caps);
+    let ending = move || {
+        // Killing keeps it from starting processes, which counts as a limit too.
+        let hit = group.hit(&caps);
+        group.end();
+        hit
+    };
+    tokio::task::spawn_blocking(ending).await.ok()?
+}
+
+/// Waits until a run has hit a limit that only others see.
+async fn watch(execution: &Execution, group: Option<&Arc<Group>>) -> Limit {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (group, caps, scratch) = (group.cloned(), execution.caps, execution.frame.scratch.clone());
+        let looked = tokio::task::spawn_blocking(move || look(group.as_deref(), &caps, &scratch));
+        if let Ok(Some(limit)) = looked.await {
+            return limit;
+        }
+    }
+}
+
+fn look(group: Option<&Group>, caps: &Caps, scratch: &Path) -> Option<Limit> {
+    group.and_then(|group| group.hit(caps)).or_else(|| {
+        let unlinked = group.into_iter().flat_map(Group::processes).map(|process| scratch::unlinked(process, scratch));
+        let used = scratch::usage(scratch, caps.disk).saturating_add(unlinked.sum());
+        (used > caps.disk).then_some(Limit::Disk)
+    })
+}
+
 /// Has the run done, and waits for the exit when there is no result.
-async fn work(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution, started: &CancellationToken) -> Ended {
+async fn work(
+    channel: &mut UnixStream,
+    exit: &mut Exit,
+    execution: &Execution,
+    group: Option<&Arc<Group>>,
+    started: &CancellationToken,
+) -> Ended {
     let limit = usize::try_from(execution.caps.result).unwrap_or(usize::MAX);
-    match converse(channel, &execution.frame, execution.calls.as_ref(), limit, started).await {
+    let doors: Vec<_> = group.into_iter().flat_map(|group| group.doors()).collect();
+    match converse(channel, &execution.frame, &doors, execution.calls.as_ref(), limit, started).await {
         Ok(Some(frame)) => {
             if frame.ok {
                 Ended::Completed(frame.result)
-            } else if frame.kind == "memory" {
-                Ended::Failed(format!("memory limit of {} reached", ByteSize::b(execution.caps.memory)))
+            } else if let Some(limit) = frame.limit.as_deref().and_then(Limit::named) {
+                Ended::Failed(execution.caps.reached(limit))
             } else {
                 Ended::Failed(frame.message)
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
-            Ended::Failed(format!("result limit of {} reached", ByteSize::b(execution.caps.result)))
+            Ended::Failed(execution.caps.reached(Limit::Result))
         }
         Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, exit.wait()).await {
+            Ok(Some(status)) if status == -Signal::XCPU.as_raw() => execution.caps.reached(Limit::Cpu),
+            Ok(Some(status)) if status == -Signal::XFSZ.as_raw() => execution.caps.reached(Limit::FileSize),
             Ok(Some(status)) if status < 0 => {
                 format!("the module's process was ended by signal {} before it had a result", -status)
             }

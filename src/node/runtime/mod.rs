@@ -1,5 +1,7 @@
 //! Runtimes: what turns an installed module and a run into a process, and its output into events and a result.
 
+mod caps;
+mod cgroups;
 mod converse;
 mod environment;
 mod execute;
@@ -8,15 +10,19 @@ mod imports;
 mod parents;
 mod python;
 mod redact;
+mod scratch;
+mod seal;
 
+pub use caps::{Cap, CapError, Caps};
+pub(in crate::node) use cgroups::Cgroups;
 pub(in crate::node) use converse::Calls;
 pub(in crate::node) use environment::{EnvironmentError, Environments};
-pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
 pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
+pub(in crate::node) use seal::Seal;
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,9 @@ use tokio::{
 
 use super::{
     RuntimeError,
+    caps::ProcessLimits,
     frames::{read_frame, write_frame, write_frame_with_fds},
+    seal::Seal,
 };
 use crate::compat;
 
@@ -33,6 +35,9 @@ const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
 const COMPAT: &str = include_str!("compat.py");
+
+/// What shuts a run in.
+const SEAL: &str = include_str!("seal.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -76,7 +81,9 @@ pub(in crate::node) struct RunFrame {
     pub schemas: String,
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
-    pub memory: u64,
+    pub limits: ProcessLimits,
+    /// The only folder that it may write to.
+    pub scratch: PathBuf,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
@@ -110,14 +117,14 @@ pub(in crate::node) struct Call {
     pub input: Value,
 }
 
-/// How a child says that it is done.
+/// How a child says that it is done. `limit` is what it had too little of.
 #[derive(Debug, Deserialize)]
 pub(in crate::node) struct ResultFrame {
     pub ok: bool,
     #[serde(default)]
     pub result: String,
     #[serde(default)]
-    pub kind: String,
+    pub limit: Option<String>,
     #[serde(default)]
     pub message: String,
 }
@@ -125,7 +132,7 @@ pub(in crate::node) struct ResultFrame {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum ToParent<'a> {
-    Start { imports: &'a [String] },
+    Start { imports: &'a [String], seal: Option<&'a Seal> },
     Fork { run: &'a str },
     Kill { run: &'a str },
 }
@@ -157,6 +164,8 @@ pub(in crate::node) struct Parent {
     imports: Vec<String>,
     /// Where it works: a folder that stays as long as the node.
     folder: PathBuf,
+    /// How its children are shut in; by limits alone when absent.
+    seal: Option<Seal>,
     /// Whether dependencies can be imported before forking; found out by the first start.
     warm: Mutex<bool>,
     live: tokio::sync::Mutex<Option<Arc<Live>>>,
@@ -254,8 +263,8 @@ impl Live {
 
 impl Parent {
     /// A parent with these imports; nothing is started yet.
-    pub(super) fn new(python: PathBuf, imports: Vec<String>, folder: PathBuf) -> Self {
-        Parent { python, imports, folder, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(python: PathBuf, imports: Vec<String>, folder: PathBuf, seal: Option<Seal>) -> Self {
+        Parent { python, imports, folder, seal, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
     }
 
     /// Starts the process and waits for its imports.
@@ -287,7 +296,7 @@ impl Parent {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT])
+                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT, SEAL])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")
@@ -297,7 +306,7 @@ impl Parent {
         });
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         let mut stream = UnixStream::from_std(ours)?;
-        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] } };
+        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] }, seal: self.seal.as_ref() };
         write_frame(&mut stream, &start).await?;
         let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
         match ready.map_err(|_| RuntimeError::NotReady)?? {
@@ -340,7 +349,7 @@ impl Parent {
         };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
         let asked = async {
-            write_frame_with_fds(&mut *live.writer.lock().await, &ToParent::Fork { run }, fds).await.ok()?;
+            write_frame_with_fds(live.writer.lock().await.as_ref(), &ToParent::Fork { run }, &fds).await.ok()?;
             answer.await.ok()
         };
         let pid = match tokio::time::timeout(FORK_TIMEOUT, asked).await {

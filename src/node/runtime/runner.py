@@ -2,7 +2,7 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {imports}                         once
+    node   → parent  start {imports, seal}                   once; `seal.py` has what is in `seal`, which may be null
     parent → node    ready {warm}                            all of it imported; warm is false when forking
                                                              after that would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr
@@ -12,7 +12,7 @@ Frames on every socket: four bytes of length, big-endian, then JSON. The parent'
 
 A child's own channel:
 
-    node  → child    run {…}                                 once
+    node  → child    run {…} + fds of control groups         once
     child → node     started                                 once, before the module's function is called
     child → node     call {id, type, target, input}          a call of a module, many at a time; `target` as in addresses
     child → node     cancel {id}                             nobody waits for that call any more
@@ -22,7 +22,8 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments.
+What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, what shuts a run in in `seal.py`; their texts are this
+program's arguments.
 """
 
 import asyncio
@@ -49,6 +50,9 @@ MAX_MESSAGE = 8192
 # Characters of a traceback in its log.
 MAX_TRACEBACK = 64 * 1024
 
+# Descriptors that come with one frame.
+MAX_FDS = 8
+
 # Bytes that are kept for the end of a run that runs out of memory.
 RESERVE = 1 << 20
 
@@ -61,12 +65,13 @@ def load(name, text):
 
 load("napt_sdk", sys.argv[1])
 compat = load("napt_compat", sys.argv[2])
+seal = load("napt_seal", sys.argv[3])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
 def receive_with_fds(sock):
     """The fds travel with the first byte of the frame's length."""
-    header, fds, _, _ = socket.recv_fds(sock, 4, 3)
+    header, fds, _, _ = socket.recv_fds(sock, 4, MAX_FDS)
     if not header:
         raise EOFError
     header += read_exactly(sock, 4 - len(header))
@@ -99,7 +104,8 @@ def preload(imports):
 
 
 def parent(sock):
-    imports = receive(sock)["imports"]
+    start = receive(sock)
+    imports, seal.POLICY = start["imports"], start["seal"]
     compat.install()
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
@@ -111,8 +117,7 @@ def parent(sock):
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_ASYNC)
         preload(imports)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags)
-    control = process_control()
-    control(PR_SET_CHILD_SUBREAPER, 1)
+    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()
     # Only a process with one thread can be forked safely.
@@ -153,7 +158,7 @@ def parent(sock):
                         for fd in (wake_read, wake_write):
                             os.close(fd)
                         sock.close()
-                        tie(control, me)
+                        tie(me)
                         child(fds)
                     runs[pid] = message["run"]
                     send(sock, {"op": "forked", "run": message["run"], "pid": pid})
@@ -168,26 +173,10 @@ def parent(sock):
 
 # --- processes
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-
-
-def process_control():
-    """Linux's `prctl` with one argument; nothing where Python was built without ctypes."""
-    try:
-        import ctypes
-
-        control = ctypes.CDLL(None).prctl
-        control.argtypes = [ctypes.c_int, ctypes.c_ulong]
-        return control
-    except (ImportError, OSError, AttributeError):
-        return lambda *_: None
-
-
-def tie(control, parent_pid):
+def tie(parent_pid):
     """A child dies with its parent, and what it starts stays below it, also what detaches itself."""
-    control(PR_SET_CHILD_SUBREAPER, 1)
-    control(PR_SET_PDEATHSIG, signal.SIGKILL)
+    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
+    seal.control(seal.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(70)
 
@@ -282,9 +271,9 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
-        run = receive(channel)
+        run, groups = receive_with_fds(channel)
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
-        compat.RUN.send({"op": "result", **outcome(run)})
+        compat.RUN.send({"op": "result", **outcome(run, groups)})
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
@@ -294,29 +283,29 @@ def child(fds):
     os._exit(0)
 
 
-def outcome(run):
+def outcome(run, groups):
     # Given back when memory runs out, so that there is some to say so.
     reserve = bytearray(RESERVE)
     try:
+        seal.enter(run, groups)
         result = execute(run)
         reply = {"ok": True, "result": result}
     except Refused as error:
         reply = {"ok": False, "kind": error.kind, "message": str(error)}
-    except MemoryError:
-        del reserve
-        log_exception()
-        reply = {"ok": False, "kind": "memory", "message": "out of memory"}
+    except seal.Unsealed as error:
+        reply = {"ok": False, "kind": "seal", "message": str(error)}
     except SystemExit as error:
         log_exception()
         reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
+        del reserve
         log_exception()
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         # A module that goes on as if nothing was stumbles over what is missing.
         failure = compat.RUN.failure
         if failure and failure.partition(": ")[2] not in text:
             text += f" (a call failed before: {failure})"
-        reply = {"ok": False, "kind": "exception", "message": text}
+        reply = {"ok": False, "kind": "exception", "message": text, "limit": seal.reached(error, run["limits"])}
     if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
         reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
     for stream in (sys.stdout, sys.stderr):
@@ -336,14 +325,6 @@ def log_exception():
         os.write(2, text.encode("utf-8", "backslashreplace"))
     except (OSError, MemoryError):
         pass
-
-
-def limit(run):
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Private writable memory: what a module allocates, not what it maps.
-    resource.setrlimit(resource.RLIMIT_DATA, (run["memory"], run["memory"]))
 
 
 def execute(run):
@@ -385,10 +366,9 @@ def plain(value):
 
 
 def enter(run):
-    """The surroundings of a run: environment, limits, folder, streams."""
+    """The surroundings of a run: environment, folder, streams."""
     os.environ.clear()
     os.environ.update(run["env"])
-    limit(run)
     random.seed()
     # A folder that the parent found out for itself.
     if "tempfile" in sys.modules:
