@@ -11,7 +11,6 @@ mod parents;
 mod python;
 mod redact;
 mod scratch;
-mod seal;
 
 pub use caps::{Cap, CapError, Caps};
 pub(in crate::node) use cgroups::Cgroups;
@@ -22,7 +21,6 @@ pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
 pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
-pub(in crate::node) use seal::Seal;
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]

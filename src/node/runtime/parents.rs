@@ -49,7 +49,7 @@ impl Parents {
             return parent;
         }
         known.retain(|_, parent| parent.strong_count() > 0);
-        let parent = Arc::new(Parent::new(key.python.clone(), key.imports.clone(), self.folder.clone(), None));
+        let parent = Arc::new(Parent::new(key.python.clone(), key.imports.clone(), self.folder.clone()));
         known.insert(key, Arc::downgrade(&parent));
         parent
     }

@@ -26,7 +26,6 @@ use super::{
     RuntimeError,
     caps::ProcessLimits,
     frames::{read_frame, write_frame, write_frame_with_fds},
-    seal::Seal,
 };
 use crate::compat;
 
@@ -132,7 +131,7 @@ pub(in crate::node) struct ResultFrame {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum ToParent<'a> {
-    Start { imports: &'a [String], seal: Option<&'a Seal> },
+    Start { imports: &'a [String] },
     Fork { run: &'a str },
     Kill { run: &'a str },
 }
@@ -164,8 +163,6 @@ pub(in crate::node) struct Parent {
     imports: Vec<String>,
     /// Where it works: a folder that stays as long as the node.
     folder: PathBuf,
-    /// How its children are shut in; by limits alone when absent.
-    seal: Option<Seal>,
     /// Whether dependencies can be imported before forking; found out by the first start.
     warm: Mutex<bool>,
     live: tokio::sync::Mutex<Option<Arc<Live>>>,
@@ -263,8 +260,8 @@ impl Live {
 
 impl Parent {
     /// A parent with these imports; nothing is started yet.
-    pub(super) fn new(python: PathBuf, imports: Vec<String>, folder: PathBuf, seal: Option<Seal>) -> Self {
-        Parent { python, imports, folder, seal, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(python: PathBuf, imports: Vec<String>, folder: PathBuf) -> Self {
+        Parent { python, imports, folder, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
     }
 
     /// Starts the process and waits for its imports.
@@ -306,7 +303,7 @@ impl Parent {
         });
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         let mut stream = UnixStream::from_std(ours)?;
-        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] }, seal: self.seal.as_ref() };
+        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] } };
         write_frame(&mut stream, &start).await?;
         let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
         match ready.map_err(|_| RuntimeError::NotReady)?? {

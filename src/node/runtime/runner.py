@@ -2,7 +2,7 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {imports, seal}                   once; `seal.py` has what is in `seal`, which may be null
+    node   → parent  start {imports, seal}                   once; `seal.py` has what is in `seal`, which may be missing
     parent → node    ready {warm}                            all of it imported; warm is false when forking
                                                              after that would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr
@@ -105,7 +105,7 @@ def preload(imports):
 
 def parent(sock):
     start = receive(sock)
-    imports, seal.POLICY = start["imports"], start["seal"]
+    imports, seal.POLICY = start["imports"], start.get("seal")
     compat.install()
     if imports:
         null = os.open(os.devnull, os.O_RDWR)

@@ -3,21 +3,20 @@ Landlock, a filter of system calls. Standard library only.
 
 The module's process is sealed once it has its `run` frame, by what the parent was told when it was started:
 
-    read     paths that may be read and executed, besides the run's own
-    ports    of TCP on this machine that may be reached
-    filter   of system calls: the bytes of a BPF program, base64
+    read       paths that may be read and executed, besides the run's own
+    ports      of TCP on this machine that may be reached
+    landlock   its version, as the node found it; 0 where there is none
+    filter     of system calls: the bytes of a BPF program in hex, or nothing
 
 Without that there are limits only. Where a step fails the run ends: nothing runs unsealed.
 """
 
-import base64
 import errno
 import os
 import resource
 import signal
 import struct
 import subprocess
-import sys
 
 try:
     import ctypes
@@ -102,13 +101,15 @@ def enter(run, groups):
         step = "limits"
         # After the namespace, in which processes are counted anew.
         limit(run["limits"])
-        step = "Landlock"
-        landlock(run)
+        if POLICY["landlock"]:
+            step = "Landlock"
+            landlock(run)
         step = "capabilities"
         header, none = struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)
         check(libc.capset(header, none))
-        step = "system calls"
-        filter_calls(base64.b64decode(POLICY["filter"]))
+        if POLICY["filter"]:
+            step = "system calls"
+            filter_calls(bytes.fromhex(POLICY["filter"]))
     except OSError as error:
         raise Unsealed(step, error.strerror or error) from error
 
@@ -151,7 +152,7 @@ def landlock(run):
     try:
         everything = files & ~IOCTL_DEV
         allow(ruleset, run["scratch"], everything)
-        for path in (*POLICY["read"], sys.prefix, sys.base_prefix, run["root"], "/proc/self"):
+        for path in (*POLICY["read"], "/etc", run["root"], "/proc/self"):
             allow(ruleset, path, READ)
         for path in ABOUT_THE_MACHINE:
             allow(ruleset, path, READ & ~EXECUTE)
