@@ -8,7 +8,7 @@ use url::Url;
 use crate::{
     context::{Context, Key},
     identity::Secret,
-    node::{self, Listing},
+    node::{self, EgressRule, Listing},
     report::{Failure, Reporter, plural},
     shell::Output,
 };
@@ -79,6 +79,13 @@ pub(super) struct Args {
     #[arg(long = "provider", value_name = "PROVIDER", value_parser = super::arguments::provider)]
     providers: Vec<super::arguments::ProviderFlag>,
 
+    /// A host that modules may reach, of those that their manifests name: `HOST`, `*.HOST`, either with a port; repeatable
+    ///
+    /// `*` is whatever manifests name, and `none` nothing. Addresses of private networks and of this machine are never
+    /// reached, unless they are given here: `10.0.0.5:5432`.
+    #[arg(long = "egress", value_name = "HOST", default_value = "*", value_parser = super::arguments::hinted::<EgressRule>)]
+    egress: Vec<EgressRule>,
+
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
@@ -142,6 +149,7 @@ impl Args {
         }
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
         options.providers = super::serving::providers(context, &self.providers, key)?;
+        options.egress.clone_from(&self.egress);
         options.max_runs = self.max_runs.get();
         options.quota = self.quota.as_u64();
         for cap in &self.limits {

@@ -23,6 +23,8 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         peer_owners: Vec::new(),
         listing: None,
         providers: providers(context, &[], None)?,
+        egress: vec![node::EgressRule::Any],
+        proxies: proxies(context),
         max_runs: 64,
         quota: node::QUOTA,
         caps: node::Caps::default(),
@@ -32,6 +34,13 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         installer: context.env.installer.clone(),
         path: context.env.path.clone().unwrap_or_default(),
     })
+}
+
+/// The proxies that the node's own connections for modules go through.
+fn proxies(context: &Context) -> node::Proxies {
+    let env = &context.env;
+    let proxy = env.proxy("HTTPS_PROXY").or_else(|| env.proxy("ALL_PROXY"));
+    node::Proxies::new(proxy, env.proxy("NO_PROXY").unwrap_or_default())
 }
 
 /// The providers of flags, then those of the user's own configuration. `unnamed_key` is for the one without a name.

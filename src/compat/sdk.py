@@ -6,7 +6,6 @@ alone.
 
 import functools
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 
@@ -38,7 +37,7 @@ def after_import(name):
     return register
 
 
-class ShimFinder(importlib.abc.MetaPathFinder):
+class ShimFinder:
     """Finds what has shims as the other finders do, and has them applied."""
 
     def find_spec(self, name, path=None, target=None):
@@ -60,7 +59,7 @@ class ShimFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
-class OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class OldNames:
     """Modules that an SDK had once under another name, and its classes by theirs."""
 
     modules = {
@@ -71,6 +70,9 @@ class OldNames(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_spec(self, name, path=None, target=None):
         return importlib.machinery.ModuleSpec(name, self) if name in self.modules else None
+
+    def create_module(self, spec):
+        return None
 
     def exec_module(self, module):
         for name, value in vars(importlib.import_module(self.modules[module.__name__])).items():

@@ -118,13 +118,18 @@ impl Environment {
         std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new)
     }
 
-    /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
-    /// also where `NO_PROXY` does not list them.
-    pub fn proxies(&self) -> Vec<Proxy> {
+    /// The variable of a proxy, in capitals or not.
+    pub fn proxy(&self, name: &str) -> Option<&str> {
         let exactly = |name: &str| {
             self.installer.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
         };
-        let value = |name: &str| exactly(name).or_else(|| exactly(&name.to_lowercase()));
+        exactly(name).or_else(|| exactly(&name.to_lowercase()))
+    }
+
+    /// The proxies that `HTTP_PROXY` and the like name, for other machines: servers on this one are reached directly,
+    /// also where `NO_PROXY` does not list them.
+    pub fn proxies(&self) -> Vec<Proxy> {
+        let value = |name: &str| self.proxy(name);
         let direct = format!("{},localhost,127.0.0.0/8,::1", value("NO_PROXY").unwrap_or_default());
         let named = [
             value("HTTP_PROXY").map(Proxy::http::<&str>),

@@ -12,6 +12,7 @@ use serde::{
 
 use super::{
     git::{GitReference, GitSource, GitSourceError},
+    hosts::HostPattern,
     id::{IdError, ModuleId, ModuleType},
     limits::{Limits, LimitsTable},
     name::NameError,
@@ -30,6 +31,8 @@ pub struct ManifestFile {
     pub dependencies: BTreeMap<String, DependencyEntry>,
     /// What a run of it asks for.
     pub limits: Option<LimitsTable>,
+    /// What it reaches beyond its node.
+    pub permissions: Option<PermissionsTable>,
     /// Levels of check rules, by the rule's name. A member's go before its workspace's.
     #[serde(default)]
     pub lints: BTreeMap<String, LintLevel>,
@@ -195,6 +198,16 @@ impl<'de> Deserialize<'de> for DependencyEntry {
     }
 }
 
+/// `[permissions]` as written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PermissionsTable {
+    /// Hosts on the network: names, each with a port if it is neither 443 nor 80. `*.example.org` is all below `example.org`.
+    #[serde(default)]
+    #[schemars(example = ["api.example.com", "*.example.org:8443"])]
+    pub hosts: Vec<String>,
+}
+
 /// How loudly a check rule speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -214,6 +227,21 @@ pub struct WorkspaceTable {
     /// Folders of modules, relative to the root; `*` stands for one folder name.
     #[schemars(example = ["modules/*"])]
     pub members: Vec<String>,
+}
+
+/// What a module reaches beyond its node. A node may allow less, never more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Permissions {
+    /// Hosts on the network.
+    #[serde(default)]
+    pub hosts: Vec<HostPattern>,
+}
+
+impl Permissions {
+    /// Whether it reaches nothing.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
 }
 
 /// One dependency, as meant.
@@ -272,6 +300,9 @@ pub struct Manifest {
     pub dependencies: BTreeMap<ModuleId, Dependency>,
     /// What a run asks for.
     pub limits: Limits,
+    /// What it reaches beyond its node.
+    #[serde(default, skip_serializing_if = "Permissions::is_empty")]
+    pub permissions: Permissions,
     /// Levels of check rules.
     pub lints: BTreeMap<String, LintLevel>,
 }
@@ -436,8 +467,19 @@ impl ManifestFile {
             },
             dependencies,
             limits: self.limits.as_ref().map_or_else(|| Ok(Limits::default()), |table| table.parse(&invalid))?,
+            permissions: self
+                .permissions
+                .as_ref()
+                .map_or_else(|| Ok(Permissions::default()), |table| table.parse(&invalid))?,
             lints: self.lints.clone(),
         })
+    }
+}
+
+impl PermissionsTable {
+    fn parse(&self, invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError) -> Result<Permissions, ManifestError> {
+        let hosts = self.hosts.iter().map(|host| host.parse().map_err(|error| invalid("permissions.hosts", &error)));
+        Ok(Permissions { hosts: hosts.collect::<Result<_, _>>()? })
     }
 }
 

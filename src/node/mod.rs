@@ -9,9 +9,15 @@ mod queue;
 mod runtime;
 mod store;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-pub use self::core::{Listing, Provider};
+pub use self::core::{EgressRule, Listing, Provider, Proxies};
+use axum::serve::ListenerExt;
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
@@ -56,6 +62,10 @@ pub struct Options {
     pub listing: Option<Listing>,
     /// Where models other than the built-in one are; the first that serves a model answers.
     pub providers: Vec<Provider>,
+    /// What modules may reach on the network, of what their manifests name.
+    pub egress: Vec<EgressRule>,
+    /// The proxies that the node itself is behind.
+    pub proxies: Proxies,
     /// Root runs at a time.
     pub max_runs: usize,
     /// Bytes that the node keeps for each user: of tables, and again of files.
@@ -110,7 +120,11 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         }
         None => None,
     };
-    let core = Core::open(options, address, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()))).await?;
+    let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
+    let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
+    let core =
+        Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone())))
+            .await?;
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -121,8 +135,11 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
+    tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
     let app = doors::router(core.clone());
     let stopped = stop.clone();
+    // Events are small: each would wait for the one before it to be acknowledged.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });

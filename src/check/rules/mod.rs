@@ -8,6 +8,7 @@ mod invalid_entrypoint;
 mod invalid_json;
 mod invalid_limits;
 mod invalid_name;
+mod invalid_permissions;
 mod invalid_persona;
 mod invalid_requirement;
 mod invalid_version;
@@ -60,6 +61,7 @@ pub static RULES: &[&Rule] = &[
     &invalid_json::RULE,
     &invalid_limits::RULE,
     &invalid_name::RULE,
+    &invalid_permissions::RULE,
     &invalid_persona::RULE,
     &invalid_requirement::RULE,
     &invalid_version::RULE,

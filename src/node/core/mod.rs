@@ -9,6 +9,7 @@ mod database;
 mod demand;
 mod deployments;
 mod directory;
+mod egress;
 mod elsewhere;
 mod files;
 mod follow;
@@ -32,6 +33,8 @@ pub(in crate::node) use database::{DatabaseError, ReadOptions, Search, Wanted};
 pub(in crate::node) use deployments::Deployed;
 pub(in crate::node) use directory::Announcer;
 pub use directory::Listing;
+pub(in crate::node) use egress::{EgressError, Reached};
+pub use egress::{EgressRule, Proxies};
 pub(in crate::node) use files::{DeleteOptions, Entry, FilesError, Found, ListOptions, Received, pack};
 pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
@@ -44,7 +47,7 @@ use url::Url;
 
 use self::{
     addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
-    files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
+    egress::Egress, files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
 };
 use super::{
     Options,
@@ -65,6 +68,9 @@ pub(in crate::node) struct Core {
     pub(in crate::node) store: Arc<dyn Store>,
     pub(in crate::node) access: Access,
     pub(in crate::node) addresses: Addresses,
+    egress: Egress,
+    /// Where modules find it: the port of the proxy.
+    egress_port: u16,
     pub(in crate::node) inference: Inference,
     pub(in crate::node) database: Database,
     pub(in crate::node) files: Files,
@@ -100,6 +106,7 @@ impl Core {
     pub(in crate::node) async fn open(
         options: Options,
         address: SocketAddr,
+        egress_port: u16,
         listed: Option<(String, Url)>,
     ) -> Result<Arc<Self>, NodeError> {
         let data = options.data.clone();
@@ -133,6 +140,8 @@ impl Core {
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address, listed, inference.names()),
+            egress: Egress::new(&options.egress, options.proxies.clone()),
+            egress_port,
             inference,
             database: Database::new(storage.clone(), options.quota),
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,

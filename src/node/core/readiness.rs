@@ -72,7 +72,7 @@ impl Core {
         reporter.step("Importing", &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
-        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret).await?;
+        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret, manifest).await?;
         let mut execution = self.execution(manifest, python, &surroundings, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
         let parent = self.parents.of(python, owner);

@@ -29,6 +29,7 @@ use super::{
     },
     Core, NodeError,
     demand::{Demand, Found},
+    egress::RunEgress,
     own_calls::RunCalls,
     secrets::RunSecrets,
 };
@@ -68,6 +69,8 @@ pub(in crate::node) struct ActiveRun {
     claimed: AtomicBool,
     /// Why the node ends it before it is done, if nobody asked for that.
     reason: OnceLock<&'static str>,
+    /// What it may reach beyond the node.
+    pub(super) egress: RunEgress,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -279,6 +282,7 @@ impl Core {
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
+            egress: RunEgress::default(),
             progress: watch::Sender::new((0, false)),
         };
         let core = self.clone();
@@ -494,13 +498,17 @@ impl Core {
         self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
-        self.store.start_run(&run.id, started).await.map_err(NodeError::internal("store the run's start"))?;
-        let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
-        self.record(run, vec![(started, processing)]).await;
+        run.egress.open(&installed.manifest);
+        // The module may not do anything before its start is stored; what it is given is made meanwhile.
+        let (stored_start, surroundings, secrets) = tokio::join!(
+            self.store.start_run(&run.id, started),
+            self.surroundings(&run.id, &run.secret, &installed.manifest),
+            self.secrets_of_run(run, &stored.view.module),
+        );
+        let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
+        run.progress.send_modify(|(last, _)| *last = seq);
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
-
-        let secrets = self.secrets_of_run(run, &stored.view.module).await?;
-        let surroundings = self.surroundings(&run.id, &run.secret).await?.with_secrets(secrets);
+        let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);

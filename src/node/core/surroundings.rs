@@ -2,10 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::Write,
     path::Path,
     sync::Arc,
 };
 
+use fs_err::os::unix::fs::OpenOptionsExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,9 +21,8 @@ use super::{
 };
 use crate::{
     config::Deployment,
-    files,
     identity::{Secret, SecretKey},
-    module::Manifest,
+    module::{HostPattern, Manifest},
     wire::naptha_time,
 };
 
@@ -52,13 +53,20 @@ impl Surroundings {
 
 impl Core {
     /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
-    pub(super) async fn surroundings(&self, id: &str, secret: &str) -> Result<Surroundings, NodeError> {
+    pub(super) async fn surroundings(
+        &self,
+        id: &str,
+        secret: &str,
+        manifest: &Manifest,
+    ) -> Result<Surroundings, NodeError> {
         let (prefix, folder) = (format!("{id}-"), self.scratch.clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
             let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder)?;
             let delegate = SecretKey::generate();
             let key_file = scratch.path().join("delegate.key");
-            files::write_private(&key_file, delegate.to_hex().as_bytes())?;
+            // It ends with the run, so nothing has to be synced.
+            let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key_file)?;
+            file.write_all(delegate.to_hex().as_bytes())?;
             Ok((scratch, delegate, key_file))
         });
         let failed = NodeError::internal("make a scratch folder");
@@ -66,7 +74,7 @@ impl Core {
             made.await.map_err(NodeError::internal("make a scratch folder"))?.map_err(failed)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let credential = format!("{id}.local:{secret}");
-        let env = HashMap::from([
+        let mut env = HashMap::from([
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("HOME".to_owned(), text(scratch.path())),
@@ -80,7 +88,26 @@ impl Core {
                 format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
             ),
         ]);
+        env.extend(self.way_out(&credential, manifest));
         Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), scratch })
+    }
+
+    /// The variables by which HTTP clients find the node's proxy; none for a module that reaches nothing.
+    fn way_out(&self, credential: &str, manifest: &Manifest) -> Vec<(String, String)> {
+        let hosts = &manifest.permissions.hosts;
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        let proxy = format!("http://{credential}@127.0.0.1:{}", self.egress_port);
+        let mut direct = format!("127.0.0.1,{}", self.addresses.host());
+        // What a module itself serves, unless that name is for something else.
+        if !hosts.iter().any(HostPattern::is_localhost) {
+            direct.push_str(",localhost");
+        }
+        let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, &proxy));
+        let all = names.into_iter().chain([("NO_PROXY", &direct)]);
+        // Some clients know them in capitals, others not.
+        all.flat_map(|(name, value)| [name.to_owned(), name.to_lowercase()].map(|name| (name, value.clone()))).collect()
     }
 
     /// A module's process in its surroundings. Without a `module_run` it is only imported.

@@ -1,6 +1,7 @@
 //! The doors: each a thin adapter from a protocol to the core.
 
 mod answer;
+pub(super) mod egress;
 mod forward;
 mod grpc;
 mod inference;

@@ -9,13 +9,11 @@ changes has been imported, and what an environment does not have is left alone.
             `run(agent_run)`, `naptha_sdk.agent.Agent(orchestrator_run=…, agent_index=…)`
 """
 
-import asyncio
 import functools
 import importlib
 import importlib.machinery
 import inspect
 import json
-import logging
 import os
 import struct
 import sys
@@ -101,6 +99,8 @@ class Run:
 
     async def call(self, module_type, target, run_input):
         """The node's answer to a run input, as its WebSocket door gives it."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         with self.sending:
@@ -356,6 +356,8 @@ async def run_task(task, flow_run=None, parameters=None, *_args, **_kwargs):
 
 
 async def run_parallel_tasks(tasks, flow_run=None, parameters=None, *_args, **_kwargs):
+    import asyncio
+
     return await asyncio.gather(*(run_task(task, parameters=parameters) for task in tasks))
 
 
@@ -381,6 +383,8 @@ def sub_deployment(fn, worker):
 
 
 def get_logger(name):
+    import logging
+
     return logging.getLogger(name)
 
 

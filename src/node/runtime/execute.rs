@@ -15,7 +15,7 @@ use super::{
     caps::{Caps, Limit},
     cgroups::{Cgroups, Group},
     converse::{Calls, converse},
-    python::{Child, Exit, Parent, RunFrame},
+    python::{Exit, Forked, Parent, RunFrame},
     redact::Redactor,
     scratch,
 };
@@ -23,6 +23,9 @@ use crate::identity::Secret;
 
 /// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a process may take to end once it has given its result.
+const LEAVING: Duration = Duration::from_millis(50);
 
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
@@ -109,7 +112,7 @@ pub(in crate::node) async fn execute(
     };
     let deadline = Instant::now() + execution.caps.timeout;
     let killer = child.killer();
-    let Child { mut channel, stdout, stderr, mut exit, .. } = child;
+    let Forked { mut channel, stdout, stderr, mut exit, .. } = child.into_parts();
     let redactor = Redactor::new(&execution.secret, &execution.values);
     let output = Output { lines, redactor: &redactor, budget: execution.caps.output.into() };
     let printing = async {
@@ -140,7 +143,10 @@ pub(in crate::node) async fn execute(
             }
         }
     };
-    // Whatever it was, nothing of the run is left.
+    // Whatever it was, nothing of the run is left. One that has a result ends by itself, which takes the least.
+    if matches!(ended, Ok(Ended::Completed(_))) {
+        let _ = tokio::time::timeout(LEAVING, exit.wait()).await;
+    }
     let kill = async {
         if !exit.is_over() {
             killer.kill(&mut exit).await;

@@ -7,13 +7,18 @@ use std::{
 
 use tree_sitter::{Node, Parser};
 
+/// In the text of what is asynchronous.
+const ASYNC: &[u8] = b"async def";
+
 /// The modules that the files of the package in `folder` import at their top level and that are installed in the environment of the
-/// interpreter `python`, sorted. What Python brings along is not among them: a child imports that for itself, at once.
+/// interpreter `python`, sorted. What Python brings along is not among them, since a child imports that for itself, at
+/// once; but for `asyncio` where something is asynchronous, which takes as long as all the rest of a run.
 pub(in crate::node) fn imports_of(folder: &Path, package: &str, python: &Path) -> std::io::Result<Vec<String>> {
     let installed = installed_names(python)?;
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_python::LANGUAGE.into()).expect("the grammar fits the parser it is built with");
     let mut found = BTreeSet::new();
+    let mut is_async = false;
     let mut folders = vec![folder.join(package)];
     while let Some(folder) = folders.pop() {
         for entry in fs_err::read_dir(folder)? {
@@ -26,6 +31,7 @@ pub(in crate::node) fn imports_of(folder: &Path, package: &str, python: &Path) -
                 let text = fs_err::read(&path)?;
                 let Some(tree) = parser.parse(&text, None) else { continue };
                 collect(tree.root_node(), &text, &mut found);
+                is_async |= text.windows(ASYNC.len()).any(|window| window == ASYNC);
             }
         }
     }
@@ -35,6 +41,7 @@ pub(in crate::node) fn imports_of(folder: &Path, package: &str, python: &Path) -
         let top = name.split('.').next().unwrap_or(name);
         installed.contains(top) && !is_own(top)
     });
+    found.extend(is_async.then(|| "asyncio".to_owned()));
     Ok(found.into_iter().collect())
 }
 
@@ -104,5 +111,8 @@ mod tests {
         let python = folder.path().join("env").join("bin").join("python");
         let found = imports_of(&folder.path().join("m"), "m", &python).expect("readable");
         assert_eq!(found, ["_c", "sdk.a.b", "sdk.c", "six", "yaml"]);
+        write("m/m/more.py", "async def run():\n    pass\n");
+        let found = imports_of(&folder.path().join("m"), "m", &python).expect("readable");
+        assert_eq!(found, ["_c", "asyncio", "sdk.a.b", "sdk.c", "six", "yaml"]);
     }
 }

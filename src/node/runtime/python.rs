@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf, pipe},
     },
-    sync::oneshot,
+    sync::{Notify, oneshot},
 };
 
 use super::{
@@ -46,6 +49,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a parent may take to fork.
 const FORK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many children wait for their runs in a parent that is in use. A core can start one at a time.
+const SPARES: usize = 2;
+
+/// How long a parent that nothing is forked from keeps them.
+const COOL: Duration = Duration::from_secs(10);
 
 /// Frames of the parent itself are small.
 const PARENT_FRAME: usize = 64 * 1024;
@@ -174,13 +183,26 @@ struct Live {
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
+    /// Children that wait for their run; each is for one.
+    spares: Mutex<Vec<Forked>>,
+    /// Children that have been spares, to name them.
+    named: AtomicU64,
+    /// Told when a run has ended, and when nobody needs this any more.
+    used: Arc<Notify>,
 }
 
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
     live: Arc<Live>,
-    run: String,
+    forked: Forked,
+}
+
+/// The same without its parent.
+#[derive(Debug)]
+pub(in crate::node) struct Forked {
+    /// What its parent calls it.
+    name: String,
     pid: i32,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
@@ -197,6 +219,8 @@ pub(in crate::node) struct Child {
 pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
+    /// Told when it has been waited for: the time to fork for the next run.
+    used: Arc<Notify>,
 }
 
 impl Exit {
@@ -205,6 +229,7 @@ impl Exit {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
+            self.used.notify_one();
         }
         self.status
     }
@@ -213,13 +238,19 @@ impl Exit {
     pub(in crate::node) fn is_over(&self) -> bool {
         self.status.is_some()
     }
+
+    /// Whether it has not ended, nor its parent.
+    fn is_open(&mut self) -> bool {
+        let received = self.receiver.as_mut().map(oneshot::Receiver::try_recv);
+        matches!(received, Some(Err(oneshot::error::TryRecvError::Empty)))
+    }
 }
 
 /// Kills a child and what it started.
 #[derive(Debug)]
 pub(in crate::node) struct Killer {
     live: Arc<Live>,
-    run: String,
+    name: String,
     pid: i32,
 }
 
@@ -227,7 +258,7 @@ impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
         let told = async {
-            self.live.send(&ToParent::Kill { run: &self.run }).await.ok()?;
+            self.live.send(&ToParent::Kill { run: &self.name }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
@@ -249,12 +280,12 @@ impl Live {
     /// Kills a parent that does not answer; its children die with it.
     fn abandon(&self) {
         // It may be dead by now.
-        let _ = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner).start_kill();
-        *self.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        let _ = self.process.lock().unwrap_or_else(PoisonError::into_inner).start_kill();
+        *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn is_over(&self) -> bool {
-        self.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_none()
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 }
 
@@ -274,12 +305,12 @@ impl Parent {
         if let Some(live) = slot.as_ref().filter(|live| !live.is_over()) {
             return Ok(live.clone());
         }
-        let warm = *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let warm = *self.warm.lock().unwrap_or_else(PoisonError::into_inner);
         let live = match self.start(warm).await? {
             Some(live) => live,
             None => {
                 // What it imports starts threads: its children import for themselves.
-                *self.warm.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = false;
+                *self.warm.lock().unwrap_or_else(PoisonError::into_inner) = false;
                 self.start(false).await?.ok_or(RuntimeError::NotReady)?
             }
         };
@@ -316,12 +347,17 @@ impl Parent {
             writer: tokio::sync::Mutex::new(writer),
             waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
             process: Mutex::new(process),
+            spares: Mutex::default(),
+            named: AtomicU64::new(0),
+            used: Arc::default(),
         });
         tokio::spawn(listen(reader, live.waiters.clone()));
+        tokio::spawn(keep_spares(Arc::downgrade(&live), live.used.clone()));
         Ok(Some(live))
     }
 
-    /// Forks a child for a run. Its frame must then be written to its channel.
+    /// A child for a run: one that waits for it, else one that is forked now. Its frame must then be written to its
+    /// channel.
     pub(in crate::node) async fn fork(&self, run: &str) -> Result<Child, RuntimeError> {
         match self.try_fork(run).await {
             // Nothing of the run was started: a fresh parent can.
@@ -332,6 +368,26 @@ impl Parent {
 
     async fn try_fork(&self, run: &str) -> Result<Child, RuntimeError> {
         let live = self.live().await?;
+        let forked = match live.take_spare() {
+            Some(spare) => spare,
+            None => live.fork(run.to_owned()).await?,
+        };
+        Ok(Child { live, forked })
+    }
+}
+
+impl Live {
+    /// A child that waits for its run.
+    fn take_spare(&self) -> Option<Forked> {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| spares.pop()).find_map(|mut spare| spare.exit.is_open().then_some(spare))
+    }
+
+    fn has_spares(&self) -> bool {
+        !self.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    async fn fork(&self, name: String) -> Result<Forked, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let (stdout_theirs, stdout) = pipe::pipe()?;
@@ -340,38 +396,76 @@ impl Parent {
         let stderr_theirs = stderr_theirs.into_blocking_fd()?;
         let (forked, answer) = oneshot::channel();
         let (exited, receiver) = oneshot::channel();
-        match &mut *live.waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            Some(waiters) => waiters.insert(run.to_owned(), Waiting { forked: Some(forked), exited }),
+        match &mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(waiters) => waiters.insert(name.clone(), Waiting { forked: Some(forked), exited }),
             None => return Err(RuntimeError::ParentDied),
         };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
         let asked = async {
-            write_frame_with_fds(live.writer.lock().await.as_ref(), &ToParent::Fork { run }, &fds).await.ok()?;
+            write_frame_with_fds(self.writer.lock().await.as_ref(), &ToParent::Fork { run: &name }, &fds).await.ok()?;
             answer.await.ok()
         };
         let pid = match tokio::time::timeout(FORK_TIMEOUT, asked).await {
             Ok(Some(Ok(pid))) => pid,
             Ok(Some(Err(reason))) => return Err(RuntimeError::Refused(reason)),
             Ok(None) | Err(_) => {
-                live.abandon();
+                self.abandon();
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let exit = Exit { receiver: Some(receiver), status: None };
-        Ok(Child { live, run: run.to_owned(), pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+        let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
+        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+    }
+
+    /// Forks what is missing of the spares.
+    async fn refill(&self) -> Result<(), RuntimeError> {
+        while self.spares.lock().unwrap_or_else(PoisonError::into_inner).len() < SPARES {
+            let number = self.named.fetch_add(1, Ordering::Relaxed);
+            let spare = self.fork(format!("spare-{number}")).await?;
+            self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(spare);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.used.notify_one();
+    }
+}
+
+/// Keeps spares in a parent from the end of its first run on, until it has been idle for a while.
+async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
+    loop {
+        let is_hot = live.upgrade().is_some_and(|live| live.has_spares());
+        // What has cooled down already needs no looking after.
+        let wait = if is_hot { COOL } else { Duration::MAX };
+        let waited = tokio::time::timeout(wait, used.notified()).await;
+        let Some(live) = live.upgrade().filter(|live| !live.is_over()) else { return };
+        if waited.is_err() {
+            // They end when their channels close.
+            live.spares.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        } else if let Err(error) = live.refill().await {
+            tracing::debug!(%error, "no spare child could be forked; runs fork their own");
+        }
     }
 }
 
 impl Child {
     /// What ends it.
     pub(in crate::node) fn killer(&self) -> Killer {
-        Killer { live: self.live.clone(), run: self.run.clone(), pid: self.pid }
+        Killer { live: self.live.clone(), name: self.forked.name.clone(), pid: self.forked.pid }
+    }
+
+    /// Its channel, its output and its end. Its parent forks for the next run from now on.
+    pub(in crate::node) fn into_parts(self) -> Forked {
+        self.forked
     }
 }
 
 /// Hands what a parent says on to the runs that wait for it, until the parent is gone.
 async fn listen(mut reader: OwnedReadHalf, waiters: Waiters) {
-    let locked = || waiters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let locked = || waiters.lock().unwrap_or_else(PoisonError::into_inner);
     while let Ok(Some(message)) = read_frame::<FromParent>(&mut reader, PARENT_FRAME).await {
         let mut waiters = locked();
         let Some(waiters) = &mut *waiters else { break };

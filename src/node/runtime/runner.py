@@ -24,17 +24,17 @@ is ready, else `error`, `traceback` and `missing`.
 
 What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, what shuts a run in in `seal.py`; their texts are this
 program's arguments.
+What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
-import asyncio
 import fcntl
 import gc
 import importlib
 import inspect
 import io
 import json
+import mmap
 import os
-import random
 import select
 import signal
 import socket
@@ -107,6 +107,8 @@ def parent(sock):
     start = receive(sock)
     imports, seal.POLICY = start["imports"], start.get("seal")
     compat.install()
+    # What is imported stays: looking for garbage among it meanwhile finds none.
+    gc.disable()
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
@@ -120,6 +122,7 @@ def parent(sock):
     seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()
+    gc.enable()
     # Only a process with one thread can be forked safely.
     warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
     send(sock, {"op": "ready", "warm": warm})
@@ -271,6 +274,7 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
+        prepare()
         run, groups = receive_with_fds(channel)
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run, groups)})
@@ -283,9 +287,38 @@ def child(fds):
     os._exit(0)
 
 
+def prepare():
+    """What every run needs, whatever it is. A child that waits for its run has done it by then."""
+    os.environ.clear()
+    seal.prepare()
+    for name, seed in (("random", "seed"), ("numpy.random", "seed")):
+        if name in sys.modules:
+            getattr(sys.modules[name], seed)()
+    # A folder that the parent found out for itself.
+    if "tempfile" in sys.modules:
+        sys.modules["tempfile"].tempdir = None
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+        for fd in (1, 2)
+    )
+    rehearse()
+
+
+def rehearse():
+    """Does once, to no effect, what a run begins with: memory that it writes to is then no longer shared with the parent,
+    and folders that are looked through are known."""
+    json.loads(compat.encode({"op": "result", "result": ""})[4:])
+    compat.generation(rehearse)
+    os.environ["LANG"] = "C.UTF-8"
+    try:
+        importlib.import_module("napt_rehearsal")
+    except ImportError:
+        pass
+
+
 def outcome(run, groups):
-    # Given back when memory runs out, so that there is some to say so.
-    reserve = bytearray(RESERVE)
+    # Given back when memory runs out, so that there is some to say so. Nothing is written there, so it costs nothing.
+    reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         seal.enter(run, groups)
         result = execute(run)
@@ -298,7 +331,7 @@ def outcome(run, groups):
         log_exception()
         reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
-        del reserve
+        reserve.close()
         log_exception()
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         # A module that goes on as if nothing was stumbles over what is missing.
@@ -341,6 +374,8 @@ def execute(run):
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
     if inspect.iscoroutine(result):
+        import asyncio
+
         result = asyncio.run(result)
     try:
         if isinstance(result, str):
@@ -366,20 +401,9 @@ def plain(value):
 
 
 def enter(run):
-    """The surroundings of a run: environment, folder, streams."""
+    """The surroundings of a run: environment, folder."""
     os.environ.clear()
     os.environ.update(run["env"])
-    random.seed()
-    # A folder that the parent found out for itself.
-    if "tempfile" in sys.modules:
-        sys.modules["tempfile"].tempdir = None
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
-    sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.FileIO(fd, "w", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
-        for fd in (1, 2)
-    )
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
     sys.argv = [run["module"]]

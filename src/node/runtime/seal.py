@@ -1,7 +1,7 @@
-"""What shuts the process of one run in, before anything of its module is there: control groups, limits, a user namespace,
-Landlock, a filter of system calls. Standard library only.
+"""What shuts the process of one run in, before anything of its module is there: a user namespace, Landlock, a filter of
+system calls, control groups, limits. Standard library only.
 
-The module's process is sealed once it has its `run` frame, by what the parent was told when it was started:
+The parent is told when it is started what holds for all of its children:
 
     read       paths that may be read and executed, besides the run's own
     ports      of TCP on this machine that may be reached
@@ -16,7 +16,6 @@ import os
 import resource
 import signal
 import struct
-import subprocess
 
 try:
     import ctypes
@@ -43,7 +42,6 @@ CAPABILITY_VERSION_3 = 0x20080522
 LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_ADD_RULE = 445
 LANDLOCK_RESTRICT_SELF = 446
-CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
 RULE_NET_PORT = 2
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEV = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
@@ -82,36 +80,58 @@ def control(option, argument=0):
     return libc.prctl(option, argument, 0, 0, 0) if libc else -1
 
 
+# What was made ready for the child: its rules of Landlock, and why it cannot be sealed.
+rules = None
+failure = None
+
+
+def prepare():
+    """All that is the same for every run. A child that waits for its run has done it by then."""
+    global failure
+    bound(resource.RLIMIT_CORE, 0)
+    if POLICY is not None:
+        try:
+            in_steps(
+                ("ctypes", need_ctypes),
+                ("no new privileges", lambda: check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))),
+                ("user namespace", own_users),
+                ("capabilities", drop_capabilities),
+                ("Landlock", common_rules),
+                ("system calls", filter_calls),
+            )
+        except Unsealed as error:
+            failure = error
+
+
 def enter(run, groups):
-    """All of it. `groups` are files of control groups, in which this process is to be."""
-    step = "control groups"
-    try:
-        for group in groups:
-            os.write(group, b"0")
-            os.close(group)
-        if POLICY is None:
-            limit(run["limits"])
-            return
-        if libc is None:
-            raise OSError("Python was built without ctypes")
-        step = "no new privileges"
-        check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-        step = "user namespace"
-        own_users()
-        step = "limits"
+    """The rest. `groups` are files of control groups, in which this process is to be."""
+    if failure:
+        raise failure
+    in_steps(
+        ("control groups", lambda: join(groups)),
         # After the namespace, in which processes are counted anew.
-        limit(run["limits"])
-        if POLICY["landlock"]:
-            step = "Landlock"
-            landlock(run)
-        step = "capabilities"
-        header, none = struct.pack("=Ii", CAPABILITY_VERSION_3, 0), bytes(24)
-        check(libc.capset(header, none))
-        if POLICY["filter"]:
-            step = "system calls"
-            filter_calls(bytes.fromhex(POLICY["filter"]))
-    except OSError as error:
-        raise Unsealed(step, error.strerror or error) from error
+        ("limits", lambda: limit(run["limits"])),
+        ("Landlock", lambda: landlock(run)),
+    )
+
+
+def in_steps(*steps):
+    for name, step in steps:
+        try:
+            step()
+        except (OSError, ValueError) as error:
+            raise Unsealed(name, getattr(error, "strerror", None) or error) from error
+
+
+def need_ctypes():
+    if libc is None:
+        raise OSError("Python was built without it")
+
+
+def join(groups):
+    for group in groups:
+        os.write(group, b"0")
+        os.close(group)
 
 
 def check(status):
@@ -138,35 +158,51 @@ def own_users():
         os._exit(70)
 
 
-def landlock(run):
-    version = check(libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
-    bits = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)
-    files = (1 << bits) - 1
-    handled = [files]
+def drop_capabilities():
+    """Those that a process has in a user namespace of its own."""
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    check(libc.capset(header, bytes(24)))
+
+
+def common_rules():
+    global rules
+    version = POLICY["landlock"]
+    if not version:
+        return
+    handled = [of_file_system(version)]
     if version >= 4:
         handled.append(BIND_TCP | CONNECT_TCP)
     if version >= 6:
         handled.append(SCOPES)
     attributes = struct.pack(f"={len(handled)}Q", *handled)
-    ruleset = check(libc.syscall(LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
-    try:
-        everything = files & ~IOCTL_DEV
-        allow(ruleset, run["scratch"], everything)
-        for path in (*POLICY["read"], "/etc", run["root"], "/proc/self"):
-            allow(ruleset, path, READ)
-        for path in ABOUT_THE_MACHINE:
-            allow(ruleset, path, READ & ~EXECUTE)
-        for path in DEVICES:
-            allow(ruleset, path, (READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV) & files)
-        for port in POLICY["ports"] if version >= 4 else ():
-            rule = struct.pack("=QQ", CONNECT_TCP, port)
-            check(libc.syscall(LANDLOCK_ADD_RULE, ruleset, RULE_NET_PORT, rule, 0))
-        check(libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0))
-    finally:
-        os.close(ruleset)
+    rules = check(libc.syscall(LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
+    for path in (*POLICY["read"], "/etc", "/proc/self"):
+        allow(path, READ)
+    for path in ABOUT_THE_MACHINE:
+        allow(path, READ & ~EXECUTE)
+    for path in DEVICES:
+        allow(path, (READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV) & handled[0])
+    for port in POLICY["ports"] if version >= 4 else ():
+        rule = struct.pack("=QQ", CONNECT_TCP, port)
+        check(libc.syscall(LANDLOCK_ADD_RULE, rules, RULE_NET_PORT, rule, 0))
 
 
-def allow(ruleset, path, access):
+def of_file_system(version):
+    """All that this version knows of files."""
+    bits = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)
+    return (1 << bits) - 1
+
+
+def landlock(run):
+    if rules is None:
+        return
+    allow(run["root"], READ)
+    allow(run["scratch"], of_file_system(POLICY["landlock"]) & ~IOCTL_DEV)
+    check(libc.syscall(LANDLOCK_RESTRICT_SELF, rules, 0))
+    os.close(rules)
+
+
+def allow(path, access):
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, PermissionError, NotADirectoryError):
@@ -175,13 +211,16 @@ def allow(ruleset, path, access):
         if not os.path.isdir(place):
             access &= OF_FILES
         rule = struct.pack("=Qi", access, place)
-        check(libc.syscall(LANDLOCK_ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0))
+        check(libc.syscall(LANDLOCK_ADD_RULE, rules, RULE_PATH_BENEATH, rule, 0))
     finally:
         os.close(place)
 
 
-def filter_calls(program):
-    """`program`: instructions of eight bytes."""
+def filter_calls():
+    program = bytes.fromhex(POLICY["filter"])
+    if not program:
+        return
+    # Of instructions of eight bytes.
     code = ctypes.create_string_buffer(program, len(program))
     fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
     buffer = ctypes.create_string_buffer(fprog, len(fprog))
@@ -192,7 +231,6 @@ def filter_calls(program):
 
 
 def limit(limits):
-    bound(resource.RLIMIT_CORE, 0)
     # Private writable memory: what a module allocates, not what it maps.
     bound(resource.RLIMIT_DATA, limits["memory"])
     bound(resource.RLIMIT_NOFILE, limits["files"])
@@ -226,7 +264,7 @@ def reached(error, limits):
             return "memory"
         if isinstance(error, OSError) and error.errno in NUMBERS:
             return NUMBERS[error.errno]
-        if isinstance(error, subprocess.CalledProcessError) and error.returncode in SIGNALS:
+        if type(error).__name__ == "CalledProcessError" and getattr(error, "returncode", 0) in SIGNALS:
             return SIGNALS[error.returncode]
         if is_refused_thread(error):
             return "memory" if data_size() + (16 << 20) > limits["memory"] else "processes"

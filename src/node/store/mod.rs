@@ -84,8 +84,8 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
         deployment: Value,
         revision: (String, u64),
     ) -> Result<(), StoreError>;
-    /// Its process is about to start.
-    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// Its process is about to start, and an event says so: that one's number.
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<u64, StoreError>;
     /// It has ended, and its last event says so. False, and nothing, when it had ended before.
     async fn finish_run(
         &self,

@@ -304,7 +304,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<u64, StoreError> {
         let id = id.to_owned();
         self.writer
             .run(move |db| {
@@ -312,11 +312,12 @@ impl Store for SqliteStore {
                     sqlx::query(
                         "UPDATE runs SET status = 'processing', started = $2 WHERE id = $1 AND finished IS NULL",
                     )
-                    .bind(id)
+                    .bind(&id)
                     .bind(at.as_microsecond())
-                    .execute(db)
+                    .execute(&mut *db)
                     .await?;
-                    Ok(())
+                    let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
+                    insert_events(db, &id, vec![(at, processing)]).await
                 })
             })
             .await

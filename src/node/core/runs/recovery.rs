@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ActiveRun, Core, Demand, NodeError};
+use super::{ActiveRun, Core, Demand, NodeError, RunEgress};
 use crate::{identity::random_hex, wire::RunStatus};
 
 impl Core {
@@ -55,6 +55,7 @@ impl Core {
                 cancel: CancellationToken::new(),
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),
+                egress: RunEgress::default(),
                 progress: watch::Sender::new((0, false)),
             });
             match demand {
