@@ -176,6 +176,7 @@ def parent(sock):
 
 # --- processes
 
+
 def tie(parent_pid):
     """A child dies with its parent, and what it starts stays below it, also what detaches itself."""
     seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
@@ -208,6 +209,10 @@ def sweep(runs):
     """Kills what no run in `runs` owns. Such processes have come to this one when theirs ended, as theirs will."""
     while True:
         strays = [pid for pid in below() if pid not in runs]
+        if strays and seal.POLICY is not None:
+            # What has left a run that goes on is still in its namespace.
+            going_on = {users(pid) for pid in runs} - {users("self"), None}
+            strays = [pid for pid in strays if users(pid) not in going_on]
         if not strays:
             return
         for pid in strays:
@@ -217,6 +222,14 @@ def sweep(runs):
                 os.waitpid(pid, 0)
             except ChildProcessError:
                 pass
+
+
+def users(pid):
+    """The user namespace of a process."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/user")
+    except OSError:
+        return None
 
 
 def below():
