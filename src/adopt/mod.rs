@@ -96,7 +96,7 @@ pub fn adopt(options: &AdoptOptions, reporter: &dyn Reporter) -> Result<Adopted,
     if found.runtime == Runtime::Data {
         findings.push(finding("runtime", "data", "nothing of it is run".to_owned()));
     }
-    if found.runtime == Runtime::Python && native.runtime == Runtime::Data {
+    if found.runtime == Runtime::Python && native.runtime != Runtime::Python {
         findings.push(finding("runtime", "python", format!("there is code in `{}`", found.shown)));
     }
     if found.runtime == Runtime::Data || found.entrypoint != "run.py" {

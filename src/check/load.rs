@@ -17,13 +17,13 @@ use super::{
 use crate::{
     config::{DEPLOYMENT_FILE, SUB_DEPLOYMENTS},
     module::{
-        LintLevel, MANIFEST_FILE, ModuleId, ModuleName, ModuleType, Project, Runtime, existing_folder, member_folders,
-        package_dir_of,
+        CARGO_FILE, LintLevel, MANIFEST_FILE, ModuleId, ModuleName, ModuleType, Project, Runtime, existing_folder,
+        member_folders, package_dir_of,
     },
     package::packaged_paths,
 };
 
-/// The native manifest's file name.
+/// The native manifest's file name, of a Python module; of a Rust module it is [`CARGO_FILE`].
 pub(super) const NATIVE_FILE: &str = "pyproject.toml";
 
 /// Levels of rules, by name.
@@ -47,7 +47,7 @@ pub(super) struct Module {
     pub(super) root: PathBuf,
     /// `napt.toml`.
     pub(super) manifest: Option<Document>,
-    /// `pyproject.toml`.
+    /// `pyproject.toml`, else `Cargo.toml`.
     pub(super) native: Option<Document>,
     pub(super) module_type: Option<ModuleType>,
     pub(super) name: Option<ModuleName>,
@@ -200,11 +200,16 @@ impl Module {
             let path = root.join(file);
             path.is_file().then(|| Document::read_toml(&path)).transpose()
         };
-        let (manifest, native) = (read(MANIFEST_FILE)?, read(NATIVE_FILE)?);
+        let manifest = read(MANIFEST_FILE)?;
+        let (native, found) = match (read(NATIVE_FILE)?, read(CARGO_FILE)?) {
+            (Some(python), _) => (Some(python), Runtime::Python),
+            (None, Some(cargo)) => (Some(cargo), Runtime::Rust),
+            (None, None) => (None, Runtime::Data),
+        };
         let mut module = Module {
             root: root.to_owned(),
             levels: manifest.as_ref().map(levels).unwrap_or_default(),
-            runtime: if native.is_some() { Runtime::Python } else { Runtime::Data },
+            runtime: found,
             manifest,
             native,
             module_type: None,
@@ -284,6 +289,7 @@ impl Module {
             (&self.manifest, vec!["module", key]),
             (&self.native, vec!["project", key]),
             (&self.native, vec!["tool", "poetry", key]),
+            (&self.native, vec!["package", key]),
         ] {
             if find(document, &path).is_some() {
                 let document = document.as_ref()?;
@@ -301,8 +307,8 @@ impl Module {
     /// The folder of code and configuration, when the module's name is known.
     pub(super) fn package(&self) -> Option<PathBuf> {
         match self.runtime {
-            Runtime::Data => Some(self.root.clone()),
-            Runtime::Python | Runtime::Rust => self.name.as_ref().map(|name| package_dir_of(&self.root, name)),
+            Runtime::Data | Runtime::Rust => Some(self.root.clone()),
+            Runtime::Python => self.name.as_ref().map(|name| package_dir_of(&self.root, name)),
         }
     }
 

@@ -25,11 +25,13 @@ use crate::{
   napt new agent summariser --set 'role=an editor' --set model=openai
   napt new tool sums --in debate
   napt new orchestrator panel --bare --values answers.toml
+  napt new orchestrator debate --lang rust
 
 Variables:
   all           description, author
   orchestrator  rounds, model (echo, openai or ollama; not with --bare)
   agent         role, model (echo, openai or ollama)
+  in Rust       the same, and of an orchestrator agents (rust or python)
   environment   highest
   persona       format (yaml or json)")]
 pub(super) struct Args {
@@ -39,6 +41,10 @@ pub(super) struct Args {
 
     /// The module's name, and the folder's
     name: String,
+
+    /// What it is written in; `rust` is for orchestrators and agents
+    #[arg(long, value_enum, value_name = "LANGUAGE", default_value_t = Language::Python)]
+    lang: Language,
 
     /// Only the orchestrator: no workspace, agent or knowledge base
     #[arg(long)]
@@ -61,6 +67,12 @@ pub(super) struct Args {
     yes: bool,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Language {
+    Python,
+    Rust,
+}
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
     Ok((key.trim().to_owned(), value.to_owned()))
@@ -70,6 +82,10 @@ impl Args {
     pub(super) fn exec(&self, context: &Context) -> Result<Output, Failure> {
         let options = NewOptions {
             module_type: self.module_type.clone(),
+            language: match self.lang {
+                Language::Python => scaffold::Language::Python,
+                Language::Rust => scaffold::Language::Rust,
+            },
             bare: self.bare,
             name: self.name.clone(),
             parent: context.cwd.clone(),

@@ -49,15 +49,19 @@ pub struct Environment {
     pub variables: BTreeSet<String>,
     /// Variables that package installers need to reach the network: proxies, certificates, their own settings.
     pub installer: Vec<(String, String)>,
+    /// `RUSTUP_HOME`, `RUSTUP_TOOLCHAIN` and `HOME`: where rustup has its toolchains, and which is meant.
+    pub rustup: Vec<(String, String)>,
 }
 
 /// What the names of variables with keys of named providers begin with.
 const PROVIDER_KEY: &str = "NAPT_PROVIDER_KEY_";
 
 /// Prefixes and names of variables that an installer gets.
-const INSTALLER: [&str; 10] = [
+const INSTALLER: [&str; 12] = [
     "UV_",
     "PIP_",
+    "CARGO_HTTP_",
+    "CARGO_NET_",
     "SSL_CERT_",
     "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY",
@@ -106,6 +110,10 @@ impl Environment {
             installer: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| INSTALLER.iter().any(|prefix| name.to_uppercase().starts_with(prefix)))
+                .collect(),
+            rustup: ["RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "HOME"]
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), text(name)?)))
                 .collect(),
         }
     }

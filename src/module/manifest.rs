@@ -15,7 +15,7 @@ use super::{
     hosts::HostPattern,
     id::{IdError, ModuleId, ModuleType},
     limits::{Limits, LimitsTable},
-    name::NameError,
+    name::{ModuleName, NameError},
     native::{NativeError, NativeManifest},
 };
 use crate::report::{Fault, Kind};
@@ -47,31 +47,31 @@ pub struct ModuleTable {
     /// What kind of module it is.
     #[serde(rename = "type")]
     pub module_type: ModuleType,
-    /// The module's name: `[a-z][a-z0-9_]{0,63}`, where `-` and `_` are the same; else `pyproject.toml`'s.
+    /// The module's name: `[a-z][a-z0-9_]{0,63}`, where `-` and `_` are the same; else the native manifest's.
     #[schemars(example = &"debate")]
     pub name: Option<String>,
-    /// A semantic version, without `+build`; else `pyproject.toml`'s.
+    /// A semantic version, without `+build`; else the native manifest's.
     #[schemars(example = &"0.1.0")]
     pub version: Option<String>,
-    /// One sentence for the registry; else `pyproject.toml`'s.
+    /// One sentence for the registry; else the native manifest's.
     pub description: Option<String>,
-    /// `Name <mail>` each; else `pyproject.toml`'s.
+    /// `Name <mail>` each; else the native manifest's.
     #[schemars(example = ["Ada <ada@example.org>"])]
     pub authors: Option<Vec<String>>,
-    /// An SPDX expression; else `pyproject.toml`'s.
+    /// An SPDX expression; else the native manifest's.
     #[schemars(example = &"MIT OR Apache-2.0")]
     pub license: Option<String>,
-    /// A file, relative to the manifest; else `pyproject.toml`'s.
+    /// A file, relative to the manifest; else the native manifest's.
     #[schemars(example = &"README.md")]
     pub readme: Option<String>,
-    /// Where the source is kept; else `pyproject.toml`'s.
+    /// Where the source is kept; else the native manifest's.
     pub repository: Option<String>,
-    /// For search; else `pyproject.toml`'s.
+    /// For search; else the native manifest's.
     pub keywords: Option<Vec<String>>,
-    /// What runs it; else `python` beside a `pyproject.toml`, and `data` elsewhere.
+    /// What runs it; else `python` beside a `pyproject.toml`, `rust` beside a `Cargo.toml`, and `data` elsewhere.
     pub runtime: Option<Runtime>,
-    /// A Python file of the package folder; nodes call the function of the same name in it. Of a persona, its `.json` or
-    /// `.yaml` file.
+    /// A Python file of the package folder; nodes call the function of the same name in it. Of a Rust module, the name of
+    /// its binary; of a persona, its `.json` or `.yaml` file.
     #[schemars(extend("default" = "run.py"))]
     pub entrypoint: Option<String>,
     /// The version of `naptha-sdk` that it needs, where `pyproject.toml` takes it from git; else what that requires.
@@ -96,7 +96,7 @@ pub struct ModuleTable {
 pub enum Runtime {
     /// CPython 3.10 to 3.12.
     Python,
-    /// A binary that Cargo builds; nodes do not run it yet.
+    /// A binary that Cargo builds.
     Rust,
     /// Nothing runs: the module is data.
     Data,
@@ -283,7 +283,7 @@ pub struct Manifest {
     pub keywords: Vec<String>,
     /// What runs it.
     pub runtime: Runtime,
-    /// A file in the package folder (`run.py`).
+    /// A file in the package folder (`run.py`), or a binary's name.
     pub entrypoint: String,
     /// The `naptha-sdk` version that it needs, where stated.
     pub sdk: Option<String>,
@@ -378,7 +378,7 @@ impl Fault for ManifestError {
                     .to_owned(),
             ),
             ManifestError::Missing { key, .. } => {
-                Some(format!("add `{key}` to `[module]`, or to the `pyproject.toml` beside it"))
+                Some(format!("add `{key}` to `[module]`, or to the `pyproject.toml` or `Cargo.toml` beside it"))
             }
             ManifestError::Name { error, .. } => error.hint(),
             ManifestError::Dependency { error, .. } => error.hint(),
@@ -415,12 +415,18 @@ impl ManifestFile {
         let missing = |key| ManifestError::Missing { path: path.to_owned(), key };
         let table = self.module.as_ref().ok_or_else(|| ManifestError::NoModule(path.to_owned()))?;
         let name = table.name.clone().or_else(|| native.name.clone()).ok_or_else(|| missing("name"))?;
-        let name = name.parse().map_err(|error| ManifestError::Name { path: path.to_owned(), error })?;
+        let name: ModuleName = name.parse().map_err(|error| ManifestError::Name { path: path.to_owned(), error })?;
         let version = table.version.clone().or_else(|| native.version.clone()).ok_or_else(|| missing("version"))?;
         let version = Version::parse(&version).map_err(|error| invalid("module.version", &error))?;
         if !version.build.is_empty() {
             return Err(invalid("module.version", &"build metadata (`+…`) is not part of a module's version"));
         }
+        let runtime = table.runtime.unwrap_or(native.runtime);
+        let entrypoint =
+            table.entrypoint.clone().or_else(|| native.entrypoint.clone()).unwrap_or_else(|| match runtime {
+                Runtime::Rust => native.name.clone().unwrap_or_else(|| name.to_string()),
+                Runtime::Python | Runtime::Data => "run.py".to_owned(),
+            });
         let mut dependencies = BTreeMap::new();
         for (key, entry) in &self.dependencies {
             let id: ModuleId = key.parse().map_err(|error| ManifestError::Dependency {
@@ -454,8 +460,8 @@ impl ManifestFile {
             readme: table.readme.clone().or_else(|| native.readme.clone()),
             repository: table.repository.clone().or_else(|| native.repository.clone()),
             keywords: table.keywords.clone().unwrap_or_else(|| native.keywords.clone()),
-            runtime: table.runtime.unwrap_or(native.runtime),
-            entrypoint: table.entrypoint.clone().unwrap_or_else(|| "run.py".to_owned()),
+            runtime,
+            entrypoint,
             sdk: table.sdk.clone(),
             include: table.include.clone(),
             exclude: table.exclude.clone(),

@@ -1,5 +1,6 @@
 //! What a module is: its id, type, version and manifest, and how a project or a workspace is laid out on disk.
 
+mod cargo;
 mod edit;
 mod git;
 mod hosts;
@@ -14,6 +15,7 @@ mod requirements;
 mod session;
 mod setuptools;
 
+pub use cargo::{CARGO_FILE, CARGO_LOCK};
 pub use edit::{ManifestEdit, NewDependency};
 pub use git::{GitReference, GitSource, GitSourceError, is_commit};
 pub use hosts::{HostPattern, HostPatternError, is_localhost};

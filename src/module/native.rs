@@ -1,10 +1,13 @@
-//! The native manifest beside a `napt.toml`: `pyproject.toml`, PEP 621 or Poetry.
+//! The native manifest beside a `napt.toml`: `pyproject.toml`, PEP 621 or Poetry, else `Cargo.toml`.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::manifest::Runtime;
+use super::{
+    cargo::{self, CARGO_FILE},
+    manifest::Runtime,
+};
 use crate::report::{Fault, Kind};
 
 /// What a native manifest says that a `napt.toml` may leave out.
@@ -26,6 +29,8 @@ pub struct NativeManifest {
     pub repository: Option<String>,
     /// For search.
     pub keywords: Vec<String>,
+    /// The binary that is run, of a Rust package.
+    pub entrypoint: Option<String>,
     /// What the kind of manifest says about how the module runs.
     pub runtime: Runtime,
 }
@@ -41,6 +46,7 @@ impl Default for NativeManifest {
             readme: None,
             repository: None,
             keywords: Vec::new(),
+            entrypoint: None,
             runtime: Runtime::Data,
         }
     }
@@ -60,13 +66,43 @@ pub enum NativeError {
         /// What the parser said.
         error: Box<toml::de::Error>,
     },
+    /// Cargo does not understand it.
+    #[error("cannot read `{}`: {reason}", path.display())]
+    Cargo {
+        /// The file.
+        path: PathBuf,
+        /// In Cargo's words.
+        reason: String,
+    },
+    /// It inherits what only Cargo finds, and there is no Cargo.
+    #[error("`{}` inherits `{key}`, and there is no `cargo` in `PATH` to ask for it", path.display())]
+    NeedsCargo {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// It is of a workspace only.
+    #[error("`{}` has no `[package]`", .0.display())]
+    NoPackage(PathBuf),
 }
 
 impl Fault for NativeError {
     fn kind(&self) -> Kind {
         match self {
             NativeError::Io(_) => Kind::Failed,
-            NativeError::Syntax { .. } => Kind::Check,
+            NativeError::NeedsCargo { .. } => Kind::Failed,
+            NativeError::Syntax { .. } | NativeError::Cargo { .. } | NativeError::NoPackage(_) => Kind::Check,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            NativeError::NeedsCargo { key, .. } => Some(format!(
+                "write `{key}` itself there, since nodes build the module alone, or install Rust (https://rustup.rs)"
+            )),
+            NativeError::NoPackage(_) => Some("a Rust module is a Cargo package of its own".to_owned()),
+            NativeError::Io(_) | NativeError::Syntax { .. } | NativeError::Cargo { .. } => None,
         }
     }
 }
@@ -137,7 +173,8 @@ impl NativeManifest {
     pub fn read(root: &Path) -> Result<Self, NativeError> {
         let path = root.join("pyproject.toml");
         if !path.is_file() {
-            return Ok(NativeManifest::default());
+            let is_rust = root.join(CARGO_FILE).is_file();
+            return if is_rust { cargo::read(root) } else { Ok(NativeManifest::default()) };
         }
         let text = fs_err::read_to_string(&path)?;
         let pyproject: Pyproject =
@@ -160,6 +197,7 @@ impl NativeManifest {
             readme: text_or_under(project.readme, "file").or(text_or_under(poetry.readme, "file")),
             repository: repository.map(|(_, url)| url.clone()).or(poetry.repository),
             keywords: either(project.keywords, poetry.keywords),
+            entrypoint: None,
             runtime: Runtime::Python,
         })
     }

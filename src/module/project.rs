@@ -161,11 +161,11 @@ impl Project {
         &self.manifest.id
     }
 
-    /// The folder of code and configuration: `root/name` or `root/src/name`, or the root itself for data.
+    /// The folder of code and configuration: `root/name` or `root/src/name`, or the root itself for Rust and data.
     pub fn package_dir(&self) -> PathBuf {
         match self.manifest.runtime {
-            Runtime::Data => self.root.clone(),
-            Runtime::Python | Runtime::Rust => package_dir_of(&self.root, &self.manifest.id.name),
+            Runtime::Data | Runtime::Rust => self.root.clone(),
+            Runtime::Python => package_dir_of(&self.root, &self.manifest.id.name),
         }
     }
 

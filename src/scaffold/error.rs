@@ -16,6 +16,9 @@ pub enum ScaffoldError {
     /// A type of module that is made alone anyway.
     #[error("`--bare` is not for the module type `{0}`")]
     NotBare(ModuleType),
+    /// A type of module that there is no template in Rust for.
+    #[error("there is no template in Rust for the module type `{0}`")]
+    NotInRust(ModuleType),
     /// The name is not allowed.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -125,6 +128,7 @@ impl Fault for ScaffoldError {
         match self {
             ScaffoldError::UnknownType(_)
             | ScaffoldError::NotBare(_)
+            | ScaffoldError::NotInRust(_)
             | ScaffoldError::Values(_)
             | ScaffoldError::ValuesFormat(_)
             | ScaffoldError::NoWorkspace(_)
@@ -149,6 +153,9 @@ impl Fault for ScaffoldError {
                 Some(did_you_mean_or(given, types, || format!("the types are {}", types.join(", "))))
             }
             ScaffoldError::NotBare(module_type) => Some(format!("`napt new {module_type}` makes a single module")),
+            ScaffoldError::NotInRust(_) => Some(
+                "`napt new agent NAME --lang rust` and `napt new orchestrator NAME --lang rust` make one".to_owned(),
+            ),
             ScaffoldError::At { error, .. } => error.hint(),
             ScaffoldError::ValuesFormat(_) => Some("name it `.toml` or `.json`".to_owned()),
             ScaffoldError::NoWorkspace(_) => {

@@ -34,11 +34,23 @@ use crate::{
 /// Where a project keeps which template it was made from.
 const RECORD_FILE: &str = ".napt/template.toml";
 
+/// What a module is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Language {
+    /// With Naptha's SDK.
+    #[default]
+    Python,
+    /// A Cargo package.
+    Rust,
+}
+
 /// What to make.
 #[derive(Debug, Clone, Default)]
 pub struct NewOptions {
     /// The type of module, which has a template.
     pub module_type: String,
+    /// What it is written in.
+    pub language: Language,
     /// The module alone, without what its template puts around it.
     pub bare: bool,
     /// The module's name, and its folder's.
@@ -87,7 +99,7 @@ type Answers = BTreeMap<String, Value>;
 
 /// Makes a project. Variables that are not given are asked for.
 pub fn new_project(options: &NewOptions, ask: &dyn Ask, reporter: &dyn Reporter) -> Result<Created, ScaffoldError> {
-    let template = Template::of(&options.module_type, options.bare)?;
+    let template = Template::of(&options.module_type, options.language, options.bare)?;
     let name: ModuleName = options.name.parse()?;
     let around = match &options.workspace {
         Some(folder) => Some(Around::find(folder)?.ok_or_else(|| ScaffoldError::NoWorkspace(folder.clone()))?),
@@ -290,7 +302,7 @@ impl Maker {
 
     /// A part's template and name, and what its files may refer to.
     fn part(&self, part: &Part, context: &Value) -> Result<(Template, ModuleName, Value), ScaffoldError> {
-        let template = Template::find(&part.template)?;
+        let template = Template::find(&self.engine.text(&part.template, context)?)?;
         let name = self.engine.text(&part.name, context)?;
         let name: ModuleName = name.parse().map_err(|error| ScaffoldError::PartName {
             part: template.id.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
-use super::{ScaffoldError, variable::Variable};
+use super::{Language, ScaffoldError, variable::Variable};
 use crate::module::ModuleType;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
@@ -25,6 +25,9 @@ pub(super) struct Template {
     /// The template that `--bare` takes instead.
     #[serde(default)]
     pub(super) bare: Option<String>,
+    /// The template of the same in Rust.
+    #[serde(default)]
+    pub(super) rust: Option<String>,
     /// Where the module goes in the project; the project's own folder when empty.
     #[serde(default)]
     pub(super) into: String,
@@ -43,7 +46,7 @@ pub(super) struct Template {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
-    /// The other template's id.
+    /// The other template's id, a template itself.
     pub(super) template: String,
     /// The module's name.
     pub(super) name: String,
@@ -55,11 +58,14 @@ pub(super) struct Part {
 }
 
 impl Template {
-    /// The template that makes a module of this type, alone when `bare`.
-    pub(super) fn of(module_type: &str, bare: bool) -> Result<Self, ScaffoldError> {
+    /// The template that makes a module of this type in this language, alone when `bare`.
+    pub(super) fn of(module_type: &str, language: Language, bare: bool) -> Result<Self, ScaffoldError> {
         let module_type: ModuleType =
             module_type.parse().map_err(|_| ScaffoldError::UnknownType(module_type.to_owned()))?;
-        let template = Self::find(module_type.as_str())?;
+        let mut template = Self::find(module_type.as_str())?;
+        if language == Language::Rust {
+            template = Self::find(template.rust.as_ref().ok_or(ScaffoldError::NotInRust(module_type))?)?;
+        }
         match (bare, &template.bare) {
             (false, _) => Ok(template),
             (true, Some(id)) => Self::find(id),
@@ -108,14 +114,20 @@ mod tests {
             for variable in &template.variables {
                 assert!(variable.parse(&variable.default_text()).is_ok(), "{id}: the default of `{}`", variable.name);
             }
-            for part in &template.parts {
-                assert!(Template::find(&part.template).is_ok(), "{id}: the part `{}`", part.template);
-            }
         }
         for module_type in ModuleType::ALL {
-            let template = Template::of(module_type.as_str(), false).expect("one for each type");
+            let of = |language, bare| Template::of(module_type.as_str(), language, bare);
+            let template = of(Language::Python, false).expect("one for each type");
             assert_eq!(template.module_type, module_type);
-            assert_eq!(Template::of(module_type.as_str(), true).is_ok(), template.bare.is_some());
+            assert_eq!(of(Language::Python, true).is_ok(), template.bare.is_some());
+            match template.rust {
+                None => assert!(of(Language::Rust, false).is_err()),
+                Some(_) => {
+                    let rust = of(Language::Rust, false).expect("it is named");
+                    assert_eq!((rust.module_type, rust.bare.is_some()), (module_type, template.bare.is_some()));
+                    assert_eq!(of(Language::Rust, true).is_ok(), rust.bare.is_some());
+                }
+            }
         }
     }
 }

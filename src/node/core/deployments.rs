@@ -251,10 +251,8 @@ impl Core {
             .filter_map(|pin| modules.get(&pin.id).cloned())
             .collect();
         // Held, so that they are warm when the revision is live.
-        let parents: Vec<Arc<Parent>> = here
-            .iter()
-            .filter_map(|installed| Some(self.parents.of(installed.python.as_ref()?, &plan.owner)))
-            .collect();
+        let parents: Vec<Arc<Parent>> =
+            here.iter().filter_map(|installed| Some(self.parents.of(installed.python()?, &plan.owner))).collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
         reached("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.
@@ -379,11 +377,11 @@ impl Core {
             counts.iter().filter(|((n, revision), _)| n == name && is_it(*revision)).map(|(_, count)| count).sum()
         };
         Ok(live
-            .into_iter()
+            .iter()
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment: self.shown_to(user, deployment),
+                deployment: self.shown_to(user, DeploymentView::clone(deployment)),
             })
             .collect())
     }

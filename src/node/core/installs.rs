@@ -11,7 +11,9 @@ use napt_registry_client::{ClientError as RegistryError, RegistryClient};
 use serde_json::{Map, Value};
 
 use super::{
-    super::runtime::{EnvironmentError, Environments, PythonModule, imports_of},
+    super::runtime::{
+        Binaries, BuildError, Code, EnvironmentError, Environments, Program, PythonModule, RustModule, imports_of,
+    },
     NodeError,
 };
 use crate::{
@@ -31,9 +33,19 @@ pub(super) struct Installed {
     /// What it says, when it is a persona.
     pub(super) persona: Option<Map<String, Value>>,
     /// `None` for data.
-    pub(super) python: Option<PythonModule>,
+    pub(super) code: Option<Code>,
     /// Whether it has been imported without an error: the same bytes in the same environment need not be again.
     pub(super) is_ready: AtomicBool,
+}
+
+impl Installed {
+    /// Its code, if that is Python.
+    pub(super) fn python(&self) -> Option<&PythonModule> {
+        match &self.code {
+            Some(Code::Python(python)) => Some(python),
+            Some(Code::Rust(_)) | None => None,
+        }
+    }
 }
 
 /// Where an install goes, once it is made.
@@ -45,17 +57,19 @@ pub(in crate::node) struct Installs {
     archives: PathBuf,
     modules: PathBuf,
     environments: Environments,
+    binaries: Binaries,
     registry: RegistryClient,
     /// One install at a time for each archive.
     ready: Mutex<HashMap<String, Slot>>,
 }
 
 impl Installs {
-    pub(super) fn new(data: &Path, environments: Environments, registry: RegistryClient) -> Self {
+    pub(super) fn new(data: &Path, environments: Environments, binaries: Binaries, registry: RegistryClient) -> Self {
         Installs {
             archives: data.join("archives"),
             modules: data.join("modules"),
             environments,
+            binaries,
             registry,
             ready: Mutex::default(),
         }
@@ -63,6 +77,7 @@ impl Installs {
 
     /// Removes what an earlier process left half done.
     pub(super) fn sweep(&self) -> std::io::Result<()> {
+        self.binaries.sweep()?;
         for folder in [&self.archives, &self.modules] {
             fs_err::create_dir_all(folder)?;
             for entry in fs_err::read_dir(folder)? {
@@ -196,10 +211,7 @@ impl Installs {
         let entry = manifest.entrypoint.trim_end_matches(".py").to_owned();
         let package_dir = match manifest.runtime {
             Runtime::Python => package_dir_of(&root, &manifest.id.name),
-            Runtime::Data => root.clone(),
-            Runtime::Rust => {
-                return Err(install_error(pin, &"this version of napt does not build Rust modules yet"));
-            }
+            Runtime::Data | Runtime::Rust => root.clone(),
         };
         let configs = ModuleConfigs::read(&package_dir.join("configs")).map_err(|error| match error {
             // By its path in the archive: the node's own folders say nothing to whoever deploys.
@@ -221,7 +233,7 @@ impl Installs {
             }
             _ => None,
         };
-        let python = match manifest.runtime {
+        let code = match manifest.runtime {
             Runtime::Python => {
                 let prepared = self.environments.prepare(&root, manifest.sdk.as_deref(), reporter).await;
                 let python = prepared.map_err(|error| match error {
@@ -235,12 +247,49 @@ impl Installs {
                 let imports = imports.await.map_err(NodeError::internal("read what a module imports"))?;
                 let imports = imports.map_err(NodeError::internal("read what a module imports"))?;
                 let component = Value::Object(component.unwrap_or_default());
-                Some(PythonModule { python, root, folder, package, entry, imports, component })
+                Some(Code::Python(PythonModule { python, root, folder, package, entry, imports, component }))
             }
-            Runtime::Data | Runtime::Rust => None,
+            Runtime::Rust => {
+                let (id, sha256, binary) = (manifest.id.to_string(), pin.sha256.clone(), manifest.entrypoint.clone());
+                if !is_binary_name(&binary) {
+                    return Err(install_error(pin, &format!("`{binary}` cannot be the name of a binary")));
+                }
+                Some(Code::Rust(RustModule { id, sha256, root, binary }))
+            }
+            Runtime::Data => None,
         };
-        Ok(Arc::new(Installed { manifest, configs, persona, python, is_ready: AtomicBool::new(false) }))
+        Ok(Arc::new(Installed { manifest, configs, persona, code, is_ready: AtomicBool::new(false) }))
     }
+}
+
+impl Installs {
+    /// What starts a module of Rust that is built for this owner.
+    pub(super) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
+        self.binaries.program(module, owner)
+    }
+
+    /// Builds a module of Rust for its owner, once.
+    pub(super) async fn build(
+        &self,
+        installed: &Installed,
+        module: &RustModule,
+        owner: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<(), NodeError> {
+        self.binaries.build(module, owner, reporter).await.map_err(|error| match error {
+            BuildError::Io(error) => NodeError::internal("build a Rust module")(error),
+            error => NodeError::Install {
+                module: format!("{} {}", installed.manifest.id, installed.manifest.version),
+                reason: error.to_string(),
+            },
+        })
+    }
+}
+
+/// Whether Cargo may call a binary so; it becomes part of a path.
+fn is_binary_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// The configuration of modules of 2024, if it is one.

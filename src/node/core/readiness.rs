@@ -1,4 +1,4 @@
-//! Whether modules can run: each is imported as a run would import it, in a child of its warm parent, and not called.
+//! Whether modules can run: each is built if it is Rust, and imported or started as for a run, and not called.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    super::runtime::{Ended, PythonModule, Redactor, execute},
+    super::runtime::{Code, Ended, Redactor, Worker, execute},
     Core, NodeError,
     installs::Installed,
 };
@@ -44,14 +44,18 @@ impl Core {
     ) -> Vec<NodeError> {
         let imports: Vec<BoxFuture<'_, _>> = modules
             .iter()
-            .filter_map(|installed| Some((installed, installed.python.as_ref()?)))
-            .map(|(installed, python)| {
+            .filter_map(|installed| Some((installed, installed.code.as_ref()?)))
+            .map(|(installed, code)| {
                 let import = async move {
+                    if let Code::Rust(module) = code {
+                        self.installs.build(installed, module, owner, reporter).await?;
+                    }
                     if installed.is_ready.load(Ordering::Relaxed) {
+                        let Code::Python(python) = code else { return Ok(()) };
                         let parent = self.parents.of(python, owner);
                         return parent.warm_up().await.map_err(NodeError::internal("start an interpreter"));
                     }
-                    self.import(&installed.manifest, python, owner, reporter).await?;
+                    self.import(&installed.manifest, code, owner, reporter).await?;
                     installed.is_ready.store(true, Ordering::Relaxed);
                     Ok(())
                 };
@@ -65,21 +69,25 @@ impl Core {
     async fn import(
         &self,
         manifest: &Manifest,
-        python: &PythonModule,
+        code: &Code,
         owner: &str,
         reporter: &dyn Reporter,
     ) -> Result<(), NodeError> {
-        reporter.step("Importing", &format!("{} {}", manifest.id, manifest.version));
+        let verb = if matches!(code, Code::Rust(_)) { "Starting" } else { "Importing" };
+        reporter.step(verb, &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
         let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret, manifest).await?;
-        let mut execution = self.execution(manifest, python, &surroundings, None, None);
+        let mut execution = self.execution(manifest, code, &surroundings, 0, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
-        let parent = self.parents.of(python, owner);
+        let worker = match code {
+            Code::Python(python) => Worker::Process(self.parents.of(python, owner)),
+            Code::Rust(module) => Worker::Program(self.installs.program(module, owner)),
+        };
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
-        let (ended, ()) = tokio::join!(execute(&parent, execution, lines, CancellationToken::new()), discard);
+        let (ended, ()) = tokio::join!(execute(&worker, execution, lines, CancellationToken::new()), discard);
         let redactor = Redactor::new(&secret, &[]);
         let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
         let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {
@@ -96,7 +104,7 @@ impl Core {
             Ended::Cancelled => return Err(not_ready("it was cancelled".to_owned(), String::new(), None)),
         };
         let Some(error) = imported.error else { return Ok(()) };
-        let package = &python.package;
+        let package = manifest.id.name.as_str();
         let hint = imported.missing.map(|missing| match missing.split('.').next() {
             Some(top) if top == package => format!("the package `{package}` has no module `{missing}`"),
             Some(top) => format!("add what provides `{top}` to `dependencies` in `pyproject.toml`"),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -114,28 +114,49 @@ impl Core {
     pub(super) fn execution(
         &self,
         manifest: &Manifest,
-        python: &PythonModule,
+        code: &Code,
         surroundings: &Surroundings,
+        depth: u32,
         module_run: Option<Value>,
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.options.caps.within(&manifest.limits);
-        let PythonModule { root, folder, package, entry, component, .. } = python;
-        Execution {
-            run: surroundings.id.clone(),
-            frame: RunFrame {
+        let limits = caps.of_process(self.cgroups.as_deref());
+        let (scratch, output, env) = (surroundings.scratch.path().to_owned(), caps.output, surroundings.env.clone());
+        let frame = match code {
+            Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
                 folder: folder.clone(),
                 module: format!("{package}.{entry}"),
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
-                limits: caps.of_process(self.cgroups.as_deref()),
-                scratch: surroundings.scratch.path().to_owned(),
-                env: surroundings.env.clone(),
+                limits,
+                scratch,
+                output,
+                env,
                 module_run,
             },
+            // What is imported from where concerns Python only.
+            Code::Rust(module) => RunFrame {
+                root: module.root.clone(),
+                folder: module.root.clone(),
+                module: module.binary.clone(),
+                function: String::new(),
+                schemas: String::new(),
+                component: Value::Null,
+                limits,
+                scratch,
+                output,
+                env,
+                module_run,
+            },
+        };
+        Execution {
+            run: surroundings.id.clone(),
+            frame,
             caps,
+            depth,
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),

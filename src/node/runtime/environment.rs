@@ -276,7 +276,7 @@ impl Environments {
 }
 
 /// Waits until no other process holds the lock; it is released when the file is dropped.
-async fn lock_file(path: PathBuf) -> std::io::Result<std::fs::File> {
+pub(super) async fn lock_file(path: PathBuf) -> std::io::Result<std::fs::File> {
     let locked = tokio::task::spawn_blocking(move || {
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;

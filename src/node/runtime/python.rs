@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
@@ -33,13 +33,13 @@ use super::{
 use crate::compat;
 
 /// The Python side; it needs nothing but the standard library.
-const RUNNER: &str = include_str!("runner.py");
+pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-const COMPAT: &str = include_str!("compat.py");
+pub(super) const COMPAT: &str = include_str!("compat.py");
 
 /// What shuts a run in.
-const SEAL: &str = include_str!("seal.py");
+pub(super) const SEAL: &str = include_str!("seal.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -80,6 +80,7 @@ pub(in crate::node) struct PythonModule {
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
+#[serde(tag = "op", rename = "run")]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
     /// What modules are imported from.
@@ -92,6 +93,8 @@ pub(in crate::node) struct RunFrame {
     pub limits: ProcessLimits,
     /// The only folder that it may write to.
     pub scratch: PathBuf,
+    /// Bytes that it may print, for an interpreter that has many runs.
+    pub output: u64,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
@@ -107,8 +110,28 @@ pub(in crate::node) enum FromChild {
     Call(Call),
     /// It gives a call up.
     Cancel { id: u64 },
+    /// It prints; only in a shared interpreter, since others have pipes.
+    Output { stream: Stream, text: String },
     /// It is done.
     Result(ResultFrame),
+}
+
+/// What is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::node) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As events have it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
 }
 
 /// A call of a module by a run.
@@ -123,6 +146,9 @@ pub(in crate::node) struct Call {
     pub target: String,
     /// Naptha's run input.
     pub input: Value,
+    /// Whether the result is wanted without the record around it.
+    #[serde(default)]
+    pub brief: bool,
 }
 
 /// How a child says that it is done. `limit` is what it had too little of.
@@ -131,6 +157,8 @@ pub(in crate::node) struct ResultFrame {
     pub ok: bool,
     #[serde(default)]
     pub result: String,
+    #[serde(default)]
+    pub kind: String,
     #[serde(default)]
     pub limit: Option<String>,
     #[serde(default)]
@@ -165,6 +193,26 @@ struct Waiting {
 /// The runs of a live parent; `None` once it is gone.
 type Waiters = Arc<Mutex<Option<HashMap<String, Waiting>>>>;
 
+/// When a parent was last used.
+#[derive(Debug)]
+struct Used {
+    told: Notify,
+    at: Mutex<Instant>,
+}
+
+impl Used {
+    fn again(&self) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.told.notify_one();
+    }
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Used { told: Notify::new(), at: Mutex::new(Instant::now()) }
+    }
+}
+
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
 pub(in crate::node) struct Parent {
@@ -188,7 +236,7 @@ struct Live {
     /// Children that have been spares, to name them.
     named: AtomicU64,
     /// Told when a run has ended, and when nobody needs this any more.
-    used: Arc<Notify>,
+    used: Arc<Used>,
 }
 
 /// A forked child.
@@ -220,7 +268,7 @@ pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
     /// Told when it has been waited for: the time to fork for the next run.
-    used: Arc<Notify>,
+    used: Arc<Used>,
 }
 
 impl Exit {
@@ -229,7 +277,7 @@ impl Exit {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
-            self.used.notify_one();
+            self.used.again();
         }
         self.status
     }
@@ -298,6 +346,20 @@ impl Parent {
     /// Starts the process and waits for its imports.
     pub(in crate::node) async fn warm_up(&self) -> Result<(), RuntimeError> {
         self.live().await.map(|_| ())
+    }
+
+    /// How long it has been warm without a run; nothing when it is not warm, or has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let slot = self.live.try_lock().ok()?;
+        let live = slot.as_ref().filter(|live| Arc::strong_count(live) == 1)?;
+        Some(live.used.at.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+
+    /// Ends its process, unless a run needs it. It starts again when it is next needed.
+    pub(super) fn rest(&self) {
+        if let Ok(mut slot) = self.live.try_lock() {
+            let _ = slot.take_if(|live| Arc::strong_count(live) == 1);
+        }
     }
 
     async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
@@ -430,17 +492,17 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.used.notify_one();
+        self.used.told.notify_one();
     }
 }
 
 /// Keeps spares in a parent from the end of its first run on, until it has been idle for a while.
-async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
+async fn keep_spares(live: Weak<Live>, used: Arc<Used>) {
     loop {
         let is_hot = live.upgrade().is_some_and(|live| live.has_spares());
         // What has cooled down already needs no looking after.
         let wait = if is_hot { COOL } else { Duration::MAX };
-        let waited = tokio::time::timeout(wait, used.notified()).await;
+        let waited = tokio::time::timeout(wait, used.told.notified()).await;
         let Some(live) = live.upgrade().filter(|live| !live.is_over()) else { return };
         if waited.is_err() {
             // They end when their channels close.

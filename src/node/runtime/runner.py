@@ -294,7 +294,7 @@ def child(fds):
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
-            log_exception()
+            log_exception(log)
         finally:
             os._exit(70)
     os._exit(0)
@@ -334,26 +334,10 @@ def outcome(run, groups):
     reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         seal.enter(run, groups)
-        result = execute(run)
-        reply = {"ok": True, "result": result}
-    except Refused as error:
-        reply = {"ok": False, "kind": error.kind, "message": str(error)}
-    except seal.Unsealed as error:
-        reply = {"ok": False, "kind": "seal", "message": str(error)}
-    except SystemExit as error:
-        log_exception()
-        reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
+        reply = {"ok": True, "result": execute(run)}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
         reserve.close()
-        log_exception()
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
-        # A module that goes on as if nothing was stumbles over what is missing.
-        failure = compat.RUN.failure
-        if failure and failure.partition(": ")[2] not in text:
-            text += f" (a call failed before: {failure})"
-        reply = {"ok": False, "kind": "exception", "message": text, "limit": seal.reached(error, run["limits"])}
-    if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
-        reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
+        reply = {**failure(error, log), "limit": seal.reached(error)}
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -362,15 +346,38 @@ def outcome(run, groups):
     return reply
 
 
-def log_exception():
-    """The traceback into the run's log, whatever the module has done to `sys.stderr`."""
+def failure(error, log):
+    """The result of a run that raised this, whose traceback goes to `log`."""
+    if isinstance(error, (Refused, seal.Unsealed)):
+        kind, message = error.kind, str(error)
+    else:
+        log_exception(log)
+        if isinstance(error, MemoryError):
+            return {"ok": False, "kind": "memory", "message": "out of memory"}
+        kind, message = "exception", f"the module called sys.exit({getattr(error, 'code', None)!r})"
+        if not isinstance(error, SystemExit):
+            message = "".join(traceback.format_exception_only(type(error), error)).strip()
+            # A module that goes on as if nothing was stumbles over what is missing.
+            before = getattr(compat.RUN, "failure", None)
+            if before and before.partition(": ")[2] not in message:
+                message += f" (a call failed before: {before})"
+    if len(message) > MAX_MESSAGE:
+        message = message[:MAX_MESSAGE] + "…"
+    return {"ok": False, "kind": kind, "message": message}
+
+
+def log_exception(log):
+    """The traceback into the run's log."""
     try:
         text = traceback.format_exc()
-        if len(text) > MAX_TRACEBACK:
-            text = text[:MAX_TRACEBACK] + "…\n"
-        os.write(2, text.encode("utf-8", "backslashreplace"))
+        log(text[:MAX_TRACEBACK] + "…\n" if len(text) > MAX_TRACEBACK else text)
     except (OSError, MemoryError):
         pass
+
+
+def log(text):
+    """Whatever the module has done to `sys.stderr`."""
+    os.write(2, text.encode("utf-8", "backslashreplace"))
 
 
 def execute(run):
@@ -378,11 +385,7 @@ def execute(run):
     if run["module_run"] is None:
         return json.dumps(readiness(run))
     module_run = run["module_run"]
-    schema, function = schema_of(run), function_of(run)
-    if isinstance(schema, ImportError) and compat.generation(function)[0] == "inputs":
-        schema = AnyInputs  # in 2024, not every module had one
-    if isinstance(schema, ImportError):
-        raise schema
+    schema, function = module_of(run)
     inputs, module_run["inputs"] = validated(schema, module_run.get("inputs"))
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
@@ -390,6 +393,21 @@ def execute(run):
         import asyncio
 
         result = asyncio.run(result)
+    return text_of(result)
+
+
+def module_of(run):
+    """The module's `InputSchema` and function."""
+    schema, function = schema_of(run), function_of(run)
+    if isinstance(schema, ImportError):
+        if compat.generation(function)[0] != "inputs":
+            raise schema
+        schema = AnyInputs  # in 2024, not every module had one
+    return schema, function
+
+
+def text_of(result):
+    """What a run is answered with."""
     try:
         if isinstance(result, str):
             result.encode()
@@ -447,9 +465,7 @@ def function_of(run):
 def readiness(run):
     """Imports what a run imports, and tells what is wrong with it."""
     try:
-        schema, function = schema_of(run), function_of(run)
-        if isinstance(schema, ImportError) and compat.generation(function)[0] != "inputs":
-            raise schema
+        module_of(run)
     except (MemoryError, SystemExit, Refused):
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is what it has to say

@@ -70,6 +70,8 @@ ABOUT_THE_MACHINE = (
 class Unsealed(Exception):
     """A step that failed, and why."""
 
+    kind = "seal"
+
     def __str__(self):
         step, reason = self.args
         return f"cannot seal the run: {step}: {reason}"
@@ -230,9 +232,19 @@ def filter_calls():
 # --- limits
 
 
+# Bytes that may be allocated.
+memory = 0
+
+
+def limit_memory(size):
+    """Private writable memory: what a module allocates, not what it maps."""
+    global memory
+    memory = size
+    bound(resource.RLIMIT_DATA, size)
+
+
 def limit(limits):
-    # Private writable memory: what a module allocates, not what it maps.
-    bound(resource.RLIMIT_DATA, limits["memory"])
+    limit_memory(limits["memory"])
     bound(resource.RLIMIT_NOFILE, limits["files"])
     bound(resource.RLIMIT_FSIZE, limits["file_size"])
     # Whoever ignores the signal at the first is killed at the second.
@@ -252,7 +264,7 @@ NUMBERS = {errno.ENOMEM: "memory", errno.EMFILE: "files", errno.EFBIG: "file-siz
 SIGNALS = {-signal.SIGXCPU: "cpu", -signal.SIGXFSZ: "file-size"}
 
 
-def reached(error, limits):
+def reached(error):
     """The limit that is behind an exception, also where the module has put another one before it."""
     waiting, seen = [error], set()
     while waiting:
@@ -267,7 +279,7 @@ def reached(error, limits):
         if type(error).__name__ == "CalledProcessError" and getattr(error, "returncode", 0) in SIGNALS:
             return SIGNALS[error.returncode]
         if is_refused_thread(error):
-            return "memory" if data_size() + (16 << 20) > limits["memory"] else "processes"
+            return "memory" if data_size() + (16 << 20) > memory else "processes"
         if is_refused_fork(error):
             return "processes"
         waiting += [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]

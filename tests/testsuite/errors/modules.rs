@@ -60,6 +60,12 @@ room! { module:
     NativeError [Failure::from] {
         NativeError::Io(_) => NativeError::Io(disk()),
         NativeError::Syntax { .. } => NativeError::Syntax { path: path("m/pyproject.toml"), error: toml_error() },
+        NativeError::Cargo { .. } => NativeError::Cargo {
+            path: path("m/Cargo.toml"),
+            reason: "no targets specified in the manifest".to_owned(),
+        },
+        NativeError::NeedsCargo { .. } => NativeError::NeedsCargo { path: path("m/Cargo.toml"), key: "version" },
+        NativeError::NoPackage(_) => NativeError::NoPackage(path("m/Cargo.toml")),
     }
     ManifestError [Failure::from] {
         ManifestError::Syntax { .. } => ManifestError::Syntax { path: path("m/napt.toml"), error: toml_error() },
@@ -204,6 +210,7 @@ room! { scaffold:
     ScaffoldError [Failure::from] {
         ScaffoldError::UnknownType(_) => ScaffoldError::UnknownType("agnt".to_owned()),
         ScaffoldError::NotBare(_) => ScaffoldError::NotBare(ModuleType::Agent),
+        ScaffoldError::NotInRust(_) => ScaffoldError::NotInRust(ModuleType::Kb),
         ScaffoldError::Name(_) => ScaffoldError::Name(NameError::BadStart("9lives".to_owned())),
         ScaffoldError::PartName { .. } => ScaffoldError::PartName {
             part: "agent".to_owned(),

@@ -1,0 +1,54 @@
+//! Rust modules: built from source where they run, once for each archive and owner, and started anew for each run.
+
+mod build;
+mod crates;
+mod program;
+mod toolchain;
+
+use std::path::PathBuf;
+
+pub(in crate::node) use build::Binaries;
+pub(in crate::node) use program::{Program, Started};
+
+/// An installed Rust module.
+#[derive(Debug, Clone)]
+pub(in crate::node) struct RustModule {
+    /// `type:name`.
+    pub id: String,
+    /// Its archive's digest.
+    pub sha256: String,
+    /// The unpacked archive.
+    pub root: PathBuf,
+    /// The name of the binary that is run.
+    pub binary: String,
+}
+
+/// Why a Rust module cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::node) enum BuildError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// There is no toolchain.
+    #[error(
+        "no Rust was found in the node's `PATH`; install `cargo` and `rustc` (https://rustup.rs) on the node and deploy again"
+    )]
+    NoRust,
+    /// The archive is not one of a Rust module.
+    #[error("{0}")]
+    Unfit(String),
+    /// The lock file asks for what nodes do not fetch.
+    #[error("`Cargo.lock` cannot be used: {0}")]
+    Lock(String),
+    /// A program failed; what it said is kept.
+    #[error("{what} failed\n{output}")]
+    Failed {
+        /// What was being done.
+        what: &'static str,
+        /// What it said.
+        output: String,
+    },
+    /// It took too long.
+    #[error("time limit of {0} s reached while building")]
+    TooLong(u64),
+}
