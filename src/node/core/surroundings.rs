@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Code, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Network, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -123,6 +123,7 @@ impl Core {
         let caps = self.options.caps.within(&manifest.limits);
         let limits = caps.of_process(self.cgroups.as_deref());
         let (scratch, output, env) = (surroundings.scratch.path().to_owned(), caps.output, surroundings.env.clone());
+        let network = Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() };
         let frame = match code {
             Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
@@ -134,6 +135,7 @@ impl Core {
                 limits,
                 scratch,
                 output,
+                network,
                 env,
                 module_run,
             },
@@ -148,6 +150,7 @@ impl Core {
                 limits,
                 scratch,
                 output,
+                network,
                 env,
                 module_run,
             },

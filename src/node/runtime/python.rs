@@ -30,13 +30,19 @@ use super::{
     caps::ProcessLimits,
     frames::{read_frame, write_frame, write_frame_with_fds},
 };
-use crate::compat;
+use crate::{
+    compat,
+    module::{HostPattern, ModuleId},
+};
 
 /// The Python side; it needs nothing but the standard library.
 pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
 pub(super) const COMPAT: &str = include_str!("compat.py");
+
+/// What says why there is no network.
+pub(super) const NETWORK: &str = include_str!("network.py");
 
 /// What shuts a run in.
 pub(super) const SEAL: &str = include_str!("seal.py");
@@ -95,9 +101,17 @@ pub(in crate::node) struct RunFrame {
     pub scratch: PathBuf,
     /// Bytes that it may print, for an interpreter that has many runs.
     pub output: u64,
+    pub network: Network,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
+}
+
+/// What a module reaches, for messages of those who try something else.
+#[derive(Debug, Serialize)]
+pub(in crate::node) struct Network {
+    pub module: ModuleId,
+    pub hosts: Vec<HostPattern>,
 }
 
 /// What a child says.
@@ -386,7 +400,7 @@ impl Parent {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT, SEAL])
+                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK, SEAL])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")

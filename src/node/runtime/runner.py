@@ -22,9 +22,8 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, what shuts a run in in `seal.py`; their texts are this
-program's arguments.
-What only some modules need is not imported here: a parent is to be small, and soon there.
+What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, what shuts a run in in `seal.py`; their
+texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
 import fcntl
@@ -65,7 +64,8 @@ def load(name, text):
 
 load("napt_sdk", sys.argv[1])
 compat = load("napt_compat", sys.argv[2])
-seal = load("napt_seal", sys.argv[3])
+network = load("napt_network", sys.argv[3])
+seal = load("napt_seal", sys.argv[4])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
@@ -107,6 +107,7 @@ def parent(sock):
     start = receive(sock)
     imports, seal.POLICY = start["imports"], start.get("seal")
     compat.install()
+    network.install()
     # What is imported stays: looking for garbage among it meanwhile finds none.
     gc.disable()
     if imports:
@@ -435,6 +436,7 @@ def enter(run):
     """The surroundings of a run: environment, folder."""
     os.environ.clear()
     os.environ.update(run["env"])
+    network.enter(run["network"])
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
     sys.argv = [run["module"]]

@@ -249,7 +249,8 @@ def limit(limits):
     bound(resource.RLIMIT_FSIZE, limits["file_size"])
     # Whoever ignores the signal at the first is killed at the second.
     bound(resource.RLIMIT_CPU, limits["cpu"], 1)
-    if limits["processes"] is not None:
+    # Elsewhere than in a namespace of its own, all that the node's user runs would count.
+    if POLICY is not None and limits["processes"] is not None:
         bound(resource.RLIMIT_NPROC, limits["processes"])
 
 

@@ -14,7 +14,7 @@ belongs to a run is a pair of its id and the frame:
 An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
 output and calls are its own, whatever else the interpreter has is everybody's.
 
-The texts of `sdk.py`, `compat.py`, `seal.py` and `runner.py` are this program's arguments.
+The texts of `sdk.py`, `compat.py`, `network.py`, `seal.py` and `runner.py` are this program's arguments.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def load(name, text):
     return module
 
 
-runner = load("napt_runner", sys.argv[4])
+runner = load("napt_runner", sys.argv[5])
 compat = runner.compat
 
 # The run that code belongs to; none while the module is imported.

@@ -30,7 +30,7 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, SEAL, Stream},
+    python::{COMPAT, FromChild, NETWORK, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, SEAL, Stream},
 };
 use crate::compat;
 
@@ -232,7 +232,7 @@ impl Interpreter {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", SHARED, compat::SDK, COMPAT, SEAL, RUNNER])
+                .args(["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, SEAL, RUNNER])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")

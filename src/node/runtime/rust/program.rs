@@ -72,16 +72,16 @@ impl Program {
         let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let limits = &frame.limits;
         let bounds = [
-            (Resource::Core, Some(0)),
-            (Resource::Data, Some(limits.memory)),
-            (Resource::Cpu, Some(limits.cpu)),
-            (Resource::Nofile, Some(limits.files)),
-            (Resource::Fsize, Some(limits.file_size)),
-            (Resource::Nproc, limits.processes),
+            (Resource::Core, 0),
+            (Resource::Data, limits.memory),
+            (Resource::Cpu, limits.cpu),
+            (Resource::Nofile, limits.files),
+            (Resource::Fsize, limits.file_size),
         ];
         for (resource, most) in bounds {
-            // One that has ended already needs no limit.
-            let _ = most.map(|most| prlimit(id, resource, Rlimit { current: Some(most), maximum: Some(most) }));
+            let limit = Rlimit { current: Some(most), maximum: Some(most) };
+            // One that has ended already needs none.
+            let _ = id.map(|id| prlimit(Some(id), resource, limit));
         }
         if let (Some(group), Some(id)) = (group, id) {
             group.bring(id)?;
