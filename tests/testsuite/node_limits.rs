@@ -153,7 +153,7 @@ fn has_groups() -> bool {
 
 #[test]
 fn each_limit_ends_the_run_and_others_go_on() {
-    let limits = "cpu = \"1s\"\nmemory = \"128MiB\"\nprocesses = 16\nfiles = 64\nfile-size = \"1MiB\"\ndisk = \"8MiB\"\n\
+    let limits = "cpu = \"1s\"\nmemory = \"256MiB\"\nprocesses = 16\nfiles = 64\nfile-size = \"1MiB\"\ndisk = \"8MiB\"\n\
                   output = \"4KiB\"\n";
     let (node, user) = greedy(&[], limits);
     let beside = user.start("agent:greedy", json!({ "do": "detached(['sleep', '3598']) or time.sleep(3600)" }));
@@ -161,8 +161,8 @@ fn each_limit_ends_the_run_and_others_go_on() {
     soon("its daemon runs", || called_with("3598").len() == 1);
     for (code, error) in [
         ("spin()", "CPU limit of 1 s reached"),
-        ("bytearray(1 << 30)", "memory limit of 128 MiB reached"),
-        ("hidden()", "memory limit of 128 MiB reached"),
+        ("bytearray(1 << 30)", "memory limit of 256 MiB reached"),
+        ("hidden()", "memory limit of 256 MiB reached"),
         ("open_all()", "open file limit of 64 reached"),
         ("write('large', 2 << 20)", "file size limit of 1 MiB reached"),
         ("dd()", "file size limit of 1 MiB reached"),
@@ -176,7 +176,7 @@ fn each_limit_ends_the_run_and_others_go_on() {
         for (code, error) in [
             ("deaf_spin()", "CPU limit of 1 s reached"),
             ("in_children(4, spin)", "CPU limit of 1 s reached"),
-            ("in_children(4, lambda: hold(80 << 20))", "memory limit of 128 MiB reached"),
+            ("in_children(4, lambda: hold(160 << 20))", "memory limit of 256 MiB reached"),
             ("bomb()", "process limit of 16 reached"),
             ("threads()", "process limit of 16 reached"),
             ("write_nowhere(16 << 20)", "disk limit of 8 MiB reached"),

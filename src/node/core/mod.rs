@@ -160,8 +160,8 @@ impl Core {
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
         let cgroups = tokio::task::spawn_blocking({
-            let name = format!("napt-{}", id.chars().skip("node:".len()).take(16).collect::<String>());
-            move || Cgroups::find(&name).map(Arc::new)
+            let id = id.clone();
+            move || Cgroups::find(&id).map(Arc::new)
         });
         let cgroups = cgroups.await.map_err(NodeError::internal("look for control groups"))?;
         let core = Arc::new(Core {

@@ -16,6 +16,9 @@ use super::caps::{Caps, Limit};
 /// What a process cannot allocate it is told; only what is past that is for the kernel to kill for.
 const SLACK: u64 = 32 << 20;
 
+/// What the names of nodes' places begin with.
+const PREFIX: &str = "napt-";
+
 /// How often a group is looked at that has processes which are about to be gone, and how long between.
 const PASSES: u32 = 400;
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -38,9 +41,10 @@ pub(in crate::node) struct Group {
 }
 
 impl Cgroups {
-    /// Looks for what this process may make, and clears what an earlier one of this `name` has left.
-    pub(in crate::node) fn find(name: &str) -> Option<Self> {
-        Self::find_at(Path::new("/proc/self"), name)
+    /// Looks for what this process may make, and clears what an earlier one of this node has left.
+    pub(in crate::node) fn find(node: &str) -> Option<Self> {
+        let id: String = node.chars().skip_while(|c| *c != ':').skip(1).take(16).collect();
+        Self::find_at(Path::new("/proc/self"), &format!("{PREFIX}{id}"))
     }
 
     /// `proc` has the `mountinfo` and the `cgroup` of this process.
@@ -60,7 +64,9 @@ impl Cgroups {
             Some(folder) => Cgroups::V2(folder),
             None => {
                 let made = |controller: &str| {
-                    let folder = own(controller)?.join(name);
+                    let own = own(controller)?;
+                    remove_unused(&own);
+                    let folder = own.join(name);
                     make(&folder).ok().map(|()| folder)
                 };
                 let (memory, pids, cpuacct) = (made("memory"), made("pids"), made("cpuacct"));
@@ -112,7 +118,11 @@ impl Cgroups {
     pub(in crate::node) fn group(&self, run: &str, caps: &Caps) -> io::Result<Group> {
         let mut group = Group { place: self.below(run), doors: Vec::new() };
         for folder in group.place.folders() {
-            make(folder)?;
+            match make(folder) {
+                // Another node has taken it for one that nobody uses.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs_err::create_dir_all(folder)?,
+                made => made?,
+            }
         }
         let memory = caps.memory.saturating_add(SLACK).to_string();
         match &group.place {
@@ -233,6 +243,15 @@ fn version_2(own: &Path, name: &str) -> Option<PathBuf> {
     }
     make(&runs).and_then(|()| write(&runs, "cgroup.subtree_control", "+memory +pids")).ok()?;
     Some(runs)
+}
+
+/// Removes the places of nodes that are no more. One that has runs cannot be removed; one that has none is soon made again.
+fn remove_unused(folder: &Path) {
+    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            let _ = fs_err::remove_dir(entry.path());
+        }
+    }
 }
 
 fn make(folder: &Path) -> io::Result<()> {
