@@ -111,6 +111,10 @@ pub(super) struct Args {
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<node::Cap>,
 
+    /// Do not start unless modules can be shut in with everything that napt knows
+    #[arg(long)]
+    require_sandbox: bool,
+
     /// How long runs may go on after Ctrl-C or SIGTERM before they are ended with an error
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     grace: u64,
@@ -169,6 +173,7 @@ impl Args {
         for cap in &self.limits {
             options.caps.set(*cap);
         }
+        options.require_sandbox = self.require_sandbox;
         let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {
@@ -179,8 +184,8 @@ impl Args {
             context.shell.step("Listening", &url);
             context
                 .shell
-                .event("listening", &json!({ "url": url, "addr": running.address, "id": running.id, "data": data }))?;
-            context.shell.detail("modules run as this user: they are kept apart by process, not yet by a sandbox");
+                .event("listening", &json!({ "url": url, "addr": running.address, "id": running.id, "data": data, "sandbox": running.sandbox }))?;
+            super::serving::tell_sandbox(context, &running);
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}

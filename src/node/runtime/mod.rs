@@ -13,6 +13,7 @@ mod redact;
 mod rust;
 mod scratch;
 mod shared;
+mod walls;
 mod worker;
 
 pub use caps::{Cap, CapError, Caps};
@@ -25,7 +26,9 @@ pub(in crate::node) use parents::Parents;
 pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
 pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
+pub(in crate::node) use scratch::Scratch;
 pub(in crate::node) use shared::Interpreters;
+pub(in crate::node) use walls::{Inside, Place, Walls};
 pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.
@@ -34,6 +37,9 @@ pub(in crate::node) enum RuntimeError {
     /// The operating system refused something.
     #[error("cannot start the module's process: {0}")]
     Io(#[from] std::io::Error),
+    /// It cannot be shut in.
+    #[error("the module's process cannot be shut in: {0}")]
+    Walls(#[from] napt_sandbox::SandboxError),
     /// The parent interpreter did not come up.
     #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,

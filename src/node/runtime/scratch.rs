@@ -3,7 +3,7 @@
 use std::{
     io,
     os::{fd::BorrowedFd, unix::fs::MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -71,8 +71,31 @@ pub(super) fn unlinked(pid: u32, folder: &Path) -> u64 {
         .sum()
 }
 
+/// A run's scratch folder, removed when dropped.
+#[derive(Debug)]
+pub(in crate::node) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Scratch(folder)
+    }
+
+    /// Where it is.
+    pub(in crate::node) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.0) {
+            tracing::warn!(%error, "a scratch folder is left; the node's next start removes it");
+        }
+    }
+}
+
 /// Removes a folder of whose run no process is left.
-pub(in crate::node) fn remove(folder: &Path) -> io::Result<()> {
+fn remove(folder: &Path) -> io::Result<()> {
     match open(CWD, folder) {
         Err(Errno::NOENT) => return Ok(()),
         top => empty(top?.fd()?, None, 0)?,
