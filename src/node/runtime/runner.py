@@ -288,8 +288,10 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
+        title("napt-spare")
         prepare()
         run, groups = receive_with_fds(channel)
+        title("napt-run")
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run, groups)})
         channel.shutdown(socket.SHUT_WR)
@@ -299,6 +301,17 @@ def child(fds):
         finally:
             os._exit(70)
     os._exit(0)
+
+
+def title(text):
+    """What `ps` and `top` call this process: who waits for a run, and who is one."""
+    try:
+        # Not emptied first, which a sandbox takes for more than writing.
+        comm = os.open("/proc/self/comm", os.O_WRONLY)
+        os.write(comm, text.encode())
+        os.close(comm)
+    except OSError:  # another system than Linux
+        pass
 
 
 def prepare():
