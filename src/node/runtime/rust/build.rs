@@ -12,9 +12,12 @@ use napt_sandbox::Launcher;
 use sha2::{Digest, Sha256};
 
 use super::{
-    super::environment::{
-        EnvironmentError, WayOut, lock_file,
-        step::{Code, Step, Steps},
+    super::{
+        environment::{
+            EnvironmentError, WayOut, lock_file,
+            step::{Code, Step, Steps},
+        },
+        walls::Walls,
     },
     BuildError, Program, RustModule,
     crates::Wanted,
@@ -38,7 +41,9 @@ pub(in crate::node) struct Binaries {
     toolchain: tokio::sync::Mutex<Option<Toolchain>>,
     /// One build at a time in each target folder.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    programs: Mutex<HashMap<PathBuf, Weak<Program>>>,
+    walls: Arc<Walls>,
+    /// By binary and tenant.
+    programs: Mutex<HashMap<(PathBuf, String), Weak<Program>>>,
 }
 
 /// A name for a folder that says nothing and is nobody else's.
@@ -60,6 +65,7 @@ impl Binaries {
         rustup: Vec<(String, String)>,
         path: String,
         launcher: Launcher,
+        walls: Arc<Walls>,
     ) -> Self {
         Binaries {
             folder,
@@ -70,6 +76,7 @@ impl Binaries {
             steps: Steps::new(launcher),
             toolchain: tokio::sync::Mutex::default(),
             building: Mutex::default(),
+            walls,
             programs: Mutex::default(),
         }
     }
@@ -85,16 +92,17 @@ impl Binaries {
         self.folder.join(tag(&[owner])).join(&module.sha256)
     }
 
-    /// What starts a module that is built.
-    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
+    /// What starts a module that is built for `owner`, for this tenant's runs.
+    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
         let binary = self.path(module, owner);
+        let key = (binary.clone(), tenant.to_owned());
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&binary).and_then(Weak::upgrade) {
+        if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
             return program;
         }
         programs.retain(|_, program| program.strong_count() > 0);
-        let program = Arc::new(Program::new(binary.clone()));
-        programs.insert(binary, Arc::downgrade(&program));
+        let program = Arc::new(Program::new(binary, self.walls.clone()));
+        programs.insert(key, Arc::downgrade(&program));
         program
     }
 
