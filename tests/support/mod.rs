@@ -7,6 +7,7 @@ pub mod dev;
 pub mod faults;
 pub mod git_server;
 pub mod http;
+pub mod index;
 pub mod modules;
 pub mod naptha;
 pub mod node;

@@ -11,7 +11,7 @@ mod redact;
 mod rust;
 
 pub(in crate::node) use converse::Calls;
-pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
+pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
