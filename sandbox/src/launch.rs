@@ -202,12 +202,21 @@ fn inside(
     if let Some(program) = program {
         step(&format!("run `{}`", program.display()), rustix::fs::access(program, rustix::fs::Access::EXEC_OK))?;
     }
+    step("keep no other descriptors", keep_no_descriptors())?;
     let landlock = step("shut itself in by Landlock", landlock::restrict(policy))?;
     let seccomp = seccomp::restrict(policy.nested);
     step("say so", say(control, &Word::Sealed { landlock, seccomp }, listeners))?;
     let Some(program) = program else { return Ok(ExitCode::SUCCESS) };
     let error = Command::new(program).args(arguments.iter().map(OsString::as_os_str).collect::<Vec<&OsStr>>()).exec();
     Err(format!("cannot run `{}`: {error}", program.display()))
+}
+
+/// What whoever started the node has left open does not reach the program; what Rust opens does not anyway.
+fn keep_no_descriptors() -> nix::Result<()> {
+    // SAFETY: nothing is closed here, only marked to be closed by `exec`.
+    #[expect(unsafe_code, reason = "there is no safe way to mark descriptors that others have opened")]
+    let result = unsafe { nix::libc::close_range(3, u32::MAX, nix::libc::CLOSE_RANGE_CLOEXEC as nix::libc::c_int) };
+    nix::errno::Errno::result(result).map(drop)
 }
 
 fn limit(limits: &Limits) -> rustix::io::Result<()> {

@@ -27,6 +27,12 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_process_madvise,
     libc::SYS_kcmp,
     libc::SYS_pidfd_getfd,
+    // Memory and queues that outlive who made them, and that others find by a number or a name.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
     // Mounts and roots.
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -215,6 +221,18 @@ fn filter(nested: bool) -> Option<Vec<sock_filter>> {
             one(RETURN, ALLOW),
         ],
     );
+    // Limits and priorities: one's own, since others may be of the same user.
+    for call in [
+        libc::SYS_prlimit64,
+        libc::SYS_sched_setaffinity,
+        libc::SYS_sched_setscheduler,
+        libc::SYS_sched_setparam,
+        libc::SYS_sched_setattr,
+    ] {
+        on(&mut filter, call, &only(&[(0, 0)]));
+    }
+    on(&mut filter, libc::SYS_setpriority, &only(&[(0, PRIO_PROCESS), (1, 0)]));
+    on(&mut filter, libc::SYS_ioprio_set, &only(&[(0, IOPRIO_WHO_PROCESS), (1, 0)]));
     // Typing into somebody's terminal.
     on(
         &mut filter,
@@ -232,6 +250,18 @@ fn filter(nested: bool) -> Option<Vec<sock_filter>> {
     Some(filter)
 }
 
+/// Allows a call whose arguments have these values.
+fn only(arguments: &[(u32, u32)]) -> Vec<sock_filter> {
+    let mut body = Vec::new();
+    for (index, value) in arguments {
+        body.extend([one(LOAD, argument(*index)), jump(EQUAL, *value, 1, 0), one(RETURN, refuse(libc::EPERM))]);
+    }
+    body.push(one(RETURN, ALLOW));
+    body
+}
+
+const PRIO_PROCESS: u32 = 0;
+const IOPRIO_WHO_PROCESS: u32 = 1;
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 

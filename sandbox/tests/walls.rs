@@ -28,6 +28,7 @@ const TESTS: &[(&str, fn())] = &[
     ("it_ends_as_the_program_does", it_ends_as_the_program_does),
     ("what_cannot_be_given_is_said", what_cannot_be_given_is_said),
     ("limits_hold", limits_hold),
+    ("nothing_is_inherited", nothing_is_inherited),
     ("system_calls_are_refused", system_calls_are_refused),
 ];
 
@@ -265,6 +266,16 @@ fn limits_hold() {
     assert_eq!(fs::metadata(scratch.join("large")).expect("its file").len(), 4096);
 }
 
+fn nothing_is_inherited() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // As a shell or a service manager may leave one open.
+    for end in [&OwnedFd::from(reader), &OwnedFd::from(writer)] {
+        let end = end.try_clone().expect("another");
+        rustix::io::fcntl_setfd(&end, rustix::io::FdFlags::empty()).expect("inherited");
+        assert_eq!(sh(&policy(), "ls -l /proc/self/fd | grep -c pipe:"), "2", "its own streams");
+    }
+}
+
 fn system_calls_are_refused() {
     let python = |nested: bool, code: &str| {
         let code = format!(
@@ -286,6 +297,17 @@ fn system_calls_are_refused() {
         let all =
             "print(*(call(n, 0, 0, 0, 0, 0) for n in (101, 321, 425, 165, 308, 250, 435, 9999, 0x40000000 + 39)))";
         assert_eq!(python(true, all), "EPERM EPERM EPERM EPERM EPERM EPERM ENOSYS ENOSYS ENOSYS");
+        // shmget, semget, msgget, mq_open; what sets limits and priorities of others, and then one's own.
+        assert_eq!(
+            python(true, "print(*(call(n, 1, 4096, 0o1600) for n in (29, 64, 68, 240)))"),
+            "EPERM EPERM EPERM EPERM"
+        );
+        let others = "print(call(302, 99, 7, 0, 0), call(203, 99, 8, b'x' * 8), call(144, 99, 0, 0), call(141, 0, 99, 9), call(141, 2, 0, 9), call(251, 2, 0, 0))";
+        assert_eq!(python(true, others), "EPERM EPERM EPERM EPERM EPERM EPERM");
+        assert_eq!(
+            python(true, "print(call(302, 0, 7, 0, 0), call(141, 0, 0, 19), os.getpriority(os.PRIO_PROCESS, 0))"),
+            "done done 19"
+        );
         assert_eq!(python(true, "print(call(56, 0x10000000 | 17, 0, 0, 0, 0))"), "EPERM");
     }
     let sockets = "def kind(*a):\n try: socket.socket(*a); return 'made'\n except OSError as e: return errno.errorcode[e.errno]\n\

@@ -84,10 +84,21 @@ pub(super) struct Args {
     /// reached, unless they are given here: `10.0.0.5:5432`.
     #[arg(long = "egress", value_name = "HOST", default_value = "*", value_parser = super::arguments::hinted::<EgressRule>)]
     egress: Vec<EgressRule>,
+    /// Let modules that ask for `isolation = "shared"` run in one interpreter for all runs of a user
+    #[arg(long)]
+    allow_shared: bool,
 
     /// How many runs go on at a time, not counting those that modules call for
     #[arg(long, value_name = "N", default_value = "64")]
     max_runs: NonZeroUsize,
+
+    /// How many runs that modules call for go on at a time, at each depth of calls [default: 64 for each core]
+    #[arg(long, value_name = "N")]
+    max_processes: Option<NonZeroUsize>,
+
+    /// How long an interpreter stays ready that nothing is run in
+    #[arg(long, value_name = "SECONDS", default_value = "900")]
+    keep_warm: u64,
 
     /// How much storage each user has for tables, and as much again for files
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
@@ -143,7 +154,10 @@ impl Args {
         let key = context.setting(Key::ProviderKey, None)?.map(|setting| Secret::new(setting.value));
         options.providers = super::serving::providers(context, &self.providers, key)?;
         options.egress.clone_from(&self.egress);
+        options.allow_shared = self.allow_shared;
         options.max_runs = self.max_runs.get();
+        options.max_processes = self.max_processes.map_or(options.max_processes, NonZeroUsize::get);
+        options.keep_warm = Duration::from_secs(self.keep_warm);
         options.quota = self.quota.as_u64();
         let data = options.data.clone();
         context.shell.start_log();

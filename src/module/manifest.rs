@@ -223,7 +223,7 @@ pub enum Isolation {
     /// A fresh process a run.
     #[default]
     Process,
-    /// One long-lived interpreter for trusted modules; for now nodes give these a process too.
+    /// One interpreter for all runs of a user, where the node allows it; else a process too.
     Shared,
 }
 

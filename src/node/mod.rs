@@ -38,6 +38,12 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that a node keeps for each user unless told otherwise.
 pub const QUOTA: u64 = 4 << 30;
 
+/// How long an interpreter stays ready that nothing is run in, unless told otherwise.
+pub const KEEP_WARM: Duration = Duration::from_secs(900);
+
+/// Runs at a time that other runs have called for, at each depth of calls, unless told otherwise: so many for each core.
+pub const PROCESSES_PER_CORE: usize = 64;
+
 /// How long Naptha's `create` may take: its clients stop waiting after 300 s.
 pub const CREATE_WITHIN: Duration = Duration::from_secs(280);
 
@@ -72,8 +78,14 @@ pub struct Options {
     pub egress: Vec<EgressRule>,
     /// The proxies that the node itself is behind.
     pub proxies: Proxies,
+    /// Whether modules that ask for it share an interpreter among a user's runs.
+    pub allow_shared: bool,
     /// Root runs at a time.
     pub max_runs: usize,
+    /// Runs at a time that other runs have called for, at each depth of calls.
+    pub max_processes: usize,
+    /// How long an interpreter stays ready that nothing is run in.
+    pub keep_warm: Duration,
     /// Bytes that the node keeps for each user: of tables, and again of files.
     pub quota: u64,
     /// Upper bounds of every run.

@@ -1,6 +1,7 @@
 //! The only room that prints. Results go to stdout, talk to stderr; the JSON envelope is one object on stdout.
 
 mod ask;
+mod harmless;
 mod progress;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use harmless::harmless;
 use progress::Bars;
 use serde_json::{Value, json};
 
@@ -113,23 +115,29 @@ impl Shell {
         self.format == MessageFormat::Human && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
+    /// A text as it may be shown: without secrets, and to people without what does things to their terminal.
+    fn shown(&self, text: &str) -> String {
+        let text = redact(text);
+        if self.format == MessageFormat::Json { text } else { harmless(&text).into_owned() }
+    }
+
     fn talk(&self, line: &str) {
         self.bars.suspend(|| {
             // Nobody is left to tell when stderr is gone.
-            let _ = writeln!(anstream::stderr().lock(), "{}", redact(line));
+            let _ = writeln!(anstream::stderr().lock(), "{}", self.shown(line));
         });
     }
 
     /// Writes a line of a result to stdout as it comes (logs, live output).
     pub fn line(&self, text: &str) -> std::io::Result<()> {
-        self.bars.suspend(|| writeln!(anstream::stdout().lock(), "{}", redact(text)))
+        self.bars.suspend(|| writeln!(anstream::stdout().lock(), "{}", self.shown(text)))
     }
 
     /// Writes a piece of a result to stdout at once; a secret in pieces is not seen as one.
     pub fn piece(&self, text: &str) -> std::io::Result<()> {
         self.bars.suspend(|| {
             let mut stdout = anstream::stdout().lock();
-            write!(stdout, "{}", redact(text))?;
+            write!(stdout, "{}", self.shown(text))?;
             stdout.flush()
         })
     }

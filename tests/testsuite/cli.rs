@@ -186,6 +186,7 @@ fn values_that_cannot_work_are_refused_on_the_command_line() {
     for arguments in [
         ["runs", "--limit", "0"],
         ["node", "--max-runs", "0"],
+        ["node", "--max-processes", "0"],
         ["node", "--user", "bob"],
         ["node", "--user", &user],
         ["node", "--peer", "ftp://127.0.0.1"],

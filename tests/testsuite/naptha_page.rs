@@ -40,7 +40,7 @@ fn room(file: &Path) -> String {
 }
 
 /// Every test by name, with the defects that it names.
-fn tests() -> BTreeMap<String, Vec<String>> {
+pub fn tests() -> BTreeMap<String, Vec<String>> {
     let mut files = Vec::new();
     sources(&root().join("tests/testsuite"), &mut files);
     sources(&root().join("src"), &mut files);

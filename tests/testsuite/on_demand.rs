@@ -198,6 +198,7 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
     let operator = SecretKey::generate();
     let installer = std::env::vars().filter(|(name, _)| name.starts_with("UV_") || name.starts_with("PIP_"));
     let options = node::Options {
+        allow_shared: false,
         listen: ([127, 0, 0, 1], 0).into(),
         data: data.path().to_owned(),
         environments: Path::new(&cache()).join("environments"),
@@ -214,6 +215,8 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         crates: data.path().join("crates"),
         rustup: Vec::new(),
         max_runs: 1,
+        max_processes: 8,
+        keep_warm: node::KEEP_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: Duration::from_secs(1),

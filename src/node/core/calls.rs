@@ -143,6 +143,22 @@ impl Core {
         self.record_for(caller, &ended)
     }
 
+    /// The same for a caller that wants the result alone, or why there is none.
+    pub(super) async fn result_of_call(
+        self: &Arc<Self>,
+        caller: &Caller,
+        module_type: ModuleType,
+        input: RunInput,
+    ) -> Result<Result<String, String>, NodeError> {
+        if let Caller::Run { target: Target::Peer(_), .. } = caller {
+            let mut record = self.call(caller, module_type, input).await?;
+            return Ok(record.results.pop().ok_or_else(|| record.error_message.unwrap_or_default()));
+        }
+        let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
+        let ended = self.wait(waiting.run()).await?.view;
+        Ok(ended.result.ok_or_else(|| ended.error.unwrap_or_default()))
+    }
+
     /// A run as Naptha's clients read it, with addresses that suit the reader.
     pub(in crate::node) fn record_for(
         &self,

@@ -201,7 +201,7 @@ impl Core {
             Err(error) if !on_demand || self.source_of(module).await?.is_none() => return Err(error),
             Err(_) => Some(nothing()),
         };
-        let base = self.base(module, user, req.as_ref()).await?.map(Arc::new);
+        let base = self.base(module, user, req.as_ref()).await?;
         match &base {
             None if !on_demand => return Err(not_deployed(module)),
             None => {}
@@ -367,11 +367,11 @@ impl Core {
     /// Removes the oldest placements of a module when there are too many: they keep interpreters warm.
     async fn retire(&self, module: &ModuleId, owner: &str, newest: &str) {
         let Ok(live) = self.store.deployments().await else { return };
-        let placements = live.into_iter().filter(|live| {
+        let placements = live.iter().filter(|live| {
             live.module == *module && live.owner == owner && is_placement(&live.name) && !parts::is_part(&live.name)
         });
         let old = placements.filter(|live| live.name != newest).skip(MAX_PLACEMENTS - 1);
-        for old in old.collect::<Vec<_>>() {
+        for old in old {
             if let Err(error) = self.undeploy(&old.name, old.owner.clone(), &Silent).await {
                 tracing::warn!(%error, "`{}` stays deployed", old.name);
             }
@@ -391,16 +391,16 @@ impl Core {
         id: &ModuleId,
         user: &str,
         req: Option<&VersionReq>,
-    ) -> Result<Option<DeploymentView>, NodeError> {
-        let mut live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
-        live.retain(|live| {
+    ) -> Result<Option<Arc<DeploymentView>>, NodeError> {
+        let live = self.store.deployments().await.map_err(NodeError::internal("read its deployments"))?;
+        let fits = live.iter().filter(|live| {
             let fits = |pin: &ModulePin| pin.id == *id && req.is_none_or(|req| req.matches(&pin.version));
             let is_for_all = (live.module == *id || self.is_operator(&live.owner)) && !parts::is_part(&live.name);
             let is_for_them = live.owner == user || is_for_all;
             !is_placement(&live.name) && is_for_them && live.modules.iter().any(fits)
         });
-        live.sort_by_key(|live| (live.owner != user, is_on_demand(&live.name), live.module != *id));
-        Ok(live.into_iter().next())
+        // The first of those that are as near: the newest.
+        Ok(fits.min_by_key(|live| (live.owner != user, is_on_demand(&live.name), live.module != *id)).cloned())
     }
 
     /// Why the registry gives no versions.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    super::runtime::Host,
+    super::runtime::Parent,
     Core, NodeError,
     addresses::{for_people, stored},
     installs::Installed,
@@ -219,7 +219,7 @@ impl Core {
         &self,
         plan: Plan,
         reporter: &dyn Reporter,
-    ) -> Result<(DeploymentView, Vec<Host>), NodeError> {
+    ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
         reached("deploy.installed")?;
         let all_installed = problems.is_empty();
@@ -250,9 +250,12 @@ impl Core {
             .filter(|pin| deployment.as_ref().is_none_or(|deployment| parts::runs_here(deployment, &pin.id)))
             .filter_map(|pin| modules.get(&pin.id).cloned())
             .collect();
+        for installed in &here {
+            self.egress.tell(&installed.manifest, reporter);
+        }
         // Held, so that they are warm when the revision is live.
-        let parents: Vec<Host> =
-            here.iter().filter_map(|installed| Some(self.parents.of(installed.code.as_ref()?, &plan.owner))).collect();
+        let parents: Vec<Arc<Parent>> =
+            here.iter().filter_map(|installed| Some(self.parents.of(installed.python()?, &plan.owner))).collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
         reached("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.
@@ -377,11 +380,11 @@ impl Core {
             counts.iter().filter(|((n, revision), _)| n == name && is_it(*revision)).map(|(_, count)| count).sum()
         };
         Ok(live
-            .into_iter()
+            .iter()
             .map(|deployment| DeploymentStatus {
                 runs: of(&deployment.name, &|revision| revision == deployment.revision),
                 draining: of(&deployment.name, &|revision| revision != deployment.revision),
-                deployment: self.shown_to(user, deployment),
+                deployment: self.shown_to(user, DeploymentView::clone(deployment)),
             })
             .collect())
     }

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{
     super::runtime::{
-        Binaries, BuildError, Code, EnvironmentError, Environments, PythonModule, RustModule, WayOut, imports_of,
+        Binaries, BuildError, Code, EnvironmentError, Environments, Program, PythonModule, RustModule, WayOut,
+        imports_of,
     },
     NodeError,
 };
@@ -38,6 +39,16 @@ pub(super) struct Installed {
     pub(super) is_ready: AtomicBool,
 }
 
+impl Installed {
+    /// Its code, if that is Python.
+    pub(super) fn python(&self) -> Option<&PythonModule> {
+        match &self.code {
+            Some(Code::Python(python)) => Some(python),
+            Some(Code::Rust(_)) | None => None,
+        }
+    }
+}
+
 /// Where an install goes, once it is made.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Installed>>>>;
 
@@ -47,19 +58,14 @@ pub(in crate::node) struct Installs {
     archives: PathBuf,
     modules: PathBuf,
     environments: Environments,
-    binaries: Arc<Binaries>,
+    binaries: Binaries,
     registry: RegistryClient,
     /// One install at a time for each archive.
     ready: Mutex<HashMap<String, Slot>>,
 }
 
 impl Installs {
-    pub(super) fn new(
-        data: &Path,
-        environments: Environments,
-        binaries: Arc<Binaries>,
-        registry: RegistryClient,
-    ) -> Self {
+    pub(super) fn new(data: &Path, environments: Environments, binaries: Binaries, registry: RegistryClient) -> Self {
         Installs {
             archives: data.join("archives"),
             modules: data.join("modules"),
@@ -268,6 +274,11 @@ impl Installs {
 }
 
 impl Installs {
+    /// What starts a module of Rust that is built for this owner.
+    pub(super) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
+        self.binaries.program(module, owner)
+    }
+
     /// Builds a module of Rust for its owner, once.
     pub(super) async fn build(
         &self,

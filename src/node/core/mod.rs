@@ -23,7 +23,12 @@ mod runs;
 mod secrets;
 mod surroundings;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 pub(in crate::node) use access::{Access, Caller, Proof};
 pub(in crate::node) use addresses::Target;
@@ -54,7 +59,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Caps, Environments, Parents},
+    runtime::{Binaries, Caps, Environments, Interpreters, Parents},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -78,6 +83,7 @@ pub(in crate::node) struct Core {
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    interpreters: Interpreters,
     pub(in crate::node) peers: Peers,
     secrets: Secrets,
     turns: Turns,
@@ -87,6 +93,20 @@ pub(in crate::node) struct Core {
     scratch: PathBuf,
     /// Held as long as the node lives.
     _lock: std::fs::File,
+}
+
+/// How often parents are looked after, and how soon one that is to rest at once does.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+const LOOK_AFTER_SOON: Duration = Duration::from_millis(100);
+
+/// Has parents rest that are idle, as long as the node is there.
+async fn look_after_parents(core: Weak<Core>) {
+    while let Some(core) = core.upgrade() {
+        let after = core.options.keep_warm;
+        core.parents.have_idle_rest(after);
+        drop(core);
+        tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
+    }
 }
 
 /// Keeps other nodes off a data folder: they would end each other's runs.
@@ -129,17 +149,17 @@ impl Core {
             // The program that runs, also when its file has been replaced since.
             Launcher::new("/proc/self/exe".into()),
         );
-        let binaries = Arc::new(Binaries::new(
+        let binaries = Binaries::new(
             data.join("binaries"),
             options.crates.clone(),
             options.installer.clone(),
             options.rustup.clone(),
             options.path.clone(),
-        ));
+        );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
         let directory = Directory::new(registry.clone(), options.peer_owners.clone(), id.clone());
-        let installs = Installs::new(&data, environments, binaries.clone(), registry);
+        let installs = Installs::new(&data, environments, binaries, registry);
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
@@ -153,12 +173,13 @@ impl Core {
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
-            parents: Parents::new(installs.folder().to_owned(), binaries),
+            parents: Parents::new(installs.folder().to_owned()),
+            interpreters: Interpreters::new(installs.folder().to_owned()),
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),
             turns: Turns::default(),
-            runs: Runs::new(options.max_runs),
+            runs: Runs::new(options.max_runs, options.max_processes),
             starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),
             key,
             id,
@@ -168,6 +189,7 @@ impl Core {
             _lock: lock,
         });
         core.recover().await?;
+        tokio::spawn(look_after_parents(Arc::downgrade(&core)));
         Ok(core)
     }
 

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    super::runtime::{Call, Calls},
+    super::runtime::{Answered, Call, Calls},
     Caller, Core, NodeError,
     calls::runnable,
     runs::ActiveRun,
 };
-use crate::{
-    node::error::reason,
-    wire::{RunInput, RunRecord},
-};
+use crate::{node::error::reason, wire::RunInput};
 
 /// The calls of one run. The channel is the proof that a call is its own.
 #[derive(Debug)]
@@ -27,20 +24,25 @@ impl RunCalls {
         Arc::new(RunCalls { core: core.clone(), run: run.clone() })
     }
 
-    async fn bring(&self, call: Call) -> Result<RunRecord, NodeError> {
+    async fn bring(&self, call: Call) -> Result<Result<Answered, String>, NodeError> {
         let module_type = runnable(&call.module_type)?;
         let target = self.core.peers.target(&call.target).await;
         let target = target.ok_or_else(|| NodeError::missing(format!("there is no node `{}`", call.target)))?;
         let input: RunInput = serde_json::from_value(call.input)
             .map_err(|error| NodeError::Invalid(format!("the call is not as expected: {}", reason(&error))))?;
         let (run, consumer) = (self.run.id.clone(), self.run.consumer.clone());
-        self.core.call(&Caller::Run { run, consumer, target }, module_type, input).await
+        let caller = Caller::Run { run, consumer, target };
+        if call.brief {
+            return Ok(self.core.result_of_call(&caller, module_type, input).await?.map(Answered::Result));
+        }
+        let record = self.core.call(&caller, module_type, input).await?;
+        Ok(Ok(Answered::Record(Box::new(record))))
     }
 }
 
 #[async_trait]
 impl Calls for RunCalls {
-    async fn call(&self, call: Call) -> Result<RunRecord, String> {
-        self.bring(call).await.map_err(|error| error.problem().detail)
+    async fn call(&self, call: Call) -> Result<Answered, String> {
+        self.bring(call).await.unwrap_or_else(|error| Err(error.problem().detail))
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    super::runtime::{Code, Ended, Redactor, execute},
+    super::runtime::{Code, Ended, Redactor, Worker, execute},
     Core, NodeError,
     installs::Installed,
 };
@@ -51,8 +51,9 @@ impl Core {
                         self.installs.build(installed, module, owner, reporter).await?;
                     }
                     if installed.is_ready.load(Ordering::Relaxed) {
-                        let host = self.parents.of(code, owner);
-                        return host.warm_up().await.map_err(NodeError::internal("start an interpreter"));
+                        let Code::Python(python) = code else { return Ok(()) };
+                        let parent = self.parents.of(python, owner);
+                        return parent.warm_up().await.map_err(NodeError::internal("start an interpreter"));
                     }
                     self.import(&installed.manifest, code, owner, reporter).await?;
                     installed.is_ready.store(true, Ordering::Relaxed);
@@ -77,13 +78,16 @@ impl Core {
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
         let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret, manifest).await?;
-        let mut execution = self.execution(manifest, code, &surroundings, None, None);
+        let mut execution = self.execution(manifest, code, &surroundings, 0, None, None);
         execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
-        let host = self.parents.of(code, owner);
+        let worker = match code {
+            Code::Python(python) => Worker::Process(self.parents.of(python, owner)),
+            Code::Rust(module) => Worker::Program(self.installs.program(module, owner)),
+        };
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
-        let (ended, ()) = tokio::join!(execute(&host, execution, lines, CancellationToken::new()), discard);
+        let (ended, ()) = tokio::join!(execute(&worker, execution, lines, CancellationToken::new()), discard);
         let redactor = Redactor::new(&secret, &[]);
         let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
         let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {
@@ -94,7 +98,11 @@ impl Core {
         };
         let imported: Imported = match ended {
             Ended::Completed(report) => {
-                serde_json::from_str(&report).map_err(NodeError::internal("read what an import said"))?
+                // What is no report was not made by the node's own side of the process.
+                serde_json::from_str(&report).map_err(|_| {
+                    let error = "its process answered something else than how its import went".to_owned();
+                    not_ready(error, String::new(), None)
+                })?
             }
             Ended::Failed(error) => return Err(not_ready(error, String::new(), None)),
             Ended::Cancelled => return Err(not_ready("it was cancelled".to_owned(), String::new(), None)),

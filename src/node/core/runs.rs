@@ -2,6 +2,7 @@
 
 mod events;
 mod recovery;
+mod slots;
 
 use std::{
     collections::HashMap,
@@ -21,10 +22,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use self::slots::Slots;
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Ended, execute},
+        runtime::{Code, Ended, Worker, execute},
         store::StoredRun,
     },
     Core, NodeError,
@@ -37,7 +39,7 @@ use crate::{
     config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
-    module::ModuleId,
+    module::{Isolation, ModuleId},
     node::error::reason,
     wire::{DeploymentView, EventPayload, RunStatus, RunView},
 };
@@ -154,16 +156,19 @@ pub(super) struct Runs {
     queue: Box<dyn Queue>,
     /// Only roots take a slot: a run that waits for its children holds none that they need.
     slots: Arc<Semaphore>,
+    /// Of what runs call for.
+    processes: Arc<Slots>,
     /// Set when the node is to end: then no new roots are accepted or started.
     stopping: AtomicBool,
 }
 
 impl Runs {
-    pub(super) fn new(max_runs: usize) -> Self {
+    pub(super) fn new(max_runs: usize, max_processes: usize) -> Self {
         Runs {
             active: Mutex::default(),
             queue: Box::new(MemoryQueue::new()),
             slots: Arc::new(Semaphore::new(max_runs.max(1))),
+            processes: Slots::new(max_processes),
             stopping: AtomicBool::new(false),
         }
     }
@@ -442,7 +447,18 @@ impl Core {
         if !run.claim() {
             return;
         }
-        let ended = match AssertUnwindSafe(self.attempt(&run)).catch_unwind().await {
+        // Roots have come through the queue.
+        let slot = match run.depth {
+            0 => None,
+            depth => tokio::select! {
+                slot = self.runs.processes.take(depth, &run.root) => Some(slot),
+                // Which its attempt finds out.
+                () = run.cancel.cancelled() => None,
+            },
+        };
+        // On the heap: thousands may wait for their slot.
+        let attempt = Box::pin(self.attempt(&run));
+        let ended = match AssertUnwindSafe(attempt).catch_unwind().await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => Ended::Failed(error.problem().detail),
             Err(_) => Ended::Failed("the node has a defect and could not run the module".to_owned()),
@@ -455,6 +471,7 @@ impl Core {
                 None => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
             },
         };
+        drop(slot);
         self.end(&run, status, result, error).await;
     }
 
@@ -494,8 +511,18 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
         };
         let revision = run.modules()?;
-        let host = self.parents.of(code, &revision.owner);
-        self.parents.keep(&revision.name, revision.revision, [host.clone()]);
+        let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
+        let worker = match code {
+            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner)),
+            Code::Python(python) if asks_to_share && self.options.allow_shared => {
+                Worker::Shared(self.interpreters.of(python, &run.consumer))
+            }
+            Code::Python(python) => {
+                let parent = self.parents.of(python, &revision.owner);
+                self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
+                Worker::Process(parent)
+            }
+        };
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
@@ -507,15 +534,21 @@ impl Core {
         );
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
         run.progress.send_modify(|(last, _)| *last = seq);
+        if asks_to_share && !self.options.allow_shared {
+            let text = "napt: this node does not allow `isolation = \"shared\"`: the run has a process of its own";
+            let line = EventPayload::Line { stream: "stderr".to_owned(), text: text.to_owned() };
+            self.record(run, vec![(started, line)]).await;
+        }
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
         let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
-        let execution = self.execution(&installed.manifest, code, &surroundings, Some(module_run), Some(calls));
+        let execution =
+            self.execution(&installed.manifest, code, &surroundings, run.depth, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(&host, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(&worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
         Ok(ended)
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Code, Execution, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Network, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -116,11 +116,13 @@ impl Core {
         manifest: &Manifest,
         code: &Code,
         surroundings: &Surroundings,
+        depth: u32,
         module_run: Option<Value>,
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
-        let (memory, env) = (caps.memory, surroundings.env.clone());
+        let (memory, output, env) = (caps.memory, caps.output, surroundings.env.clone());
+        let network = Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() };
         let frame = match code {
             Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
@@ -130,6 +132,8 @@ impl Core {
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
                 memory,
+                output,
+                network,
                 env,
                 module_run,
             },
@@ -142,6 +146,8 @@ impl Core {
                 schemas: String::new(),
                 component: Value::Null,
                 memory,
+                output,
+                network,
                 env,
                 module_run,
             },
@@ -150,6 +156,7 @@ impl Core {
             run: surroundings.id.clone(),
             frame,
             caps,
+            depth,
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),

@@ -27,7 +27,7 @@ const CLIENTS: usize = 1024;
 const INSTALLER_CONNECTIONS: usize = 256;
 
 /// How long a client may take to say what it wants.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes and number of a request's headers, and of an answer's.
 const MAX_HEAD: usize = 32 << 10;

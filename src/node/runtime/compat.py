@@ -99,6 +99,14 @@ class Run:
 
     async def call(self, module_type, target, run_input):
         """The node's answer to a run input, as its WebSocket door gives it."""
+        answer = await self.ask({"type": module_type, "target": target, "input": run_input})
+        record = answer.get("data")
+        if record is not None and record["error"]:
+            self.failure = f"`{module_type}:{record['deployment']['module']['name']}`: {record['error_message']}"
+        return answer
+
+    async def ask(self, call):
+        """The node's answer to a call."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -109,14 +117,9 @@ class Run:
             self.waiting[number] = (loop, future)
             if self.reader is None:
                 self.reader = self.listen()
-        frame = {"op": "call", "id": number, "type": module_type, "target": target, "input": run_input}
         try:
-            self.send(frame, allow_nan=False)
-            answer = await future
-            record = answer.get("data")
-            if record is not None and record["error"]:
-                self.failure = f"`{module_type}:{record['deployment']['module']['name']}`: {record['error_message']}"
-            return answer
+            self.send({"op": "call", "id": number, **call}, allow_nan=False)
+            return await future
         except asyncio.CancelledError:
             # Also a timeout: whoever gave up waiting wants no run.
             self.send({"op": "cancel", "id": number})
@@ -430,11 +433,68 @@ class Provider:
         vars(module).update(self.modules[module.__name__])
 
 
+# --- napt's own calls: `import napt`
+
+
+class CallError(Exception):
+    """A call that has no result."""
+
+
+def run():
+    """The record of this run, as functions get it: `id`, `inputs`, `deployment`, …"""
+    return RUN.module_run
+
+
+async def call(module, inputs=None, node=None):
+    """Runs a module that this one's deployment holds (`agent:NAME`) where it is placed, or on `node`: an id, or a record
+    of the deployment. Gives its result as text; raises `CallError` when it has none."""
+    module_type, deployment, target = placed(module, node)
+    run_input = {**new_run_input(inputs or {}), "deployment": deployment}
+    answer = await RUN.ask({"type": module_type, "target": target, "input": run_input, "brief": True})
+    if answer["status"] == "success":
+        return answer["data"]
+    RUN.failure = f"`{module}`: {answer['message']}"
+    raise CallError(RUN.failure)
+
+
+def placed(module, node):
+    """Its type, its deployment, and the node that it is called on."""
+    module_type, _, name = module.rpartition(":")
+    own = RUN.module_run.get("deployment") or {}
+    found = [
+        (deployment, target_of(deployment.get("node")))
+        for deployment in own.get(f"{module_type or 'agent'}_deployments") or []
+        if (deployment.get("module") or {}).get("name") == name
+    ]
+    if node is not None:
+        target = target_of(node)
+        found = [(deployment, there) for deployment, there in found if there == target]
+    else:
+        target = "local"
+    return module_type or "agent", *next(iter(found), ({"module": {"name": name}}, target))
+
+
+def target_of(node):
+    """What a run's addresses have for a node."""
+    if isinstance(node, str) and "://" not in node:
+        here = (RUN.module_run.get("deployment") or {}).get("node") or {}
+        return "local" if node in ("local", "localhost", here.get("id")) else node.removeprefix("node:")[:16]
+    target = RUN.target(Node(node).node_url)
+    if target is None:
+        raise CallError("the node is none of this run's deployment")
+    return target
+
+
+OWN = {"napt": {"CallError": CallError, "call": call, "run": run}}
+
+
 def install():
     """For what will be imported from now on."""
     sys.meta_path.insert(0, Provider(TASKS))
     napt_sdk.install()
     sys.meta_path.append(Provider(WITHOUT_SDK))
+    # Last, so that a distribution of this name is found before.
+    sys.meta_path.append(Provider(OWN))
 
 
 # --- how a module's function is called

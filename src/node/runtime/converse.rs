@@ -5,50 +5,62 @@ use std::{collections::HashMap, convert::Infallible, fmt, io, sync::Arc};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::{
-    io::AsyncWrite,
-    net::UnixStream,
     sync::mpsc,
     task::{AbortHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    frames::{read_frame, write_frame},
     python::{Call, FromChild, ResultFrame, RunFrame},
+    worker::{Channel, Outgoing},
 };
 use crate::wire::RunRecord;
 
 /// The largest call, as large as at the other doors.
-const MAX_CALL: usize = 64 << 20;
+pub(super) const MAX_CALL: usize = 64 << 20;
 
-/// Calls that one run may have in flight; further ones wait unread.
-const MAX_IN_FLIGHT: usize = 4096;
+/// Calls that one run may have in flight; further ones wait unread, or in their interpreter when that is shared.
+pub(super) const MAX_IN_FLIGHT: usize = 4096;
 
 /// Who brings a run's calls to the modules that they are for.
 #[async_trait]
 pub(in crate::node) trait Calls: fmt::Debug + Send + Sync {
-    /// The record of the ended run, or why there was none. Dropping it cancels the run.
-    async fn call(&self, call: Call) -> Result<RunRecord, String>;
+    /// What has become of the run, or why there was none. Dropping it cancels the run.
+    async fn call(&self, call: Call) -> Result<Answered, String>;
+}
+
+/// What a call is answered with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(in crate::node) enum Answered {
+    /// The record of the ended run.
+    Record(Box<RunRecord>),
+    /// Its result alone.
+    Result(String),
 }
 
 /// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
 /// `started` is cancelled once the module's function is called.
 pub(super) async fn converse(
-    channel: &mut UnixStream,
-    frame: &RunFrame,
+    channel: &mut Channel,
+    frame: RunFrame,
     calls: Option<&Arc<dyn Calls>>,
     limit: usize,
     started: &CancellationToken,
 ) -> io::Result<Option<ResultFrame>> {
-    write_frame(channel, frame).await?;
-    let (mut reader, writer) = channel.split();
+    let (mut reader, mut writer) = channel.split();
+    writer.send(&frame).await?;
+    // There may be thousands that wait.
+    drop(frame);
     let (requests, received) = mpsc::channel(64);
     let reading = async {
         loop {
-            match read_frame::<FromChild>(&mut reader, limit.max(MAX_CALL)).await? {
+            match reader.next(limit.max(MAX_CALL)).await? {
                 Some(FromChild::Started) => started.cancel(),
                 Some(FromChild::Call(call)) => drop(requests.send(Request::Call(call)).await),
                 Some(FromChild::Cancel { id }) => drop(requests.send(Request::Cancel(id)).await),
+                // Comes another way.
+                Some(FromChild::Output { .. }) => {}
                 Some(FromChild::Result(frame)) if frame.result.len().max(frame.message.len()) > limit => {
                     return Err(io::ErrorKind::FileTooLarge.into());
                 }
@@ -76,15 +88,15 @@ struct Answer {
     id: u64,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<RunRecord>,
+    data: Option<Answered>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
 
 impl Answer {
-    fn new(id: u64, ended: Result<RunRecord, String>) -> Self {
+    fn new(id: u64, ended: Result<Answered, String>) -> Self {
         let (status, data, message) = match ended {
-            Ok(record) => ("success", Some(record), None),
+            Ok(answered) => ("success", Some(answered), None),
             Err(message) => ("error", None, Some(message)),
         };
         Answer { op: "answer", id, status, data, message }
@@ -94,7 +106,7 @@ impl Answer {
 /// Brings calls on their way and writes their answers. What is in flight when this is dropped is cancelled.
 async fn answer(
     mut requests: mpsc::Receiver<Request>,
-    mut writer: impl AsyncWrite + Unpin,
+    mut writer: Outgoing<'_>,
     calls: Option<&Arc<dyn Calls>>,
 ) -> Infallible {
     let mut in_flight = JoinSet::new();
@@ -132,6 +144,6 @@ async fn answer(
             else => std::future::pending().await,
         };
         // A process that does not read any more is about to end, which its reader finds out.
-        let _ = write_frame(&mut writer, &answer).await;
+        let _ = writer.send(&answer).await;
     }
 }

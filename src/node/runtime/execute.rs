@@ -5,25 +5,22 @@ use std::{sync::Arc, time::Duration};
 use bytesize::ByteSize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
-    net::UnixStream,
     sync::{Semaphore, mpsc},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    RuntimeError,
     converse::{Calls, converse},
-    parents::Host,
-    python::{Child, Exit, RunFrame},
+    python::{RunFrame, Stream},
     redact::Redactor,
+    worker::{Begun, Channel, End, Printed, Worker},
 };
 use crate::identity::Secret;
 
 /// How long a process may take to go away once it has closed its channel, and its output to end once it is gone.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// How long a process may take to end once it has given its result.
-const LEAVING: Duration = Duration::from_millis(50);
 
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
@@ -56,6 +53,8 @@ pub(in crate::node) struct Execution {
     pub frame: RunFrame,
     /// Its bounds.
     pub caps: Caps,
+    /// How deep it is nested in calls.
+    pub depth: u32,
     /// The run's credential, which must not reach its log.
     pub secret: String,
     /// Who takes its calls; nobody while it is only imported.
@@ -84,54 +83,61 @@ impl Default for Caps {
     }
 }
 
-/// Starts a process of `host` and sees it through to its end. Lines go to `lines` as they come. Once this returns, no
-/// process of the run is left.
+/// Has a run begun and sees it through to its end. Lines go to `lines` as they come. Once this returns, no process of the
+/// run is left.
 pub(in crate::node) async fn execute(
-    host: &Host,
+    worker: &Worker,
     execution: Execution,
     lines: mpsc::Sender<(&'static str, String)>,
     cancel: CancellationToken,
 ) -> Ended {
-    // The imports of a fresh parent are not this run's time, and only they may take long.
-    let warmed = tokio::select! {
-        warmed = host.warm_up() => warmed,
-        () = cancel.cancelled() => return Ended::Cancelled,
-    };
-    let turn = tokio::select! {
-        turn = execution.starting.clone().acquire_owned() => turn,
-        () = cancel.cancelled() => return Ended::Cancelled,
-    };
+    let Execution { run, frame, caps, depth, secret, calls, starting, values } = execution;
+    let redactor = Redactor::new(&secret, &values);
+    let output = Output { lines, redactor: &redactor, budget: caps.output.into() };
     let started = CancellationToken::new();
     let _start_is_over = started.clone().drop_guard();
-    let is_started = started.clone();
-    tokio::spawn(async move {
-        let _turn = turn;
-        // One that waits in its imports must not hold up what it may be waiting for.
-        let _ = tokio::time::timeout(STARTING, is_started.cancelled()).await;
-    });
-    let forked = match warmed {
-        Ok(()) => host.start(&execution.run).await,
+    let getting_ready = async {
+        // The imports of a fresh interpreter are not this run's time, and only they may take long.
+        worker.warm_up(&frame).await?;
+        if let Worker::Process(_) = worker
+            && let Ok(turn) = starting.acquire_owned().await
+        {
+            let is_started = started.clone();
+            tokio::spawn(async move {
+                let _turn = turn;
+                // One that waits in its imports must not hold up what it may be waiting for.
+                let _ = tokio::time::timeout(STARTING, is_started.cancelled()).await;
+            });
+        }
+        Ok(())
+    };
+    let ready = tokio::select! {
+        ready = getting_ready => ready,
+        () = cancel.cancelled() => return Ended::Cancelled,
+    };
+    let begun = match ready {
+        Ok(()) => tokio::select! {
+            begun = worker.begin(&run, &frame, depth) => begun,
+            // Where it may have to wait for its turn; a fork is seen to its end.
+            () = cancel.cancelled(), if matches!(worker, Worker::Shared(_)) => return Ended::Cancelled,
+        },
         Err(error) => Err(error),
     };
-    let child = match forked {
-        Ok(child) => child,
+    let Begun { mut channel, printed: prints, mut end } = match begun {
+        Ok(begun) => begun,
+        Err(RuntimeError::Import { kind, message, traceback }) => {
+            // What is more than its budget is left out, and the error says enough.
+            let _ = output.take(Stream::Stderr, &mut Vec::new(), traceback.as_bytes()).await;
+            return Ended::Failed(redactor.redact(&failure(&kind, message, &caps)));
+        }
         Err(error) => return Ended::Failed(error.to_string()),
     };
-    let deadline = Instant::now() + execution.caps.timeout;
-    let Child { killer, mut channel, stdout, stderr, mut exit } = child;
-    let redactor = Redactor::new(&execution.secret, &execution.values);
-    let output = Output { lines, redactor: &redactor, budget: execution.caps.output.into() };
-    let printing = async {
-        tokio::try_join!(
-            output.forward("stdout", BufReader::new(stdout)),
-            output.forward("stderr", BufReader::new(stderr))
-        )
-        .map(|_| ())
-    };
+    let deadline = Instant::now() + caps.timeout;
+    let printing = output.forward(prints);
     tokio::pin!(printing);
     let mut printed = false;
     let ended = {
-        let working = work(&mut channel, &mut exit, &execution, &started);
+        let working = work(&mut channel, &mut end, frame, calls.as_ref(), &caps, &started);
         tokio::pin!(working);
         loop {
             tokio::select! {
@@ -139,22 +145,28 @@ pub(in crate::node) async fn execute(
                 over = &mut printing, if !printed => {
                     printed = true;
                     if let Err(OverBudget) = over {
-                        break Ended::Failed(format!("output limit of {} reached", ByteSize::b(execution.caps.output)));
+                        break Ended::Failed(format!("output limit of {} reached", ByteSize::b(caps.output)));
                     }
                 }
                 () = tokio::time::sleep_until(deadline) => break Ended::Failed(format!(
-                    "time limit of {} s reached", execution.caps.timeout.as_secs()
+                    "time limit of {} s reached", caps.timeout.as_secs()
                 )),
                 () = cancel.cancelled() => break Ended::Cancelled,
             }
         }
     };
     // Whatever it was, nothing of the run is left. One that has a result ends by itself, which takes the least.
-    if matches!(ended, Ended::Completed(_)) {
-        let _ = tokio::time::timeout(LEAVING, exit.wait()).await;
-    }
-    if !exit.is_over() {
-        killer.kill(&mut exit).await;
+    {
+        let is_done = matches!(ended, Ended::Completed(_));
+        let stopping = end.reach(&mut channel, is_done);
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                () = &mut stopping => break,
+                // It may want to say something before it goes.
+                _ = &mut printing, if !printed => printed = true,
+            }
+        }
     }
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
@@ -167,22 +179,22 @@ pub(in crate::node) async fn execute(
 }
 
 /// Has the run done, and waits for the exit when there is no result.
-async fn work(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution, started: &CancellationToken) -> Ended {
-    let limit = usize::try_from(execution.caps.result).unwrap_or(usize::MAX);
-    match converse(channel, &execution.frame, execution.calls.as_ref(), limit, started).await {
-        Ok(Some(frame)) => {
-            if frame.ok {
-                Ended::Completed(frame.result)
-            } else if frame.kind == "memory" {
-                Ended::Failed(format!("memory limit of {} reached", ByteSize::b(execution.caps.memory)))
-            } else {
-                Ended::Failed(frame.message)
-            }
-        }
+async fn work(
+    channel: &mut Channel,
+    end: &mut End,
+    frame: RunFrame,
+    calls: Option<&Arc<dyn Calls>>,
+    caps: &Caps,
+    started: &CancellationToken,
+) -> Ended {
+    let limit = usize::try_from(caps.result).unwrap_or(usize::MAX);
+    match converse(channel, frame, calls, limit, started).await {
+        Ok(Some(frame)) if frame.ok => Ended::Completed(frame.result),
+        Ok(Some(frame)) => Ended::Failed(failure(&frame.kind, frame.message, caps)),
         Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
-            Ended::Failed(format!("result limit of {} reached", ByteSize::b(execution.caps.result)))
+            Ended::Failed(format!("result limit of {} reached", ByteSize::b(caps.result)))
         }
-        Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, exit.wait()).await {
+        Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, end.wait()).await {
             Ok(Some(status)) if status < 0 => {
                 format!("the module's process was ended by signal {} before it had a result", -status)
             }
@@ -190,6 +202,14 @@ async fn work(channel: &mut UnixStream, exit: &mut Exit, execution: &Execution, 
             Ok(None) => "the module's interpreter died, and the run with it".to_owned(),
             Err(_) => "the module's process gave up its connection to the node before it had a result".to_owned(),
         }),
+    }
+}
+
+/// Why a run failed, from what its process says.
+fn failure(kind: &str, message: String, caps: &Caps) -> String {
+    match kind {
+        "memory" => format!("memory limit of {} reached", ByteSize::b(caps.memory)),
+        _ => message,
     }
 }
 
@@ -207,42 +227,65 @@ impl Output<'_> {
         self.budget.try_update(Relaxed, Relaxed, |left| left.checked_sub(bytes)).map(|_| ()).map_err(|_| OverBudget)
     }
 
-    async fn forward(
-        &self,
-        stream: &'static str,
-        mut from: BufReader<impl AsyncRead + Unpin>,
-    ) -> Result<(), OverBudget> {
-        let mut line = Vec::new();
-        loop {
-            let (taken, complete) = match from.fill_buf().await {
-                Ok([]) | Err(_) => break,
-                Ok(buffer) => {
-                    let room = &buffer[..buffer.len().min(MAX_LINE - line.len())];
-                    let end = room.iter().position(|byte| *byte == b'\n');
-                    line.extend_from_slice(&room[..end.unwrap_or(room.len())]);
-                    (end.map_or(room.len(), |end| end + 1), end.is_some() || line.len() == MAX_LINE)
+    async fn forward(&self, printed: Printed) -> Result<(), OverBudget> {
+        match printed {
+            Printed::Pipes(stdout, stderr) => {
+                tokio::try_join!(self.pipe(Stream::Stdout, stdout), self.pipe(Stream::Stderr, stderr)).map(|_| ())
+            }
+            Printed::Pieces(mut pieces) => {
+                let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+                while let Some((stream, text)) = pieces.recv().await {
+                    let line = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
+                    self.take(stream, line, text.as_bytes()).await?;
                 }
-            };
-            from.consume(taken);
-            self.spend(taken as u64)?;
-            if complete {
-                self.spend(LINE_COST)?;
-                // A line that is cut is not cut within a character.
-                let rest = if line.len() == MAX_LINE { line.split_off(whole_characters(&line)) } else { Vec::new() };
-                self.send(stream, &line).await;
-                line = rest;
+                self.rest(Stream::Stdout, &stdout).await;
+                self.rest(Stream::Stderr, &stderr).await;
+                Ok(())
             }
         }
-        if !line.is_empty() {
-            self.send(stream, &line).await;
+    }
+
+    async fn pipe(&self, stream: Stream, from: impl AsyncRead + Unpin) -> Result<(), OverBudget> {
+        let (mut from, mut line) = (BufReader::new(from), Vec::new());
+        while let Ok(bytes @ [_, ..]) = from.fill_buf().await {
+            let taken = bytes.len();
+            self.take(stream, &mut line, bytes).await?;
+            from.consume(taken);
+        }
+        self.rest(stream, &line).await;
+        Ok(())
+    }
+
+    /// Sends the lines that these bytes end; `line` is what has come of the next one.
+    async fn take(&self, stream: Stream, line: &mut Vec<u8>, mut bytes: &[u8]) -> Result<(), OverBudget> {
+        while !bytes.is_empty() {
+            let room = &bytes[..bytes.len().min(MAX_LINE - line.len())];
+            let end = room.iter().position(|byte| *byte == b'\n');
+            line.extend_from_slice(&room[..end.unwrap_or(room.len())]);
+            let taken = end.map_or(room.len(), |end| end + 1);
+            bytes = &bytes[taken..];
+            self.spend(taken as u64)?;
+            if end.is_some() || line.len() == MAX_LINE {
+                self.spend(LINE_COST)?;
+                // A line that is cut is not cut within a character.
+                let rest = if line.len() == MAX_LINE { line.split_off(whole_characters(line)) } else { Vec::new() };
+                self.send(stream, line).await;
+                *line = rest;
+            }
         }
         Ok(())
     }
 
-    async fn send(&self, stream: &'static str, line: &[u8]) {
+    async fn rest(&self, stream: Stream, line: &[u8]) {
+        if !line.is_empty() {
+            self.send(stream, line).await;
+        }
+    }
+
+    async fn send(&self, stream: Stream, line: &[u8]) {
         let text = self.redactor.redact(String::from_utf8_lossy(line).trim_end_matches('\r'));
         // The receiver outlives the run; when it has gone, the node is stopping.
-        let _ = self.lines.send((stream, text)).await;
+        let _ = self.lines.send((stream.as_str(), text)).await;
     }
 }
 

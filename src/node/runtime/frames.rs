@@ -37,7 +37,8 @@ pub(super) async fn read_frame<T: DeserializeOwned>(
     Ok(Some(serde_json::from_slice(&body)?))
 }
 
-fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+/// One frame as bytes.
+pub(super) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut frame = vec![0_u8; 4];
     serde_json::to_writer(&mut frame, message)?;
     let length = u32::try_from(frame.len() - 4).map_err(|_| io::Error::other("a frame of more than 4 GiB"))?;

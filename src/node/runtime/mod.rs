@@ -9,16 +9,20 @@ mod parents;
 mod python;
 mod redact;
 mod rust;
+mod shared;
+mod worker;
 
-pub(in crate::node) use converse::Calls;
+pub(in crate::node) use converse::{Answered, Calls};
 pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
-pub(in crate::node) use parents::{Code, Host, Parents};
-pub(in crate::node) use python::{Call, PythonModule, RunFrame};
+pub(in crate::node) use parents::Parents;
+pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
-pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
+pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
+pub(in crate::node) use shared::Interpreters;
+pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,16 @@ pub(in crate::node) enum RuntimeError {
     /// It cannot fork now.
     #[error("the module's Python interpreter cannot start another process: {0}")]
     Refused(String),
+    /// The module's import raised.
+    #[error("{message}")]
+    Import {
+        /// As in a result.
+        kind: String,
+        /// What it raised.
+        message: String,
+        /// For the run's log.
+        traceback: String,
+    },
     /// The parent interpreter died before it had forked.
     #[error("the module's Python interpreter died before the run began; run it again")]
     ParentDied,

@@ -1,60 +1,23 @@
-//! What the processes of runs come from: warm parents, one for each environment, set of imports and owner, and binaries.
+//! The warm parents of a node: one for each environment, set of imports and owner. Those that nobody has needed for long
+//! rest: their processes end, and start again when a run needs them.
 
 use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
-use super::{
-    RuntimeError,
-    python::{Child, Parent, PythonModule},
-    rust::{Binaries, Program, RustModule},
-};
+use super::python::{Parent, PythonModule};
 
-/// The code of an installed module.
-#[derive(Debug, Clone)]
-pub(in crate::node) enum Code {
-    /// Of a module in Python.
-    Python(PythonModule),
-    /// Of a module in Rust.
-    Rust(RustModule),
-}
+/// Parents that are warm without a run.
+const MAX_IDLE: usize = 64;
 
-/// What starts a process for each run of a module.
-#[derive(Debug, Clone)]
-pub(in crate::node) enum Host {
-    /// A warm parent.
-    Python(Arc<Parent>),
-    /// A binary.
-    Rust(Arc<Program>),
-}
+/// How long a parent stays warm when memory is short.
+const IDLE_WHEN_SHORT: Duration = Duration::from_secs(10);
 
-impl Host {
-    /// Makes it ready to start a process without delay.
-    pub(in crate::node) async fn warm_up(&self) -> Result<(), RuntimeError> {
-        match self {
-            Host::Python(parent) => parent.warm_up().await,
-            Host::Rust(_) => Ok(()),
-        }
-    }
-
-    /// Starts a process for a run. Its frame must then be written to its channel.
-    pub(super) async fn start(&self, run: &str) -> Result<Child, RuntimeError> {
-        match self {
-            Host::Python(parent) => parent.fork(run).await,
-            Host::Rust(program) => program.start().await,
-        }
-    }
-
-    fn is(&self, other: &Host) -> bool {
-        match (self, other) {
-            (Host::Python(one), Host::Python(other)) => Arc::ptr_eq(one, other),
-            (Host::Rust(one), Host::Rust(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-}
+/// Percent of the time that processes may wait for memory before it is short, as Linux averages it over ten seconds.
+const MAX_STALLED: f64 = 10.0;
 
 /// All that a parent depends on. Two versions of a module have the same one unless their needs differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,7 +33,7 @@ struct Key {
 #[derive(Debug, Default)]
 struct Kept {
     revision: u64,
-    hosts: Vec<Host>,
+    parents: Vec<Arc<Parent>>,
 }
 
 /// All parents of a node.
@@ -78,41 +41,19 @@ struct Kept {
 pub(in crate::node) struct Parents {
     /// Where they work.
     folder: PathBuf,
-    binaries: Arc<Binaries>,
     known: Mutex<HashMap<Key, Weak<Parent>>>,
-    /// By their binaries.
-    programs: Mutex<HashMap<PathBuf, Weak<Program>>>,
     /// By the deployment's name.
     kept: Mutex<HashMap<String, Kept>>,
 }
 
 impl Parents {
     /// Parents that work in `folder`, which must stay.
-    pub(in crate::node) fn new(folder: PathBuf, binaries: Arc<Binaries>) -> Self {
-        Parents { folder, binaries, known: Mutex::default(), programs: Mutex::default(), kept: Mutex::default() }
+    pub(in crate::node) fn new(folder: PathBuf) -> Self {
+        Parents { folder, known: Mutex::default(), kept: Mutex::default() }
     }
 
-    /// What starts the processes of a module of this owner. A parent ends when nobody holds it any more.
-    pub(in crate::node) fn of(&self, code: &Code, owner: &str) -> Host {
-        match code {
-            Code::Python(module) => Host::Python(self.parent(module, owner)),
-            Code::Rust(module) => Host::Rust(self.program(module, owner)),
-        }
-    }
-
-    fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
-        let binary = self.binaries.path(module, owner);
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&binary).and_then(Weak::upgrade) {
-            return program;
-        }
-        programs.retain(|_, program| program.strong_count() > 0);
-        let program = Arc::new(Program::new(binary.clone(), self.folder.clone()));
-        programs.insert(binary, Arc::downgrade(&program));
-        program
-    }
-
-    fn parent(&self, module: &PythonModule, owner: &str) -> Arc<Parent> {
+    /// The parent for a module of this owner. Its process ends when nobody holds it any more.
+    pub(in crate::node) fn of(&self, module: &PythonModule, owner: &str) -> Arc<Parent> {
         let key = Key { python: module.python.clone(), imports: module.imports.clone(), owner: owner.to_owned() };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(parent) = known.get(&key).and_then(Weak::upgrade) {
@@ -126,17 +67,40 @@ impl Parents {
 
     /// Keeps parents as long as this revision of the deployment is the newest that was kept warm. One that is needed no
     /// more ends when no run needs it either.
-    pub(in crate::node) fn keep(&self, deployment: &str, revision: u64, hosts: impl IntoIterator<Item = Host>) {
+    pub(in crate::node) fn keep(
+        &self,
+        deployment: &str,
+        revision: u64,
+        parents: impl IntoIterator<Item = Arc<Parent>>,
+    ) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = kept.entry(deployment.to_owned()).or_default();
         if revision > newest.revision {
-            *newest = Kept { revision, hosts: Vec::new() };
+            *newest = Kept { revision, parents: Vec::new() };
         }
         if revision == newest.revision {
-            for host in hosts {
-                if !newest.hosts.iter().any(|known| known.is(&host)) {
-                    newest.hosts.push(host);
+            for parent in parents {
+                if !newest.parents.iter().any(|known| Arc::ptr_eq(known, &parent)) {
+                    newest.parents.push(parent);
                 }
+            }
+        }
+    }
+
+    /// Has those rest that have been idle for so long, the longest first when there are too many, and nearly all when memory
+    /// is short.
+    pub(in crate::node) fn have_idle_rest(&self, after: Duration) {
+        let known: Vec<Arc<Parent>> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.values().filter_map(Weak::upgrade).collect()
+        };
+        let mut idle: Vec<(Duration, Arc<Parent>)> =
+            known.into_iter().filter_map(|parent| Some((parent.idle()?, parent))).collect();
+        idle.sort_by_key(|(since, _)| *since);
+        let after = if memory_is_short() { after.min(IDLE_WHEN_SHORT) } else { after };
+        for (number, (since, parent)) in idle.iter().enumerate() {
+            if *since >= after || number >= MAX_IDLE {
+                parent.rest();
             }
         }
     }
@@ -144,13 +108,41 @@ impl Parents {
     /// Keeps none for a deployment that was removed by this revision.
     pub(in crate::node) fn let_go(&self, deployment: &str, revision: u64) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(deployment.to_owned(), Kept { revision, hosts: Vec::new() });
+        kept.insert(deployment.to_owned(), Kept { revision, parents: Vec::new() });
     }
+}
+
+/// Whether the machine is short of memory; no, where the system does not tell.
+fn memory_is_short() -> bool {
+    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+    is_short(&read("/proc/meminfo"), &read("/proc/pressure/memory"))
+}
+
+/// Less than a tenth is available, or processes wait for it.
+fn is_short(memory: &str, pressure: &str) -> bool {
+    let size = |name: &str| -> Option<u64> {
+        memory.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    };
+    let stalled = pressure.lines().find_map(|line| line.strip_prefix("some avg10="));
+    let stalled = stalled.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let (available, total) = (size("MemAvailable:"), size("MemTotal:"));
+    available.zip(total).is_some_and(|(available, total)| available < total / 10)
+        || stalled.is_some_and(|stalled: f64| stalled >= MAX_STALLED)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_short_when_little_is_left_or_processes_wait_for_it() {
+        let memory = |available| format!("MemTotal:  1000 kB\nMemFree:  5 kB\nMemAvailable:  {available} kB\n");
+        let pressure = |avg| format!("some avg10={avg} avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00\n");
+        assert!(!is_short(&memory(100), &pressure("9.99")));
+        assert!(is_short(&memory(99), &pressure("0.00")));
+        assert!(is_short(&memory(900), &pressure("10.00")));
+        assert!(!is_short("", ""));
+    }
 
     fn module(imports: &[&str]) -> PythonModule {
         PythonModule {
@@ -164,31 +156,25 @@ mod tests {
         }
     }
 
-    fn parents_of_a_node() -> Parents {
-        let nowhere = || PathBuf::from("/");
-        let binaries = Binaries::new(nowhere(), nowhere(), Vec::new(), Vec::new(), String::new());
-        Parents::new(nowhere(), Arc::new(binaries))
-    }
-
     #[tokio::test]
     async fn versions_share_a_parent_and_owners_do_not() {
-        let parents = parents_of_a_node();
-        let first = parents.parent(&module(&["a"]), "user:1");
+        let parents = Parents::new(PathBuf::from("/"));
+        let first = parents.of(&module(&["a"]), "user:1");
         let mut next = module(&["a"]);
         next.root = PathBuf::from("/next/version");
-        assert!(Arc::ptr_eq(&first, &parents.parent(&next, "user:1")));
-        assert!(!Arc::ptr_eq(&first, &parents.parent(&module(&["a"]), "user:2")));
-        assert!(!Arc::ptr_eq(&first, &parents.parent(&module(&["a", "b"]), "user:1")));
+        assert!(Arc::ptr_eq(&first, &parents.of(&next, "user:1")));
+        assert!(!Arc::ptr_eq(&first, &parents.of(&module(&["a"]), "user:2")));
+        assert!(!Arc::ptr_eq(&first, &parents.of(&module(&["a", "b"]), "user:1")));
     }
 
     #[tokio::test]
     async fn a_new_revision_lets_go_of_what_only_the_old_one_needs() {
-        let parents = parents_of_a_node();
-        let (old, stays) = (parents.parent(&module(&["a"]), "u"), parents.parent(&module(&["b"]), "u"));
-        parents.keep("d", 1, [&old, &stays].map(|parent| Host::Python(parent.clone())));
-        parents.keep("d", 2, [Host::Python(stays.clone())]);
+        let parents = Parents::new(PathBuf::from("/"));
+        let (old, stays) = (parents.of(&module(&["a"]), "u"), parents.of(&module(&["b"]), "u"));
+        parents.keep("d", 1, [old.clone(), stays.clone()]);
+        parents.keep("d", 2, [stays.clone()]);
         // A run of the first revision that starts late.
-        parents.keep("d", 1, [Host::Python(old.clone())]);
+        parents.keep("d", 1, [old.clone()]);
         assert_eq!((Arc::strong_count(&old), Arc::strong_count(&stays)), (1, 2));
     }
 }

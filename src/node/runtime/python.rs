@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
@@ -24,19 +24,24 @@ use tokio::{
     },
     sync::{Notify, oneshot},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     RuntimeError,
     frames::{read_frame, write_frame, write_frame_with_fds},
 };
-use crate::compat;
+use crate::{
+    compat,
+    module::{HostPattern, ModuleId},
+};
 
 /// The Python side; it needs nothing but the standard library.
-const RUNNER: &str = include_str!("runner.py");
+pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-const COMPAT: &str = include_str!("compat.py");
+pub(super) const COMPAT: &str = include_str!("compat.py");
+
+/// What says why there is no network.
+pub(super) const NETWORK: &str = include_str!("network.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -77,6 +82,7 @@ pub(in crate::node) struct PythonModule {
 
 /// What a child needs for one run.
 #[derive(Debug, Serialize)]
+#[serde(tag = "op", rename = "run")]
 pub(in crate::node) struct RunFrame {
     pub root: PathBuf,
     /// What modules are imported from.
@@ -87,9 +93,19 @@ pub(in crate::node) struct RunFrame {
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
     pub memory: u64,
+    /// Bytes that it may print, for an interpreter that has many runs.
+    pub output: u64,
+    pub network: Network,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
+}
+
+/// What a module reaches, for messages of those who try something else.
+#[derive(Debug, Serialize)]
+pub(in crate::node) struct Network {
+    pub module: ModuleId,
+    pub hosts: Vec<HostPattern>,
 }
 
 /// What a child says.
@@ -102,8 +118,28 @@ pub(in crate::node) enum FromChild {
     Call(Call),
     /// It gives a call up.
     Cancel { id: u64 },
+    /// It prints; only in a shared interpreter, since others have pipes.
+    Output { stream: Stream, text: String },
     /// It is done.
     Result(ResultFrame),
+}
+
+/// What is printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::node) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As events have it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
 }
 
 /// A call of a module by a run.
@@ -118,6 +154,9 @@ pub(in crate::node) struct Call {
     pub target: String,
     /// Naptha's run input.
     pub input: Value,
+    /// Whether the result is wanted without the record around it.
+    #[serde(default)]
+    pub brief: bool,
 }
 
 /// How a child says that it is done.
@@ -160,6 +199,26 @@ struct Waiting {
 /// The runs of a live parent; `None` once it is gone.
 type Waiters = Arc<Mutex<Option<HashMap<String, Waiting>>>>;
 
+/// When a parent was last used.
+#[derive(Debug)]
+struct Used {
+    told: Notify,
+    at: Mutex<Instant>,
+}
+
+impl Used {
+    fn again(&self) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.told.notify_one();
+    }
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Used { told: Notify::new(), at: Mutex::new(Instant::now()) }
+    }
+}
+
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
 pub(in crate::node) struct Parent {
@@ -179,18 +238,26 @@ struct Live {
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
     /// Children that wait for their run; each is for one.
-    spares: Mutex<Vec<Process>>,
+    spares: Mutex<Vec<Forked>>,
     /// Children that have been spares, to name them.
     named: AtomicU64,
     /// Told when a run has ended, and when nobody needs this any more.
-    used: Arc<Notify>,
+    used: Arc<Used>,
 }
 
 /// A forked child.
 #[derive(Debug)]
 pub(in crate::node) struct Child {
-    /// What ends it.
-    pub(super) killer: Killer,
+    live: Arc<Live>,
+    forked: Forked,
+}
+
+/// The same without its parent.
+#[derive(Debug)]
+pub(in crate::node) struct Forked {
+    /// What its parent calls it.
+    name: String,
+    pid: i32,
     /// To send it its [`RunFrame`] and to converse with it.
     pub channel: UnixStream,
     /// What it prints.
@@ -201,39 +268,22 @@ pub(in crate::node) struct Child {
     pub exit: Exit,
 }
 
-/// The same without its parent, which may keep it.
-#[derive(Debug)]
-struct Process {
-    /// What its parent calls it.
-    name: String,
-    pid: i32,
-    channel: UnixStream,
-    stdout: pipe::Receiver,
-    stderr: pipe::Receiver,
-    exit: Exit,
-}
-
 /// The end of a child, for which one can wait again and again.
 #[derive(Debug)]
 pub(in crate::node) struct Exit {
     receiver: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
     /// Told when it has been waited for: the time to fork for the next run.
-    used: Option<Arc<Notify>>,
+    used: Arc<Used>,
 }
 
 impl Exit {
-    /// The end that is told by whoever has the other side.
-    pub(super) fn new(receiver: oneshot::Receiver<i32>) -> Self {
-        Exit { receiver: Some(receiver), status: None, used: None }
-    }
-
     /// The exit status, negative for a signal; `None` when the parent has died, and the child with it.
     pub(in crate::node) async fn wait(&mut self) -> Option<i32> {
         if let Some(receiver) = &mut self.receiver {
             self.status = receiver.await.ok();
             self.receiver = None;
-            self.used.iter().for_each(|used| used.notify_one());
+            self.used.again();
         }
         self.status
     }
@@ -251,17 +301,8 @@ impl Exit {
 }
 
 /// Kills a child and what it started.
-#[derive(Debug, Clone)]
-pub(in crate::node) enum Killer {
-    /// A child of a parent, which is told to.
-    Forked(Arc<Forked>),
-    /// A process of its own: whoever sees it off is told.
-    Started(CancellationToken),
-}
-
-/// Which child of which parent.
 #[derive(Debug)]
-pub(in crate::node) struct Forked {
+pub(in crate::node) struct Killer {
     live: Arc<Live>,
     name: String,
     pid: i32,
@@ -270,24 +311,16 @@ pub(in crate::node) struct Forked {
 impl Killer {
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
-        let Forked { live, name, pid } = match self {
-            Killer::Forked(forked) => &**forked,
-            Killer::Started(kill) => {
-                kill.cancel();
-                let _ = tokio::time::timeout(KILL_TIMEOUT, exit.wait()).await;
-                return;
-            }
-        };
         let told = async {
-            live.send(&ToParent::Kill { run: name }).await.ok()?;
+            self.live.send(&ToParent::Kill { run: &self.name }).await.ok()?;
             exit.wait().await
         };
         if let Ok(Some(_)) = tokio::time::timeout(KILL_TIMEOUT, told).await {
             return;
         }
         // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
-        live.abandon();
-        if let Some(group) = Pid::from_raw(*pid) {
+        self.live.abandon();
+        if let Some(group) = Pid::from_raw(self.pid) {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -321,6 +354,20 @@ impl Parent {
         self.live().await.map(|_| ())
     }
 
+    /// How long it has been warm without a run; nothing when it is not warm, or has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let slot = self.live.try_lock().ok()?;
+        let live = slot.as_ref().filter(|live| Arc::strong_count(live) == 1)?;
+        Some(live.used.at.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+
+    /// Ends its process, unless a run needs it. It starts again when it is next needed.
+    pub(super) fn rest(&self) {
+        if let Ok(mut slot) = self.live.try_lock() {
+            let _ = slot.take_if(|live| Arc::strong_count(live) == 1);
+        }
+    }
+
     async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
         let mut slot = self.live.lock().await;
         if let Some(live) = slot.as_ref().filter(|live| !live.is_over()) {
@@ -345,7 +392,7 @@ impl Parent {
         ours.set_nonblocking(true)?;
         let mut command = CommandWrap::with_new(&self.python, |command| {
             command
-                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT])
+                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK])
                 .current_dir(&self.folder)
                 .env_clear()
                 .env("LANG", "C.UTF-8")
@@ -389,19 +436,17 @@ impl Parent {
 
     async fn try_fork(&self, run: &str) -> Result<Child, RuntimeError> {
         let live = self.live().await?;
-        let process = match live.take_spare() {
+        let forked = match live.take_spare() {
             Some(spare) => spare,
             None => live.fork(run.to_owned()).await?,
         };
-        let Process { name, pid, channel, stdout, stderr, exit } = process;
-        let killer = Killer::Forked(Arc::new(Forked { live, name, pid }));
-        Ok(Child { killer, channel, stdout, stderr, exit })
+        Ok(Child { live, forked })
     }
 }
 
 impl Live {
     /// A child that waits for its run.
-    fn take_spare(&self) -> Option<Process> {
+    fn take_spare(&self) -> Option<Forked> {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| spares.pop()).find_map(|mut spare| spare.exit.is_open().then_some(spare))
     }
@@ -410,7 +455,7 @@ impl Live {
         !self.spares.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    async fn fork(&self, name: String) -> Result<Process, RuntimeError> {
+    async fn fork(&self, name: String) -> Result<Forked, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let (stdout_theirs, stdout) = pipe::pipe()?;
@@ -436,8 +481,8 @@ impl Live {
                 return Err(RuntimeError::ParentDied);
             }
         };
-        let exit = Exit { receiver: Some(receiver), status: None, used: Some(self.used.clone()) };
-        Ok(Process { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+        let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
+        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
     }
 
     /// Forks what is missing of the spares.
@@ -453,17 +498,17 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.used.notify_one();
+        self.used.told.notify_one();
     }
 }
 
 /// Keeps spares in a parent from the end of its first run on, until it has been idle for a while.
-async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
+async fn keep_spares(live: Weak<Live>, used: Arc<Used>) {
     loop {
         let is_hot = live.upgrade().is_some_and(|live| live.has_spares());
         // What has cooled down already needs no looking after.
         let wait = if is_hot { COOL } else { Duration::MAX };
-        let waited = tokio::time::timeout(wait, used.notified()).await;
+        let waited = tokio::time::timeout(wait, used.told.notified()).await;
         let Some(live) = live.upgrade().filter(|live| !live.is_over()) else { return };
         if waited.is_err() {
             // They end when their channels close.
@@ -471,6 +516,18 @@ async fn keep_spares(live: Weak<Live>, used: Arc<Notify>) {
         } else if let Err(error) = live.refill().await {
             tracing::debug!(%error, "no spare child could be forked; runs fork their own");
         }
+    }
+}
+
+impl Child {
+    /// What ends it.
+    pub(in crate::node) fn killer(&self) -> Killer {
+        Killer { live: self.live.clone(), name: self.forked.name.clone(), pid: self.forked.pid }
+    }
+
+    /// Its channel, its output and its end. Its parent forks for the next run from now on.
+    pub(in crate::node) fn into_parts(self) -> Forked {
+        self.forked
     }
 }
 

@@ -22,7 +22,7 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
+What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
 import fcntl
@@ -61,6 +61,7 @@ def load(name, text):
 
 load("napt_sdk", sys.argv[1])
 compat = load("napt_compat", sys.argv[2])
+network = load("napt_network", sys.argv[3])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
@@ -101,6 +102,7 @@ def preload(imports):
 def parent(sock):
     imports = receive(sock)["imports"]
     compat.install()
+    network.install()
     # What is imported stays: looking for garbage among it meanwhile finds none.
     gc.disable()
     if imports:
@@ -292,7 +294,7 @@ def child(fds):
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
-            log_exception()
+            log_exception(log)
         finally:
             os._exit(70)
     os._exit(0)
@@ -331,27 +333,10 @@ def outcome(run):
     # Given back when memory runs out, so that there is some to say so. Nothing is written there, so it costs nothing.
     reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
-        result = execute(run)
-        reply = {"ok": True, "result": result}
-    except Refused as error:
-        reply = {"ok": False, "kind": error.kind, "message": str(error)}
-    except MemoryError:
-        reserve.close()
-        log_exception()
-        reply = {"ok": False, "kind": "memory", "message": "out of memory"}
-    except SystemExit as error:
-        log_exception()
-        reply = {"ok": False, "kind": "exception", "message": f"the module called sys.exit({error.code!r})"}
+        reply = {"ok": True, "result": execute(run)}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
-        log_exception()
-        text = "".join(traceback.format_exception_only(type(error), error)).strip()
-        # A module that goes on as if nothing was stumbles over what is missing.
-        failure = compat.RUN.failure
-        if failure and failure.partition(": ")[2] not in text:
-            text += f" (a call failed before: {failure})"
-        reply = {"ok": False, "kind": "exception", "message": text}
-    if not reply["ok"] and len(reply["message"]) > MAX_MESSAGE:
-        reply["message"] = reply["message"][:MAX_MESSAGE] + "…"
+        reserve.close()
+        reply = failure(error, log)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -360,15 +345,38 @@ def outcome(run):
     return reply
 
 
-def log_exception():
-    """The traceback into the run's log, whatever the module has done to `sys.stderr`."""
+def failure(error, log):
+    """The result of a run that raised this, whose traceback goes to `log`."""
+    if isinstance(error, Refused):
+        kind, message = error.kind, str(error)
+    else:
+        log_exception(log)
+        if isinstance(error, MemoryError):
+            return {"ok": False, "kind": "memory", "message": "out of memory"}
+        kind, message = "exception", f"the module called sys.exit({getattr(error, 'code', None)!r})"
+        if not isinstance(error, SystemExit):
+            message = "".join(traceback.format_exception_only(type(error), error)).strip()
+            # A module that goes on as if nothing was stumbles over what is missing.
+            before = getattr(compat.RUN, "failure", None)
+            if before and before.partition(": ")[2] not in message:
+                message += f" (a call failed before: {before})"
+    if len(message) > MAX_MESSAGE:
+        message = message[:MAX_MESSAGE] + "…"
+    return {"ok": False, "kind": kind, "message": message}
+
+
+def log_exception(log):
+    """The traceback into the run's log."""
     try:
         text = traceback.format_exc()
-        if len(text) > MAX_TRACEBACK:
-            text = text[:MAX_TRACEBACK] + "…\n"
-        os.write(2, text.encode("utf-8", "backslashreplace"))
+        log(text[:MAX_TRACEBACK] + "…\n" if len(text) > MAX_TRACEBACK else text)
     except (OSError, MemoryError):
         pass
+
+
+def log(text):
+    """Whatever the module has done to `sys.stderr`."""
+    os.write(2, text.encode("utf-8", "backslashreplace"))
 
 
 def limit(run):
@@ -381,11 +389,7 @@ def execute(run):
     if run["module_run"] is None:
         return json.dumps(readiness(run))
     module_run = run["module_run"]
-    schema, function = schema_of(run), function_of(run)
-    if isinstance(schema, ImportError) and compat.generation(function)[0] == "inputs":
-        schema = AnyInputs  # in 2024, not every module had one
-    if isinstance(schema, ImportError):
-        raise schema
+    schema, function = module_of(run)
     inputs, module_run["inputs"] = validated(schema, module_run.get("inputs"))
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
@@ -393,6 +397,21 @@ def execute(run):
         import asyncio
 
         result = asyncio.run(result)
+    return text_of(result)
+
+
+def module_of(run):
+    """The module's `InputSchema` and function."""
+    schema, function = schema_of(run), function_of(run)
+    if isinstance(schema, ImportError):
+        if compat.generation(function)[0] != "inputs":
+            raise schema
+        schema = AnyInputs  # in 2024, not every module had one
+    return schema, function
+
+
+def text_of(result):
+    """What a run is answered with."""
     try:
         if isinstance(result, str):
             result.encode()
@@ -421,6 +440,7 @@ def enter(run):
     os.environ.clear()
     os.environ.update(run["env"])
     limit(run)
+    network.enter(run["network"])
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
     sys.argv = [run["module"]]
@@ -451,9 +471,7 @@ def function_of(run):
 def readiness(run):
     """Imports what a run imports, and tells what is wrong with it."""
     try:
-        schema, function = schema_of(run), function_of(run)
-        if isinstance(schema, ImportError) and compat.generation(function)[0] != "inputs":
-            raise schema
+        module_of(run)
     except (MemoryError, SystemExit, Refused):
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is what it has to say

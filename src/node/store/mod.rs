@@ -2,6 +2,7 @@
 //! what another database would have to do.
 
 mod inspect;
+mod kept;
 mod schema;
 mod secrets;
 mod sqlite;
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 pub(in crate::node) use inspect::{damage, inspect};
 use jiff::Timestamp;
+pub(in crate::node) use kept::Live;
 pub(in crate::node) use secrets::{SecretStore, StoredSecret};
 use semver::Version;
 use serde_json::Value;
@@ -70,7 +72,7 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     /// All revisions of a deployment, newest first. The first is the live one, unless it is a removal.
     async fn revisions(&self, name: &str) -> Result<Vec<DeploymentView>, StoreError>;
     /// The live revisions of all deployments, newest first.
-    async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError>;
+    async fn deployments(&self) -> Result<Live, StoreError>;
     /// How many runs of each revision have not ended, not counting those that another run here has called for.
     async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError>;
 

@@ -1,6 +1,6 @@
 //! The store on SQLite: write-ahead log, one writer with group commit, readers beside it.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{RunFilter, Store, StoreError, StoredRun, schema, writer::Writer};
+use super::{Live, RunFilter, Store, StoreError, StoredRun, kept::Kept, schema, writer::Writer};
 use crate::{
     crash,
     wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
@@ -24,6 +24,7 @@ const READERS: u32 = 4;
 pub(in crate::node) struct SqliteStore {
     pub(super) writer: Writer,
     pub(super) readers: SqlitePool,
+    kept: Arc<Kept>,
 }
 
 impl SqliteStore {
@@ -51,7 +52,7 @@ impl SqliteStore {
         }
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone().read_only(true)).await?;
-        Ok(SqliteStore { writer: Writer::start(connection, options), readers })
+        Ok(SqliteStore { writer: Writer::start(connection, options), readers, kept: Arc::default() })
     }
 }
 
@@ -61,24 +62,20 @@ async fn insert_events(
     run: &str,
     events: Vec<(Timestamp, EventPayload)>,
 ) -> Result<u64, StoreError> {
-    let last: i64 = sqlx::query("SELECT coalesce(max(seq), 0) FROM events WHERE run = $1")
-        .bind(run)
-        .fetch_one(&mut *db)
-        .await?
-        .get(0);
     let rows: Result<Vec<(i64, String)>, serde_json::Error> =
         events.iter().map(|(time, payload)| Ok((time.as_microsecond(), serde_json::to_string(payload)?))).collect();
     // One statement for all: a module may print very many lines.
-    let inserted = sqlx::query(
+    let numbers = sqlx::query(
         "INSERT INTO events (run, seq, time, payload) \
-         SELECT $1, $2 + key + 1, value ->> 0, value ->> 1 FROM json_each($3)",
+         SELECT $1, last + key + 1, value ->> 0, value ->> 1 \
+         FROM json_each($2), (SELECT coalesce(max(seq), 0) AS last FROM events WHERE run = $1) RETURNING seq",
     )
     .bind(run)
-    .bind(last)
     .bind(serde_json::to_string(&rows?)?)
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(u64::try_from(last)? + inserted.rows_affected())
+    let last = numbers.iter().map(|row| row.get::<i64, _>(0)).max();
+    Ok(u64::try_from(last.unwrap_or_default())?)
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
@@ -124,29 +121,40 @@ impl Store for SqliteStore {
     }
 
     async fn knows_user(&self, id: &str) -> Result<bool, StoreError> {
-        Ok(sqlx::query("SELECT 1 FROM users WHERE id = $1").bind(id).fetch_optional(&self.readers).await?.is_some())
+        if self.kept.knows_user(id) {
+            return Ok(true);
+        }
+        let row = sqlx::query("SELECT 1 FROM users WHERE id = $1").bind(id).fetch_optional(&self.readers).await?;
+        if row.is_some() {
+            self.kept.keep_user(id);
+        }
+        Ok(row.is_some())
     }
 
     async fn put_token(&self, hash: &str, name: &str, user: &str, expires: Timestamp) -> Result<(), StoreError> {
-        let (hash, name, user) = (hash.to_owned(), name.to_owned(), user.to_owned());
+        let (row, name, owner) = (hash.to_owned(), name.to_owned(), user.to_owned());
         self.writer
             .run(move |db| {
                 Box::pin(async move {
                     sqlx::query("INSERT INTO tokens (hash, name, user, expires) VALUES ($1, $2, $3, $4)")
-                        .bind(hash)
+                        .bind(row)
                         .bind(name)
-                        .bind(user)
+                        .bind(owner)
                         .bind(expires.as_microsecond())
                         .execute(db)
                         .await?;
                     Ok(())
                 })
             })
-            .await
+            .await?;
+        self.kept.keep_token(hash, user, expires);
+        Ok(())
     }
 
     async fn end_token(&self, hash: &str) -> Result<(), StoreError> {
         let hash = hash.to_owned();
+        // Only new ones are kept, so it does not come back.
+        self.kept.forget_token(&hash);
         self.writer
             .run(move |db| {
                 Box::pin(async move {
@@ -158,6 +166,9 @@ impl Store for SqliteStore {
     }
 
     async fn token_user(&self, hash: &str, now: Timestamp) -> Result<Option<String>, StoreError> {
+        if let Some(user) = self.kept.token_user(hash, now) {
+            return Ok(Some(user));
+        }
         let row = sqlx::query("SELECT user FROM tokens WHERE hash = $1 AND expires > $2")
             .bind(hash)
             .bind(now.as_microsecond())
@@ -167,36 +178,48 @@ impl Store for SqliteStore {
     }
 
     async fn put_revision(&self, mut view: DeploymentView) -> Result<DeploymentView, StoreError> {
-        self.writer
-            .run(move |db| {
-                Box::pin(async move {
-                    let row = sqlx::query("SELECT view FROM revisions WHERE name = $1 ORDER BY revision DESC LIMIT 1")
-                        .bind(&view.name)
-                        .fetch_optional(&mut *db)
-                        .await?;
-                    let live: Option<DeploymentView> =
-                        row.map(|row| serde_json::from_str(&row.get::<String, _>(0))).transpose()?;
-                    if let Some(live) = live {
-                        if live.same_as(&view) {
-                            return Ok(live);
+        let (writer, kept) = (self.writer.clone(), self.kept.clone());
+        let put = async move {
+            let put = writer
+                .run(move |db| {
+                    Box::pin(async move {
+                        let row =
+                            sqlx::query("SELECT view FROM revisions WHERE name = $1 ORDER BY revision DESC LIMIT 1")
+                                .bind(&view.name)
+                                .fetch_optional(&mut *db)
+                                .await?;
+                        let live: Option<DeploymentView> =
+                            row.map(|row| serde_json::from_str(&row.get::<String, _>(0))).transpose()?;
+                        if let Some(live) = live {
+                            if live.same_as(&view) {
+                                return Ok(live);
+                            }
+                            // The core asks before it installs; this is for two users who deploy one name at once.
+                            anyhow::ensure!(
+                                live.owner == view.owner,
+                                "the deployment `{}` is another user's",
+                                view.name
+                            );
+                            view.revision = live.revision;
                         }
-                        // The core asks before it installs; this is for two users who deploy one name at once.
-                        anyhow::ensure!(live.owner == view.owner, "the deployment `{}` is another user's", view.name);
-                        view.revision = live.revision;
-                    }
-                    view.revision += 1;
-                    sqlx::query("INSERT INTO revisions (name, revision, created, view) VALUES ($1, $2, $3, $4)")
-                        .bind(&view.name)
-                        .bind(i64::try_from(view.revision)?)
-                        .bind(view.created.as_microsecond())
-                        .bind(serde_json::to_string(&view)?)
-                        .execute(db)
-                        .await?;
-                    crash::point("deploy.storing")?;
-                    Ok(view)
+                        view.revision += 1;
+                        sqlx::query("INSERT INTO revisions (name, revision, created, view) VALUES ($1, $2, $3, $4)")
+                            .bind(&view.name)
+                            .bind(i64::try_from(view.revision)?)
+                            .bind(view.created.as_microsecond())
+                            .bind(serde_json::to_string(&view)?)
+                            .execute(db)
+                            .await?;
+                        crash::point("deploy.storing")?;
+                        Ok(view)
+                    })
                 })
-            })
-            .await
+                .await;
+            kept.live_changed();
+            put
+        };
+        // A task of its own: a caller that goes away must not leave behind what was live before.
+        tokio::spawn(put).await?
     }
 
     async fn revision(&self, name: &str, number: u64) -> Result<Option<DeploymentView>, StoreError> {
@@ -216,16 +239,22 @@ impl Store for SqliteStore {
         rows.iter().map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).collect()
     }
 
-    async fn deployments(&self) -> Result<Vec<DeploymentView>, StoreError> {
+    async fn deployments(&self) -> Result<Live, StoreError> {
+        let (kept, changes) = self.kept.live();
+        if let Some(live) = kept {
+            return Ok(live);
+        }
         let rows = sqlx::query("SELECT view, max(revision) FROM revisions GROUP BY name ORDER BY max(created) DESC")
             .fetch_all(&self.readers)
             .await?;
-        let mut latest: Vec<DeploymentView> = rows
+        let mut latest: Vec<Arc<DeploymentView>> = rows
             .iter()
-            .map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?))
+            .map(|row| Ok(Arc::new(serde_json::from_str(&row.get::<String, _>(0))?)))
             .collect::<Result<_, StoreError>>()?;
         latest.retain(|deployment| !deployment.removed);
-        Ok(latest)
+        let live = Arc::new(latest);
+        self.kept.keep_live(&live, changes);
+        Ok(live)
     }
 
     async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError> {

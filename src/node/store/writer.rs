@@ -79,6 +79,21 @@ async fn commit(
     waiting: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
+    if batch.len() == 1
+        && let Some(Job { work, done }) = batch.pop()
+    {
+        // Alone, it needs no savepoint.
+        return match work(&mut transaction).await {
+            Ok(()) => {
+                waiting.push(done);
+                transaction.commit().await
+            }
+            Err(error) => {
+                let _ = done.send(Err(error));
+                transaction.rollback().await
+            }
+        };
+    }
     for job in batch.drain(..) {
         // A savepoint each, so that one that fails takes nothing else with it.
         let mut own = transaction.begin().await?;

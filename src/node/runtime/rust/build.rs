@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{super::environment::lock_file, BuildError, RustModule, crates::Wanted, toolchain::Toolchain};
+use super::{super::environment::lock_file, BuildError, Program, RustModule, crates::Wanted, toolchain::Toolchain};
 use crate::{module::CARGO_FILE, report::Reporter};
 
 /// How long a build may take.
@@ -43,6 +43,7 @@ pub(in crate::node) struct Binaries {
     toolchain: tokio::sync::Mutex<Option<Toolchain>>,
     /// One build at a time in each target folder.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    programs: Mutex<HashMap<PathBuf, Weak<Program>>>,
 }
 
 /// A name for a folder that says nothing and is nobody else's.
@@ -64,14 +65,35 @@ impl Binaries {
         rustup: Vec<(String, String)>,
         path: String,
     ) -> Self {
-        let (toolchain, building) = (tokio::sync::Mutex::default(), Mutex::default());
-        Binaries { folder, cache, network, rustup, path, toolchain, building }
+        Binaries {
+            folder,
+            cache,
+            network,
+            rustup,
+            path,
+            toolchain: tokio::sync::Mutex::default(),
+            building: Mutex::default(),
+            programs: Mutex::default(),
+        }
     }
 
     /// Where a module's binary is once it is built. Each owner builds for themselves: a build script has the target folder
     /// in its hands, and with it what later builds make of it.
     pub(in crate::node) fn path(&self, module: &RustModule, owner: &str) -> PathBuf {
         self.folder.join(tag(&[owner])).join(&module.sha256)
+    }
+
+    /// What starts a module that is built.
+    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
+        let binary = self.path(module, owner);
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = programs.get(&binary).and_then(Weak::upgrade) {
+            return program;
+        }
+        programs.retain(|_, program| program.strong_count() > 0);
+        let program = Arc::new(Program::new(binary.clone()));
+        programs.insert(binary, Arc::downgrade(&program));
+        program
     }
 
     /// Builds a module unless that was done before.

@@ -8,7 +8,7 @@ mod toolchain;
 use std::path::PathBuf;
 
 pub(in crate::node) use build::Binaries;
-pub(in crate::node) use program::Program;
+pub(in crate::node) use program::{Program, Started};
 
 /// An installed Rust module.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::{
     net::{UnixStream, unix::pipe},
     sync::oneshot,
@@ -18,44 +18,42 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{
     RuntimeError,
-    python::{Child, Exit, Killer},
+    python::RunFrame,
+    worker::{Begun, Channel, End, Printed},
 };
 
 /// How often a file that somebody still seems to write is tried again.
 const BUSY_TRIES: u32 = 50;
 
+/// How long a process may take to be gone once it is killed.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A module's binary.
 #[derive(Debug)]
 pub(in crate::node) struct Program {
     binary: PathBuf,
-    /// Where it is started: a folder that stays as long as the node.
-    folder: PathBuf,
 }
 
 impl Program {
     /// A binary that is built already.
-    pub(in crate::node::runtime) fn new(binary: PathBuf, folder: PathBuf) -> Self {
-        Program { binary, folder }
+    pub(super) fn new(binary: PathBuf) -> Self {
+        Program { binary }
     }
 
     /// Starts a process for a run. Its frame must then be written to its channel.
-    pub(in crate::node::runtime) async fn start(&self) -> Result<Child, RuntimeError> {
+    pub(in crate::node::runtime) async fn begin(&self, frame: &RunFrame) -> Result<Begun, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let (stdout_theirs, stdout) = pipe::pipe()?;
         let (stderr_theirs, stderr) = pipe::pipe()?;
-        let (channel_theirs, stdout_theirs, stderr_theirs) =
-            (OwnedFd::from(channel_theirs), stdout_theirs.into_blocking_fd()?, stderr_theirs.into_blocking_fd()?);
+        let theirs =
+            [OwnedFd::from(channel_theirs), stdout_theirs.into_blocking_fd()?, stderr_theirs.into_blocking_fd()?];
         let mut tries = 0;
         let process = loop {
+            let [stdin, stdout, stderr] = [theirs[0].try_clone()?, theirs[1].try_clone()?, theirs[2].try_clone()?];
             let mut command = Command::new(&self.binary);
-            command
-                .env_clear()
-                .env("LANG", "C.UTF-8")
-                .current_dir(&self.folder)
-                .stdin(Stdio::from(channel_theirs.try_clone()?))
-                .stdout(Stdio::from(stdout_theirs.try_clone()?))
-                .stderr(Stdio::from(stderr_theirs.try_clone()?));
+            command.env_clear().env("LANG", "C.UTF-8").current_dir("/");
+            command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
             let mut command = CommandWrap::from(tokio::process::Command::from(command));
             match command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn() {
                 // A process that the node forked just now may hold the file that was written until it executes its own.
@@ -66,22 +64,56 @@ impl Program {
                 process => break process?,
             }
         };
+        let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        for (resource, most) in [(Resource::Core, 0), (Resource::Data, frame.memory)] {
+            let limit = Rlimit { current: Some(most), maximum: Some(most) };
+            // One that has ended already needs none.
+            let _ = id.map(|id| prlimit(Some(id), resource, limit));
+        }
         let kill = CancellationToken::new();
         let (exited, receiver) = oneshot::channel();
-        tokio::spawn(see_off(process, kill.clone(), exited));
-        Ok(Child {
-            killer: Killer::Started(kill),
-            channel: UnixStream::from_std(channel)?,
-            stdout,
-            stderr,
-            exit: Exit::new(receiver),
+        tokio::spawn(see_off(process, id, kill.clone(), exited));
+        Ok(Begun {
+            channel: Channel::Socket(UnixStream::from_std(channel)?),
+            printed: Printed::Pipes(stdout, stderr),
+            end: End::Program(Started { kill, exited: Some(receiver), status: None }),
         })
     }
 }
 
-/// Waits for a process and tells its status, negative for a signal, once its group is gone with it.
-async fn see_off(mut process: Box<dyn ChildWrapper>, kill: CancellationToken, exited: oneshot::Sender<i32>) {
-    let group = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+/// A process of a run.
+#[derive(Debug)]
+pub(in crate::node) struct Started {
+    kill: CancellationToken,
+    exited: Option<oneshot::Receiver<i32>>,
+    status: Option<i32>,
+}
+
+impl Started {
+    /// Its exit status, negative for a signal.
+    pub(in crate::node::runtime) async fn wait(&mut self) -> Option<i32> {
+        if let Some(exited) = &mut self.exited {
+            self.status = exited.await.ok();
+            self.exited = None;
+        }
+        self.status
+    }
+
+    /// Ends it, if it has not ended.
+    pub(in crate::node::runtime) async fn kill(&mut self) {
+        self.kill.cancel();
+        // The kernel owes its end; whoever waits does not.
+        let _ = tokio::time::timeout(KILL_TIMEOUT, self.wait()).await;
+    }
+}
+
+/// Waits for a process and tells its status, once its group is gone with it.
+async fn see_off(
+    mut process: Box<dyn ChildWrapper>,
+    group: Option<Pid>,
+    kill: CancellationToken,
+    exited: oneshot::Sender<i32>,
+) {
     let status = tokio::select! {
         status = process.wait() => status,
         () = kill.cancelled() => {

@@ -1,0 +1,445 @@
+"""The Python side of `isolation = "shared"`: one interpreter that runs one module for one user, many runs at once.
+
+Standard library only. Frames as in `runner.py`, all on the standard input, so that a run needs no descriptors. What
+belongs to a run is a pair of its id and the frame:
+
+    node → interpreter  start {root, folder, module, …}     once
+    interpreter → node  ready {asynchronous}, or failed {kind, message, traceback}
+    node → interpreter  [RUN, run {env, module_run}]
+    node → interpreter  [RUN, stop]                         nobody waits for it any more
+    node → interpreter  [RUN, answer {…}]                   as a child's
+    interpreter → node  [RUN, output {stream, text}]        what it prints
+    interpreter → node  [RUN, started | call | cancel | result {…}]   as a child's
+
+An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
+output and calls are its own, whatever else the interpreter has is everybody's.
+
+The texts of `sdk.py`, `compat.py` and `runner.py` are this program's arguments.
+"""
+
+import asyncio
+import codecs
+import collections
+import concurrent.futures
+import contextvars
+import inspect
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import types
+
+# Bytes of what a run prints that go out in one piece, should it end no line.
+PIECE = 64 * 1024
+
+# Calls that a run has in flight; the node reads no more of them either.
+WINDOW = 4096
+
+# Bytes of the stack of a thread that runs a function; it counts against the interpreter's memory.
+STACK = 2 * 1024 * 1024
+
+
+def load(name, text):
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), vars(module))
+    return module
+
+
+runner = load("napt_runner", sys.argv[4])
+compat = runner.compat
+
+# The run that code belongs to; none while the module is imported.
+CURRENT = contextvars.ContextVar("napt_run", default=None)
+
+
+class Run(compat.Run):
+    """One of the runs in this interpreter."""
+
+    def __init__(self, wire, id, frame):
+        super().__init__(None, frame["module_run"], frame["env"])
+        self.wire = wire
+        self.id = id
+        self.environ = {**BASE, **{os.fsencode(name): os.fsencode(value) for name, value in frame["env"].items()}}
+        self.budget = frame["output"]
+        # What has been printed and not sent: a decoder and the text by stream.
+        self.printed = {}
+        # Also what goes out of scope meanwhile may print.
+        self.printing = threading.RLock()
+        self.task = None
+        # What it has left going on in the loop.
+        self.tasks = set()
+        self.stopped = False
+        self.flying = set()
+        self.queued = collections.OrderedDict()
+
+    # Calls
+
+    def listen(self):
+        return self.wire  # it reads already
+
+    def send(self, message, **options):
+        frame = compat.encode([self.id, message], **options)
+        if message["op"] == "call":
+            if len(frame) > compat.MAX_CALL:
+                raise ValueError(f"the call is larger than {compat.MAX_CALL >> 20} MiB")
+            with self.sending:
+                if len(self.flying) >= WINDOW:
+                    self.queued[message["id"]] = frame
+                    return
+                self.flying.add(message["id"])
+        elif message["op"] == "cancel":
+            with self.sending:
+                if self.queued.pop(message["id"], None) is not None:
+                    return
+            self.landed(message["id"])
+        self.wire.put(frame)
+        if message["op"] == "output":
+            # The last words of one that never lets the loop go on.
+            self.wire.flush()
+
+    def landed(self, number):
+        """There is room for another call."""
+        with self.sending:
+            self.flying.discard(number)
+            if not self.queued:
+                return
+            number, frame = self.queued.popitem(last=False)
+            self.flying.add(number)
+        self.wire.put(frame)
+
+    def answered(self, answer):
+        self.landed(answer["id"])
+        loop, future = self.waiting.pop(answer["id"], (None, None))
+        if loop is self.wire.loop:
+            compat.settle(future, answer)
+        elif future is not None:
+            try:
+                loop.call_soon_threadsafe(compat.settle, future, answer)
+            except RuntimeError:  # the loop has been closed: nobody waits
+                pass
+
+    # Output
+
+    def print(self, stream, data):
+        with self.printing:
+            if self.budget < 0:
+                return  # the node ends it
+            self.budget -= len(data)
+            decoder, text = self.printed.get(stream) or (codecs.getincrementaldecoder("utf-8")("replace"), "")
+            text += decoder.decode(data)
+            end = len(text) if len(text) > PIECE else text.rfind("\n") + 1
+            self.printed[stream] = (decoder, text[end:])
+            if end:
+                self.send({"op": "output", "stream": stream, "text": text[:end]})
+
+    def flush(self):
+        with self.printing:
+            for stream, (decoder, text) in self.printed.items():
+                text += decoder.decode(b"", True)
+                if text:
+                    self.send({"op": "output", "stream": stream, "text": text})
+            self.printed = {}
+
+    def log(self, text):
+        self.print("stderr", text.encode("utf-8", "backslashreplace"))
+
+    # From its beginning to its end
+
+    def begin(self):
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, self)
+        if MODULE.asynchronous:
+            self.task = context.run(self.wire.loop.create_task, self.perform())
+            return
+        before = threading.stack_size(STACK)
+        try:
+            threading.Thread(target=context.run, args=(self.perform_in_thread,), daemon=True).start()
+        except RuntimeError as error:
+            self.end({"ok": False, "kind": "exception", "message": f"the interpreter has no more threads: {error}"})
+        finally:
+            threading.stack_size(before)
+
+    def invoke(self):
+        inputs, self.module_run["inputs"] = runner.validated(MODULE.schema, self.module_run.get("inputs"))
+        self.send({"op": "started"})
+        return compat.invoke(MODULE.function, self.module_run, inputs, MODULE.component)
+
+    async def perform(self):
+        try:
+            result = self.invoke()
+            if inspect.isawaitable(result):
+                result = await result
+            reply = {"ok": True, "result": runner.text_of(result)}
+        except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
+            reply = self.raised(error)
+        self.end(reply)
+
+    def perform_in_thread(self):
+        try:
+            result = self.invoke()
+            if inspect.iscoroutine(result):
+                result = asyncio.run(result)
+            reply = {"ok": True, "result": runner.text_of(result)}
+        except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
+            reply = self.raised(error)
+        self.wire.loop.call_soon_threadsafe(self.end, reply)
+
+    def raised(self, error):
+        if self.stopped and isinstance(error, asyncio.CancelledError):
+            return {"ok": False, "kind": "stopped", "message": "stopped"}
+        return runner.failure(error, self.log)
+
+    def stop(self):
+        self.stopped = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def end(self, reply):
+        self.wire.runs.pop(self.id, None)
+        self.flush()
+        frame = compat.encode([self.id, {"op": "result", **reply}])
+        if len(frame) > compat.MAX_CALL:
+            reply = {"ok": False, "kind": "result", "message": f"result limit of {compat.MAX_CALL >> 20} MiB reached"}
+            frame = compat.encode([self.id, {"op": "result", **reply}])
+        self.wire.put(frame)
+        # As at the end of a loop of its own.
+        for task in list(self.tasks):
+            if task is not self.task:
+                task.cancel()
+
+
+class Wire(asyncio.Protocol):
+    """The socket to the node. Frames leave in the order in which they were put, from whichever thread."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.thread = threading.get_ident()
+        self.runs = {}
+        self.received = bytearray()
+        self.out = collections.deque()
+        self.is_due = False
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def connection_lost(self, error):
+        os._exit(0)
+
+    def data_received(self, data):
+        received = self.received
+        received += data
+        at = 0
+        while len(received) - at >= 4:
+            (length,) = struct.unpack_from(">I", received, at)
+            if len(received) - at - 4 < length:
+                break
+            self.handle(*runner.json.loads(received[at + 4 : at + 4 + length]))
+            at += 4 + length
+        del received[:at]
+
+    def handle(self, id, message):
+        if message["op"] == "run":
+            run = self.runs[id] = Run(self, id, message)
+            run.begin()
+            return
+        run = self.runs.get(id)
+        if run is None:
+            return  # it has ended meanwhile
+        if message["op"] == "answer":
+            run.answered(message)
+        elif message["op"] == "stop":
+            run.stop()
+
+    def put(self, frame):
+        self.out.append(frame)
+        if threading.get_ident() != self.thread:
+            self.loop.call_soon_threadsafe(self.flush)
+        elif not self.is_due:
+            # Once for all that is put meanwhile.
+            self.is_due = True
+            self.loop.call_soon(self.flush)
+
+    def flush(self):
+        if threading.get_ident() != self.thread:
+            return  # it is due
+        self.is_due = False
+        frames = []
+        while self.out:
+            frames.append(self.out.popleft())
+        self.transport.write(b"".join(frames))
+
+
+# --- what is a run's own
+
+
+class Current:
+    """In the place of `compat.RUN`: the run that asks."""
+
+    def __bool__(self):
+        return CURRENT.get() is not None
+
+    def __getattr__(self, name):
+        return getattr(CURRENT.get(), name)
+
+    def __setattr__(self, name, value):
+        setattr(CURRENT.get(), name, value)
+
+
+# What the environment is outside of runs; theirs go over it.
+BASE = {}
+
+
+class Environ(type(os.environ)):
+    """`os.environ` of the run that asks. Nothing goes into the process's own."""
+
+    @property
+    def _data(self):
+        run = CURRENT.get()
+        return BASE if run is None else run.environ
+
+    def __setitem__(self, key, value):
+        key, value = self.encodekey(key), self.encodevalue(value)
+        self._data[key] = value
+
+    def __delitem__(self, key):
+        encoded = self.encodekey(key)
+        try:
+            del self._data[encoded]
+        except KeyError:
+            raise KeyError(key) from None
+
+
+class Output(io.RawIOBase):
+    """What is printed goes into the log of the run that prints."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        run = CURRENT.get()
+        if run is not None:
+            run.print(self.stream, bytes(data))
+        return len(data)
+
+
+def separate():
+    """Environment, output, and the context of what a run starts."""
+    BASE.update(os.environ._data)
+    for environ in (os.environ, os.environb):
+        environ.__class__ = Environ
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(Output(stream), "utf-8", "backslashreplace", write_through=True)
+        for stream in ("stdout", "stderr")
+    )
+    compat.RUN = Current()
+
+    start, bootstrap = threading.Thread.start, threading.Thread._bootstrap_inner
+
+    def start_in_context(self):
+        self._napt_context = contextvars.copy_context()
+        start(self)
+
+    def bootstrap_in_context(self):
+        self._napt_context.run(bootstrap, self)
+
+    threading.Thread.start, threading.Thread._bootstrap_inner = start_in_context, bootstrap_in_context
+
+    executor = concurrent.futures.ThreadPoolExecutor
+    submit = executor.submit
+    executor.submit = lambda self, function, /, *args, **kwargs: submit(
+        self, contextvars.copy_context().run, function, *args, **kwargs
+    )
+
+    popen = subprocess.Popen.__init__
+
+    def popen_with_environment(self, *args, **kwargs):
+        if len(args) < 11 and kwargs.get("env") is None:
+            kwargs["env"] = dict(os.environ)
+        popen(self, *args, **kwargs)
+
+    subprocess.Popen.__init__ = popen_with_environment
+
+
+@compat.after_import("tempfile")
+def own_temporary_folder(module):
+    """The folder of the run instead of the first one's."""
+    original = module._gettempdir
+
+    def _gettempdir():
+        return os.environ["TMPDIR"] if CURRENT.get() is not None else original()
+
+    module._gettempdir = _gettempdir
+
+
+def task_of_run(loop, coroutine, **kwargs):
+    """A task that ends with the run that starts it."""
+    task = asyncio.Task(coroutine, loop=loop, **kwargs)
+    run = CURRENT.get()
+    if run is not None:
+        run.tasks.add(task)
+        task.add_done_callback(run.tasks.discard)
+    return task
+
+
+# --- the program
+
+# The module: its `InputSchema`, its function, and whether that is asynchronous.
+MODULE = types.SimpleNamespace()
+
+
+def imported(start):
+    """Imports the module; what the node is told of it."""
+    printed = []
+    try:
+        MODULE.schema, MODULE.function = runner.module_of(start)
+    except BaseException as error:  # noqa: BLE001 - whatever a module raises is what it has to say
+        reply = runner.failure(error, printed.append)
+        return {"op": "failed", "kind": reply["kind"], "message": reply["message"], "traceback": "".join(printed)}
+    MODULE.asynchronous = inspect.iscoroutinefunction(MODULE.function)
+    MODULE.component = start["component"]
+    return {"op": "ready", "asynchronous": MODULE.asynchronous}
+
+
+def main(sock):
+    start = compat.receive(sock)
+    compat.install()
+    separate()
+    runner.limit(start)
+    os.chdir(start["root"])
+    sys.path.insert(0, start["folder"])
+    sys.argv = [start["module"]]
+    reply = imported(start)
+    compat.send(sock, reply)
+    if reply["op"] == "failed":
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.set_task_factory(task_of_run)
+    connected = loop.create_unix_connection(lambda: Wire(loop), sock=sock)
+    loop.run_until_complete(connected)
+    runner.gc.collect()
+    runner.gc.freeze()
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            pass  # of a task that a run has left; the other runs go on
+
+
+if __name__ == "__main__":
+    connection = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    # The node's end is this one's, whatever the module is doing.
+    runner.process_control()(runner.PR_SET_PDEATHSIG, runner.signal.SIGKILL)
+    try:
+        main(connection)
+    except (EOFError, ConnectionError):
+        pass

@@ -1,0 +1,149 @@
+//! What keeps a node quick and small: children that wait for their runs, interpreters that rest, turns at a cap.
+
+use napt::wire::{RunStatus, RunView};
+use serde_json::json;
+
+use crate::support::{
+    modules::{CALL, Python},
+    node::TestNode,
+    processes::{soon, working_in},
+};
+
+/// Counts what it is called for in this process, and leaves what another run must not find.
+const COUNTER: &str = r#"
+import builtins, os, random
+
+CALLS = []
+
+def run(module_run):
+    CALLS.append(1)
+    builtins.left = getattr(builtins, "left", 0) + 1
+    os.environ["LEFT"] = os.environ.get("LEFT", "") + "x"
+    return f"{len(CALLS)} {builtins.left} {os.environ['LEFT']} {random.random()}"
+"#;
+
+#[test]
+fn a_child_that_waited_is_used_for_one_run_only() {
+    let node = TestNode::start(&[]);
+    node.deploy(&Python::new("agent:counter", COUNTER));
+    let user = node.user();
+    let mut results: Vec<String> = Vec::new();
+    for round in 0..6 {
+        let run = user.run("agent:counter", json!({}));
+        results.push(run.result.unwrap_or_else(|| panic!("{:?}", run.error)));
+        // Nobody runs now: these are an interpreter and what waits in it.
+        soon("children wait", || working_in(&node.data().join("modules")).len() == 3);
+        assert!(results[round].starts_with("1 1 x "), "{}", results[round]);
+    }
+    results.sort();
+    results.dedup();
+    assert_eq!(results.len(), 6, "each has chance of its own");
+}
+
+#[test]
+fn several_at_once_are_apart_too() {
+    let node = TestNode::start(&[]);
+    node.deploy(&Python::new("agent:counter", COUNTER));
+    let user = node.user();
+    user.run("agent:counter", json!({}));
+    let runs: Vec<RunView> = (0..8).map(|_| user.start("agent:counter", json!({}))).collect();
+    for run in runs {
+        let ended = user.ended(&run.id);
+        assert!(ended.result.as_deref().is_some_and(|result| result.starts_with("1 1 x ")), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_idle_interpreter_rests_and_starts_again() {
+    let node = TestNode::start(&["--keep-warm", "0"]);
+    node.deploy(&Python::new("agent:counter", COUNTER));
+    let user = node.user();
+    for _ in 0..2 {
+        soon("nothing is kept", || working_in(&node.data().join("modules")).is_empty());
+        let run = user.run("agent:counter", json!({}));
+        assert_eq!((run.status, run.error), (RunStatus::Completed, None));
+    }
+}
+
+#[test]
+fn an_interpreter_with_a_run_does_not_rest() {
+    let node = TestNode::start(&["--keep-warm", "0"]);
+    let waiting = "import os, time\n\ndef run(module_run):\n    print('waiting', flush=True)\n    \
+                   while not os.path.exists(module_run['inputs']['gate']):\n        time.sleep(0.01)\n    return 'open'\n";
+    node.deploy(&Python::new("agent:waiting", waiting));
+    node.deploy(&Python::new("agent:counter", &format!("import json\n{COUNTER}")));
+    let user = node.user();
+    let gate = node.sandbox.work().join("gate");
+    let run = user.start("agent:waiting", json!({ "gate": gate }));
+    user.line(&run.id, "waiting");
+    // Others come and go meanwhile.
+    for _ in 0..3 {
+        assert_eq!(user.run("agent:counter", json!({})).status, RunStatus::Completed);
+    }
+    std::fs::write(&gate, "").expect("a file");
+    assert_eq!(user.ended(&run.id).result.as_deref(), Some("open"));
+}
+
+/// Calls one module of each name in its inputs' `calls`, `times` times at once, and gives what they gave.
+fn calling(module: &str, times: usize) -> String {
+    format!(
+        "{CALL}\ndef run(module_run):\n    from concurrent.futures import ThreadPoolExecutor\n    \
+         with ThreadPoolExecutor() as pool:\n        \
+         runs = list(pool.map(lambda _: call('{module}', module_run['inputs']), range({times})))\n    \
+         return [run['result'] or run['error'] for run in runs]\n"
+    )
+}
+
+#[test]
+fn calls_wait_for_their_turn_at_a_cap_and_never_for_each_other() {
+    let node = TestNode::start(&["--max-processes", "1"]);
+    let needs = |id: &str| {
+        let (_, name) = id.split_once(':').expect("type:name");
+        format!("[dependencies]\n\"{id}\" = {{ path = \"../{name}\", version = \"0.1\" }}\n")
+    };
+    Python::new("tool:leaf", "def run(module_run):\n    return 'leaf'\n").write(&node.sandbox);
+    let (middle, more) = (calling("tool:leaf", 2), needs("tool:leaf"));
+    Python { more: &more, ..Python::new("agent:middle", &middle) }.write(&node.sandbox);
+    let (top, more) = (calling("agent:middle", 3), needs("agent:middle"));
+    node.deploy(&Python { more: &more, ..Python::new("orchestrator:top", &top) });
+    let user = node.user();
+    let runs: Vec<RunView> = (0..2).map(|_| user.start("orchestrator:top", json!({}))).collect();
+    for run in runs {
+        let ended = user.ended(&run.id);
+        assert_eq!((ended.status, &ended.error), (RunStatus::Completed, &None));
+        let tree = user.tree(&run.id);
+        assert_eq!(tree.len(), 1 + 3 + 3 * 2);
+        // One after the other, at each depth.
+        for name in ["middle", "leaf"] {
+            let mut spans: Vec<_> = tree
+                .iter()
+                .filter(|run| run.module.name.to_string() == name)
+                .map(|run| (run.started.expect("it has started"), run.finished.expect("it has ended")))
+                .collect();
+            spans.sort();
+            assert!(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{spans:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_waits_for_its_turn_can_be_cancelled() {
+    let node = TestNode::start(&["--max-processes", "1"]);
+    let forever = "import time\n\ndef run(module_run):\n    while True:\n        time.sleep(1)\n";
+    Python::new("agent:forever", forever).write(&node.sandbox);
+    let more = "[dependencies]\n\"agent:forever\" = { path = \"../forever\", version = \"0.1\" }\n";
+    node.deploy(&Python { more, ..Python::new("orchestrator:two", &calling("agent:forever", 2)) });
+    let user = node.user();
+    let run = user.start("orchestrator:two", json!({}));
+    let children = || user.tree(&run.id).into_iter().filter(|child| child.parent.is_some()).collect::<Vec<_>>();
+    soon("one runs and one waits", || {
+        let mut statuses: Vec<_> = children().iter().map(|child| child.status.as_str()).collect();
+        statuses.sort_unstable();
+        statuses == ["pending", "processing"]
+    });
+    let pending = children().into_iter().find(|child| child.status == RunStatus::Pending).expect("one waits");
+    node.napt(&["cancel", &pending.id]).expect(0);
+    assert_eq!(user.ended(&pending.id).status, RunStatus::Cancelled);
+    node.napt(&["cancel", &run.id]).expect(0);
+    soon("all have ended", || user.tree(&run.id).iter().all(|run| run.status == RunStatus::Cancelled));
+}
