@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
 
+/// How a program ends that gets no memory.
+const ABORT: i32 = rustix::process::Signal::ABORT.as_raw();
+
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;
 
@@ -93,7 +96,7 @@ pub(in crate::node) async fn execute(
 ) -> Ended {
     let Execution { run, frame, caps, depth, secret, calls, starting, values } = execution;
     let redactor = Redactor::new(&secret, &values);
-    let output = Output { lines, redactor: &redactor, budget: caps.output.into() };
+    let output = Output { lines, redactor: &redactor, budget: caps.output.into(), out_of_memory: false.into() };
     let started = CancellationToken::new();
     let _start_is_over = started.clone().drop_guard();
     let getting_ready = async {
@@ -171,7 +174,11 @@ pub(in crate::node) async fn execute(
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
+    let is_out_of_memory = output.out_of_memory.load(std::sync::atomic::Ordering::Relaxed);
     match ended {
+        Ended::Failed(error) if is_out_of_memory && error == ended_by(ABORT) => {
+            Ended::Failed(failure("memory", error, &caps))
+        }
         Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
         Ended::Completed(result) => Ended::Completed(redactor.redact_values(&result)),
         ended => ended,
@@ -195,14 +202,16 @@ async fn work(
             Ended::Failed(format!("result limit of {} reached", ByteSize::b(caps.result)))
         }
         Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, end.wait()).await {
-            Ok(Some(status)) if status < 0 => {
-                format!("the module's process was ended by signal {} before it had a result", -status)
-            }
+            Ok(Some(status)) if status < 0 => ended_by(-status),
             Ok(Some(status)) => format!("the module's process exited with code {status} before it had a result"),
             Ok(None) => "the module's interpreter died, and the run with it".to_owned(),
             Err(_) => "the module's process gave up its connection to the node before it had a result".to_owned(),
         }),
     }
+}
+
+fn ended_by(signal: i32) -> String {
+    format!("the module's process was ended by signal {signal} before it had a result")
 }
 
 /// Why a run failed, from what its process says.
@@ -219,6 +228,8 @@ struct Output<'a> {
     lines: mpsc::Sender<(&'static str, String)>,
     redactor: &'a Redactor,
     budget: std::sync::atomic::AtomicU64,
+    /// Whether Rust's runtime has said that it got no memory, which it does right before it aborts.
+    out_of_memory: std::sync::atomic::AtomicBool,
 }
 
 impl Output<'_> {
@@ -283,6 +294,9 @@ impl Output<'_> {
     }
 
     async fn send(&self, stream: Stream, line: &[u8]) {
+        if stream == Stream::Stderr && line.starts_with(b"memory allocation of ") && line.ends_with(b" bytes failed") {
+            self.out_of_memory.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
         let text = self.redactor.redact(String::from_utf8_lossy(line).trim_end_matches('\r'));
         // The receiver outlives the run; when it has gone, the node is stopping.
         let _ = self.lines.send((stream.as_str(), text)).await;

@@ -14,7 +14,7 @@ mod walls;
 mod worker;
 
 pub(in crate::node) use converse::{Answered, Calls};
-pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
+pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
