@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
 
-/// How a program ends that gets no memory.
-const ABORT: i32 = rustix::process::Signal::ABORT.as_raw();
+/// How a program ends that gets no memory. Process 1 of a namespace cannot abort, and faults instead.
+const ABORTED: [i32; 2] = [rustix::process::Signal::ABORT.as_raw(), rustix::process::Signal::SEGV.as_raw()];
 
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;
@@ -176,7 +176,7 @@ pub(in crate::node) async fn execute(
     }
     let is_out_of_memory = output.out_of_memory.load(std::sync::atomic::Ordering::Relaxed);
     match ended {
-        Ended::Failed(error) if is_out_of_memory && error == ended_by(ABORT) => {
+        Ended::Failed(error) if is_out_of_memory && ABORTED.map(ended_by).contains(&error) => {
             Ended::Failed(failure("memory", error, &caps))
         }
         Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
