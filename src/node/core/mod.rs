@@ -103,6 +103,7 @@ async fn look_after_parents(core: Weak<Core>) {
     while let Some(core) = core.upgrade() {
         let after = core.options.keep_warm;
         core.parents.have_idle_rest(after);
+        core.interpreters.have_idle_rest(after);
         drop(core);
         tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
     }
@@ -143,7 +144,7 @@ impl Core {
             options.path.clone(),
             launcher.clone(),
         );
-        let walls = Walls::new(launcher, mechanisms, address.port(), &data);
+        let walls = Walls::new(launcher.clone(), mechanisms, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
             data.join("binaries"),
@@ -151,8 +152,8 @@ impl Core {
             options.installer.clone(),
             options.rustup.clone(),
             options.path.clone(),
-            Launcher::new("/proc/self/exe".into()),
             walls.clone(),
+            launcher,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());

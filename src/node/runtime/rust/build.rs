@@ -64,8 +64,8 @@ impl Binaries {
         network: Vec<(String, String)>,
         rustup: Vec<(String, String)>,
         path: String,
-        launcher: Launcher,
         walls: Arc<Walls>,
+        launcher: Launcher,
     ) -> Self {
         Binaries {
             folder,
