@@ -32,7 +32,7 @@ use url::Url;
 
 use self::{
     core::{Announcer, Core},
-    runtime::{Inside, WayOut},
+    runtime::{Inside, Reach, WayOut},
 };
 
 /// How long runs may take to go away once they are told.
@@ -219,9 +219,9 @@ struct WayToIndexes(Weak<Core>);
 
 #[async_trait]
 impl WayOut for WayToIndexes {
-    async fn serve(&self, proxy: std::net::TcpListener) {
+    async fn serve(&self, proxy: std::net::TcpListener, reach: Reach) {
         let (Some(core), Ok(listener)) = (self.0.upgrade(), TcpListener::from_std(proxy)) else { return };
-        let who = doors::egress::Who::installer();
+        let who = doors::egress::Who::installer(reach);
         let _over = who.ends_with();
         doors::egress::serve(core, who, listener, CancellationToken::new()).await;
     }

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod gate;
 pub mod git_server;
 pub mod http;
+pub mod index;
 pub mod modules;
 pub mod naptha;
 pub mod node;

@@ -30,6 +30,7 @@ mod hub_sdk;
 mod inference;
 mod inference_model;
 mod init;
+mod installs;
 mod json;
 mod login;
 mod manners;

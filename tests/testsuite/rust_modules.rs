@@ -14,6 +14,7 @@ use crate::support::{
     modules::{CALL, Python},
     node::{TestNode, cache},
     rust::{Rust, write_bare},
+    wait_for,
 };
 
 /// Does what its inputs say.
@@ -115,7 +116,8 @@ fn doing(node: &TestNode, what: &str, with: &str) -> RunView {
 #[track_caller]
 fn fails(node: &TestNode, what: &str, with: &str, error: &str) {
     let ran = doing(node, what, with);
-    assert_eq!((ran.status, ran.error.as_deref()), (RunStatus::Error, Some(error)), "{what}");
+    assert_eq!(ran.status, RunStatus::Error, "{what}");
+    assert!(ran.error.as_ref().is_some_and(|said| said.starts_with(error)), "{what}: {:?}", ran.error);
 }
 
 #[track_caller]
@@ -145,7 +147,8 @@ fn what_a_run_gives_prints_and_calls() {
     assert_eq!(json_of(&called.result.expect("a result")), json!({"a": 1}));
     assert_eq!(user.tree(&called.root).len(), 2);
     let many = json_of(&gives(&node, "call many", "agent:echo"));
-    assert_eq!(many, json!((0..8).map(|number| json!({"number": number}).to_string()).collect::<Vec<_>>()));
+    let many: Vec<Value> = many.as_array().expect("a list").iter().filter_map(Value::as_str).map(json_of).collect();
+    assert_eq!(many, (0..8).map(|number| json!({"number": number})).collect::<Vec<_>>());
     fails(&node, "call", "agent:nobody", "the deployment has no `agent:nobody`");
     let surroundings = json_of(&gives(&node, "surroundings", ""));
     for name in ["HOME", "NAPT_NODE_URL", "NAPT_RUN_ID", "NAPT_RUN_TOKEN", "PRIVATE_KEY", "TMPDIR"] {
@@ -162,11 +165,11 @@ fn however_a_run_ends_it_is_told() {
     let panicked = doing(&node, "panic", "a teapot");
     assert!(node.user().log(&panicked.id).contains("src/main.rs:"));
     fails(&node, "exit", "", "the module's process exited with code 7 before it had a result");
-    fails(&node, "abort", "", "the module's process was ended by signal 6 before it had a result");
+    fails(&node, "abort", "", "the module's process was ended by signal ");
     fails(&node, "sleep", "", "time limit of 5 s reached");
-    fails(&node, "allocate", "", "memory limit of 64.0 MiB reached");
-    fails(&node, "flood", &"x".repeat(1000), "output limit of 10.0 MiB reached");
-    fails(&node, "large", "", "result limit of 16.0 MiB reached");
+    fails(&node, "allocate", "", "memory limit of 64");
+    fails(&node, "flood", &"x".repeat(1000), "output limit of 10");
+    fails(&node, "large", "", "result limit of 16");
     assert_eq!(gives(&node, "frames", ""), "true");
     assert_eq!(gives(&node, "leave", ""), "left");
     let user = node.user();
@@ -243,6 +246,49 @@ fn what_does_not_build_is_told_in_the_compilers_words() {
     );
     let ran = node.napt(&["deploy", "elsewhere", "--no-verify"]).expect(1);
     assert!(ran.stderr.contains("`x 1.0.0` is from `git+file:///etc#"), "{}", ran.stderr);
+}
+
+/// The processes of this machine that were started with these words.
+fn started_with(words: &str) -> usize {
+    let entries = fs::read_dir("/proc").expect("a folder").filter_map(Result::ok);
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).replace('\0', " ").trim_end() == words).count()
+}
+
+#[test]
+fn a_build_script_is_shut_in() {
+    let node = TestNode::start(&[]);
+    write_bare(&node.sandbox, "agent:nosy", "fn main() {}\n");
+    let script = r#"
+use std::{fs, net::TcpStream, path::Path, process::Command};
+
+fn main() {
+    let (data, node) = (Path::new(DATA), NODE);
+    let crates = Path::new(&std::env::var("CARGO_HOME").unwrap()).join("registry");
+    let sources = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let mut found = Vec::new();
+    let mut tried = |what: &str, done: bool| if done { found.push(what.to_owned()) };
+    tried("key", fs::read(data.join("identity.key")).is_ok());
+    tried("data", fs::read_dir(data).is_ok_and(|mut entries| entries.any(|entry| entry.unwrap().file_name() == "node.sqlite")));
+    tried("binaries", fs::write(data.join("binaries").join("mine"), "x").is_ok());
+    tried("node", TcpStream::connect(node).is_ok());
+    tried("network", TcpStream::connect("1.1.1.1:443").is_ok());
+    tried("crates", fs::write(crates.join("mine"), "x").is_ok());
+    tried("sources", fs::write(Path::new(&sources).join("mine"), "x").is_ok());
+    tried("home", fs::write(Path::new("/root/mine"), "x").is_ok() || fs::read_dir("/home").is_ok());
+    tried("other processes", fs::read_dir("/proc/1/root/work").is_ok());
+    // Cargo waits for whatever has its output.
+    let nothing = std::process::Stdio::null;
+    Command::new("setsid").args(["sleep", "86399"]).stdout(nothing()).stderr(nothing()).spawn().ok();
+    panic!("found {found:?}");
+}
+"#;
+    let script =
+        script.replace("DATA", &format!("{:?}", node.data())).replace("NODE", &format!("{:?}", node.address()));
+    node.sandbox.write("nosy/build.rs", script);
+    let ran = node.napt(&["deploy", "nosy", "--no-verify"]).expect(1);
+    assert!(ran.stderr.contains("found []"), "{}", ran.stderr);
+    wait_for("its processes to be gone", || (started_with("sleep 86399") == 0).then_some(()));
 }
 
 #[test]

@@ -26,8 +26,8 @@ use crate::{
     wire::{DeployRequest, DeploymentStatus, DeploymentView, ModulePin, RevisionStatus, RollbackRequest},
 };
 
-/// Installs at a time.
-const PARALLEL: usize = 4;
+/// Installs at a time; what of them wants a core waits for one.
+const PARALLEL: usize = 16;
 
 /// One change at a time for each name.
 #[derive(Debug, Default)]

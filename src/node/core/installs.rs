@@ -106,9 +106,9 @@ impl Installs {
         self.binaries.reach_by(way_out);
     }
 
-    /// Hosts and ports of package indexes that the operator names.
-    pub(super) fn indexes(&self) -> Vec<(String, u16)> {
-        self.environments.indexes()
+    /// Where dependencies are put.
+    pub(super) fn environments(&self) -> &Environments {
+        &self.environments
     }
 
     /// Where archives are fetched from.

@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::node::{
     NodeError, Shared,
     core::{EgressError, Proof, Reached},
+    runtime::Reach,
 };
 
 /// Clients of one listener at a time that have no tunnel yet; more wait.
@@ -51,20 +52,20 @@ pub(in crate::node) enum Who {
     /// Runs, each with its credential.
     Runs,
     /// One program of an install, which has this many connections at a time until that is cancelled.
-    Installer(Arc<Semaphore>, CancellationToken),
+    Installer(Reach, Arc<Semaphore>, CancellationToken),
 }
 
 impl Who {
     /// A program of an install.
-    pub(in crate::node) fn installer() -> Self {
-        Who::Installer(Arc::new(Semaphore::new(INSTALLER_CONNECTIONS)), CancellationToken::new())
+    pub(in crate::node) fn installer(reach: Reach) -> Self {
+        Who::Installer(reach, Arc::new(Semaphore::new(INSTALLER_CONNECTIONS)), CancellationToken::new())
     }
 
     /// Ends what is open when this is dropped.
     pub(in crate::node) fn ends_with(&self) -> Option<DropGuard> {
         match self {
             Who::Runs => None,
-            Who::Installer(_, ended) => Some(ended.clone().drop_guard()),
+            Who::Installer(_, _, ended) => Some(ended.clone().drop_guard()),
         }
     }
 }
@@ -162,10 +163,10 @@ async fn answer(core: &Shared, who: &Who, request: Request<Incoming>) -> Result<
             // Neither waits for the run, nor keeps it.
             core.reach(&run, authority.host(), port).await?
         }
-        Who::Installer(connections, ended) => {
+        Who::Installer(reach, connections, ended) => {
             let permit = connections.clone().acquire_owned().await;
             let permit = permit.map_err(|_| Denied::request("the install is over"))?;
-            core.reach_index(authority.host(), port, permit, ended.clone()).await?
+            core.reach_index(*reach, (authority.host(), port), permit, ended.clone()).await?
         }
     };
     if is_tunnel { Ok(tunnel(request, reached)) } else { pass_on(request, &authority, reached).await }

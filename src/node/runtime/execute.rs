@@ -35,6 +35,8 @@ const STARTING: Duration = Duration::from_millis(300);
 
 /// How often it is looked what a run has used.
 const LOOK: Duration = Duration::from_secs(1);
+/// How a program ends that gets no memory. Process 1 of a namespace cannot abort, and faults instead.
+const ABORTED: [i32; 2] = [rustix::process::Signal::ABORT.as_raw(), rustix::process::Signal::SEGV.as_raw()];
 
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;
@@ -87,7 +89,7 @@ pub(in crate::node) async fn execute(
 ) -> Ended {
     let Execution { run, frame, caps, depth, secret, calls, starting, cgroups, values } = execution;
     let redactor = Redactor::new(&secret, &values);
-    let output = Output { lines, redactor: &redactor, budget: caps.output.into() };
+    let output = Output { lines, redactor: &redactor, budget: caps.output.into(), out_of_memory: false.into() };
     let started = CancellationToken::new();
     let _start_is_over = started.clone().drop_guard();
     let getting_ready = async {
@@ -183,7 +185,11 @@ pub(in crate::node) async fn execute(
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
+    let is_out_of_memory = output.out_of_memory.load(std::sync::atomic::Ordering::Relaxed);
     match ended {
+        Ended::Failed(error) if is_out_of_memory && ABORTED.map(ended_by).contains(&error) => {
+            Ended::Failed(failure("memory", None, error, &caps))
+        }
         Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
         Ended::Completed(result) => Ended::Completed(redactor.redact_values(&result)),
         ended => ended,
@@ -247,14 +253,16 @@ async fn work(
         Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, end.wait()).await {
             Ok(Some(status)) if status == -Signal::XCPU.as_raw() => caps.reached(Limit::Cpu),
             Ok(Some(status)) if status == -Signal::XFSZ.as_raw() => caps.reached(Limit::FileSize),
-            Ok(Some(status)) if status < 0 => {
-                format!("the module's process was ended by signal {} before it had a result", -status)
-            }
+            Ok(Some(status)) if status < 0 => ended_by(-status),
             Ok(Some(status)) => format!("the module's process exited with code {status} before it had a result"),
             Ok(None) => "the module's interpreter died, and the run with it".to_owned(),
             Err(_) => "the module's process gave up its connection to the node before it had a result".to_owned(),
         }),
     }
+}
+
+fn ended_by(signal: i32) -> String {
+    format!("the module's process was ended by signal {signal} before it had a result")
 }
 
 /// Why a run failed, from what its process says.
@@ -272,6 +280,8 @@ struct Output<'a> {
     lines: mpsc::Sender<(&'static str, String)>,
     redactor: &'a Redactor,
     budget: std::sync::atomic::AtomicU64,
+    /// Whether Rust's runtime has said that it got no memory, which it does right before it aborts.
+    out_of_memory: std::sync::atomic::AtomicBool,
 }
 
 impl Output<'_> {
@@ -336,6 +346,9 @@ impl Output<'_> {
     }
 
     async fn send(&self, stream: Stream, line: &[u8]) {
+        if stream == Stream::Stderr && line.starts_with(b"memory allocation of ") && line.ends_with(b" bytes failed") {
+            self.out_of_memory.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
         let text = self.redactor.redact(String::from_utf8_lossy(line).trim_end_matches('\r'));
         // The receiver outlives the run; when it has gone, the node is stopping.
         let _ = self.lines.send((stream.as_str(), text)).await;

@@ -11,7 +11,7 @@ use std::{
 use super::{
     EnvironmentError, VENV,
     install::Site,
-    step::{Code, Step},
+    step::{Code, Reach, Step},
 };
 
 /// It starts with `-I -S`: nothing of the environment is on its path, and no `.pth` file is read.
@@ -52,7 +52,7 @@ impl Site<'_> {
                 read: [self.readable(), vec![inputs]].concat(),
                 write: vec![venv.clone()],
                 work: &venv,
-                network: false,
+                reach: Reach::Nothing,
                 proxies: Vec::new(),
             })
             .await;

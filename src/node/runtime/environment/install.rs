@@ -9,7 +9,7 @@ use super::{
     EnvironmentError, VENV,
     settings::Settings,
     sources::Built,
-    step::{Code, Step, Steps},
+    step::{Code, Reach, Step, Steps},
     tools::{Interpreter, Tools},
 };
 use crate::{
@@ -97,12 +97,12 @@ impl Site<'_> {
         if new.exists() {
             fs_err::tokio::remove_dir_all(&new).await?;
         }
-        let (venv, work) = (new.join(VENV), new.join("work"));
+        let venv = new.join(VENV);
         let inputs = self.folder.join("inputs");
-        for folder in [&work, &venv, &shared.join("cache"), &inputs] {
+        for folder in [&venv, &shared.join("cache"), &inputs] {
             fs_err::tokio::create_dir_all(folder).await?;
         }
-        let step = |what, arguments, network: bool| Step {
+        let step = |what, arguments, reach| Step {
             what,
             code: Code::Own,
             program: &self.tools.uv,
@@ -111,15 +111,15 @@ impl Site<'_> {
             read: [self.readable(), vec![built.folder.clone(), inputs.clone()]].concat(),
             // One folder, since nothing is linked from one mount into another.
             write: vec![shared.clone()],
-            work: &work,
-            network,
+            work: &new,
+            reach,
             proxies: self.settings.proxies(),
         };
         // Relocatable: it is moved when it is done.
         let mut arguments =
             words(&["venv", "--quiet", "--no-project", "--allow-existing", "--relocatable", "--python"]);
         arguments.extend([self.interpreter.program.clone().into_os_string(), venv.clone().into_os_string()]);
-        self.steps.run(step("making the environment", arguments, false)).await?;
+        self.steps.run(step("making the environment", arguments, Reach::Nothing)).await?;
         crash::point("install.environment")?;
         let before = identity(&venv)?;
         if !wanted.requirements.is_empty() {
@@ -137,7 +137,10 @@ impl Site<'_> {
                 arguments.extend(["--constraint".into(), constraints.into_os_string()]);
             }
             arguments.extend(built.requirements(wanted).into_iter().map(OsString::from));
-            self.steps.run(step(INSTALLING, arguments, true)).await?;
+            // A URL may lead anywhere.
+            let is_named = wanted.requirements.iter().any(|requirement| requirement.contains("://"));
+            let reach = if is_named { Reach::Public } else { Reach::Indexes };
+            self.steps.run(step(INSTALLING, arguments, reach)).await?;
         }
         // Which interpreter runs, and where it looks, is the node's to say.
         if identity(&venv)? != before {

@@ -19,15 +19,15 @@ pub(super) mod step;
 mod tools;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use napt_sandbox::Launcher;
 use sha2::{Digest, Sha256};
 
-pub(in crate::node) use self::step::WayOut;
+pub(in crate::node) use self::step::{Reach, WayOut};
 use self::{install::Site, settings::Settings, step::Steps, tools::Tools};
 use crate::{
     crash,
@@ -46,6 +46,9 @@ const COMPLETE: &str = "complete";
 
 /// What is to be said of it, if anything.
 const WARNING: &str = "warning";
+
+/// Hosts of indexes that are remembered.
+const MAX_INDEXES: usize = 256;
 
 /// Why a module's environment cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +87,8 @@ pub(in crate::node) struct Environments {
     settings: Settings,
     steps: Steps,
     path: String,
+    /// Hosts that indexes have sent to.
+    indexes: Mutex<HashSet<(String, u16)>>,
     tools: tokio::sync::OnceCell<Tools>,
     /// One build at a time for each environment.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -103,6 +108,7 @@ impl Environments {
             steps: Steps::new(launcher),
             settings,
             path,
+            indexes: Mutex::default(),
             tools: tokio::sync::OnceCell::new(),
             building: Mutex::default(),
         }
@@ -113,9 +119,26 @@ impl Environments {
         self.steps.reach_by(way_out);
     }
 
-    /// Hosts that the operator's variables name: indexes, also private ones.
-    pub(in crate::node) fn indexes(&self) -> Vec<(String, u16)> {
-        self.settings.hosts()
+    /// Whether the operator's variables name a host.
+    pub(in crate::node) fn names_index(&self, host: &str, port: u16) -> bool {
+        self.settings.hosts().contains(&(host.to_owned(), port))
+    }
+
+    /// Whether an index has sent there.
+    pub(in crate::node) fn knows_index(&self, host: &str, port: u16) -> bool {
+        self.indexes().contains(&(host.to_owned(), port))
+    }
+
+    /// Remembers a host of an index.
+    pub(in crate::node) fn learn_index(&self, host: &str, port: u16) {
+        let mut indexes = self.indexes();
+        if indexes.len() < MAX_INDEXES {
+            indexes.insert((host.to_owned(), port));
+        }
+    }
+
+    fn indexes(&self) -> MutexGuard<'_, HashSet<(String, u16)>> {
+        self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The interpreter of an environment with what the project in `root` depends on; built when it is new. `sdk` is the

@@ -18,7 +18,7 @@ use super::{
     EnvironmentError,
     install::{INSTALLING, Site, Wanted, words},
     lock_file,
-    step::{Code, Step},
+    step::{Code, Reach, Step},
 };
 use crate::module::PythonLock;
 
@@ -133,7 +133,7 @@ impl Site<'_> {
                 read: [self.readable(), vec![inputs]].concat(),
                 write: vec![work.clone()],
                 work: &work,
-                network: true,
+                reach: Reach::Public,
                 proxies: self.settings.proxies(),
             })
             .await?;
@@ -175,7 +175,7 @@ impl Site<'_> {
                 read: [self.readable(), vec![inputs]].concat(),
                 write: vec![work.clone()],
                 work: &work,
-                network: true,
+                reach: Reach::Public,
                 proxies: self.settings.proxies(),
             })
             .await?;

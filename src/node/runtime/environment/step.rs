@@ -84,6 +84,18 @@ pub(in crate::node::runtime) enum Code {
     Strangers,
 }
 
+/// What a program of an install reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) enum Reach {
+    /// Nothing.
+    Nothing,
+    /// Package indexes, whatever networks they are in. Only for the installer, and only when no module tells it where
+    /// to go: it goes where the operator's indexes send it.
+    Indexes,
+    /// The public network, and indexes that are known.
+    Public,
+}
+
 /// One program of an install.
 #[derive(Debug)]
 pub(in crate::node::runtime) struct Step<'a> {
@@ -97,10 +109,9 @@ pub(in crate::node::runtime) struct Step<'a> {
     pub(in crate::node::runtime) read: Vec<PathBuf>,
     /// Folders that it may write to, which are there.
     pub(in crate::node::runtime) write: Vec<PathBuf>,
-    /// The one of them that it works in.
+    /// One of them, or a folder below, that it works in.
     pub(in crate::node::runtime) work: &'a Path,
-    /// Whether it reaches package indexes.
-    pub(in crate::node::runtime) network: bool,
+    pub(in crate::node::runtime) reach: Reach,
     /// The operator's proxies, for where there are no walls.
     pub(in crate::node::runtime) proxies: Vec<(String, String)>,
 }
@@ -109,7 +120,7 @@ pub(in crate::node::runtime) struct Step<'a> {
 #[async_trait]
 pub(in crate::node) trait WayOut: std::fmt::Debug + Send + Sync {
     /// Serves it until it is dropped.
-    async fn serve(&self, proxy: std::net::TcpListener);
+    async fn serve(&self, proxy: std::net::TcpListener, reach: Reach);
 }
 
 /// Runs the programs of installs, as many that want a core as there are cores.
@@ -158,13 +169,13 @@ impl Steps {
     /// What the program prints. Nothing of it is left when this returns.
     pub(in crate::node::runtime) async fn run(&self, step: Step<'_>) -> Result<Vec<u8>, EnvironmentError> {
         // What waits for the network wants no core of its own.
-        let wants_core = step.code == Code::Strangers || !step.network;
+        let wants_core = step.code == Code::Strangers || step.reach == Reach::Nothing;
         let _core = if wants_core { self.cores.acquire().await.ok() } else { None };
         let failed = |output: String| EnvironmentError::Failed { what: step.what.to_owned(), output };
         let stands = self.stands().await;
         let user = self.user(step.code).filter(|_| stands);
         if let Some(user) = user {
-            let folders = step.write.clone();
+            let folders: Vec<_> = step.write.iter().cloned().chain([step.work.to_owned()]).collect();
             let claimed = tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| give(folder, user)));
             claimed.await.map_err(std::io::Error::other)??;
         }
@@ -186,7 +197,7 @@ impl Steps {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        match (stands, step.network) {
+        match (stands, step.reach != Reach::Nothing) {
             (true, true) => drop(command.envs(PROXY_VARIABLES.map(|name| (name, &proxy)))),
             (false, true) => drop(command.envs(step.proxies.iter().map(|(name, value)| (name, value)))),
             _ => {}
@@ -203,7 +214,7 @@ impl Steps {
                     .await
                     .map_err(std::io::Error::other)?
                     .map_err(|error| failed(format!("it cannot be shut in: {error}")))?;
-                (control, self.serve(inside.listeners))
+                (control, self.serve(inside.listeners, step.reach))
             }
             false => (control, None),
         };
@@ -246,11 +257,11 @@ impl Steps {
     }
 
     /// Serves the proxy as long as what it gives is held.
-    fn serve(&self, listeners: Vec<std::net::TcpListener>) -> Option<DropGuard> {
+    fn serve(&self, listeners: Vec<std::net::TcpListener>, reach: Reach) -> Option<DropGuard> {
         let (way_out, listener) = (self.way_out.get()?.clone(), listeners.into_iter().next()?);
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
-        tokio::spawn(over.run_until_cancelled_owned(async move { way_out.serve(listener).await }));
+        tokio::spawn(over.run_until_cancelled_owned(async move { way_out.serve(listener, reach).await }));
         Some(guard)
     }
 }
@@ -266,7 +277,7 @@ impl Step<'_> {
         Policy {
             read: self.read.iter().filter(|path| path.exists()).cloned().collect(),
             write: self.write.clone(),
-            listen: if self.network { vec![PROXY_PORT] } else { Vec::new() },
+            listen: if self.reach == Reach::Nothing { Vec::new() } else { vec![PROXY_PORT] },
             uid,
             limits,
             nested: false,

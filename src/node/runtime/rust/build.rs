@@ -15,7 +15,7 @@ use super::{
     super::{
         environment::{
             EnvironmentError, WayOut, lock_file,
-            step::{Code, Step, Steps},
+            step::{Code, Reach, Step, Steps},
         },
         walls::Walls,
     },
@@ -160,11 +160,11 @@ impl Binaries {
         let is_certificate = |name: &str| name.starts_with("SSL_CERT_") || name == "CARGO_HTTP_CAINFO";
         let (proxies, others): (Vec<_>, Vec<_>) = self.network.iter().partition(is_proxy);
         let certificates = others.iter().filter(|(name, _)| is_certificate(name)).map(|(_, path)| PathBuf::from(path));
-        let fetch = |more: &[&str], network| {
+        let fetch = |more: &[&str], reach| {
             let mut step = self.cargo(toolchain, &home, folder.path());
             step.what = "fetching the crates";
             step.code = Code::Own;
-            step.network = network;
+            step.reach = reach;
             step.arguments = ["fetch"].iter().chain(more).map(OsString::from).collect();
             step.arguments.extend(["--manifest-path".into(), folder.path().join(CARGO_FILE).into_os_string()]);
             step.variables.extend(others.iter().map(|pair| (*pair).clone()));
@@ -174,9 +174,9 @@ impl Binaries {
             step
         };
         // What is there needs no network.
-        if self.steps.run(fetch(&["--offline"], false)).await.is_err() {
+        if self.steps.run(fetch(&["--offline"], Reach::Nothing)).await.is_err() {
             reporter.step("Fetching", &format!("the crates of {}", module.id));
-            self.steps.run(fetch(&[], true)).await?;
+            self.steps.run(fetch(&[], Reach::Indexes)).await?;
         }
         Ok(home)
     }
@@ -242,7 +242,7 @@ impl Binaries {
             read: vec![toolchain.root.clone()],
             write: vec![work.to_owned()],
             work,
-            network: false,
+            reach: Reach::Nothing,
             proxies: Vec::new(),
         }
     }
