@@ -108,11 +108,6 @@ impl Installs {
         &self.registry
     }
 
-    /// Where the unpacked modules are.
-    pub(super) fn folder(&self) -> &Path {
-        &self.modules
-    }
-
     fn archive(&self, sha256: &str) -> PathBuf {
         self.archives.join(format!("{sha256}.napt"))
     }
@@ -275,8 +270,8 @@ impl Installs {
 
 impl Installs {
     /// What starts a module of Rust that is built for this owner.
-    pub(super) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
-        self.binaries.program(module, owner)
+    pub(super) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
+        self.binaries.program(module, owner, tenant)
     }
 
     /// Builds a module of Rust for its owner, once.

@@ -13,7 +13,12 @@ use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{super::environment::lock_file, BuildError, Program, RustModule, crates::Wanted, toolchain::Toolchain};
+use super::{
+    super::{environment::lock_file, walls::Walls},
+    BuildError, Program, RustModule,
+    crates::Wanted,
+    toolchain::Toolchain,
+};
 use crate::{module::CARGO_FILE, report::Reporter};
 
 /// How long a build may take.
@@ -43,7 +48,9 @@ pub(in crate::node) struct Binaries {
     toolchain: tokio::sync::Mutex<Option<Toolchain>>,
     /// One build at a time in each target folder.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    programs: Mutex<HashMap<PathBuf, Weak<Program>>>,
+    walls: Arc<Walls>,
+    /// By binary and tenant.
+    programs: Mutex<HashMap<(PathBuf, String), Weak<Program>>>,
 }
 
 /// A name for a folder that says nothing and is nobody else's.
@@ -64,6 +71,7 @@ impl Binaries {
         network: Vec<(String, String)>,
         rustup: Vec<(String, String)>,
         path: String,
+        walls: Arc<Walls>,
     ) -> Self {
         Binaries {
             folder,
@@ -73,6 +81,7 @@ impl Binaries {
             path,
             toolchain: tokio::sync::Mutex::default(),
             building: Mutex::default(),
+            walls,
             programs: Mutex::default(),
         }
     }
@@ -83,16 +92,17 @@ impl Binaries {
         self.folder.join(tag(&[owner])).join(&module.sha256)
     }
 
-    /// What starts a module that is built.
-    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
+    /// What starts a module that is built for `owner`, for this tenant's runs.
+    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
         let binary = self.path(module, owner);
+        let key = (binary.clone(), tenant.to_owned());
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&binary).and_then(Weak::upgrade) {
+        if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
             return program;
         }
         programs.retain(|_, program| program.strong_count() > 0);
-        let program = Arc::new(Program::new(binary.clone()));
-        programs.insert(binary, Arc::downgrade(&program));
+        let program = Arc::new(Program::new(binary, self.walls.clone()));
+        programs.insert(key, Arc::downgrade(&program));
         program
     }
 
