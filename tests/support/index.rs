@@ -86,6 +86,12 @@ impl Index {
         self.add(format!("{name}-{version}.tar.gz"), bytes);
     }
 
+    /// The digest of one of its files.
+    pub fn sha256(&self, file: &str) -> String {
+        use sha2::Digest;
+        hex::encode(sha2::Sha256::digest(&self.shared.files.lock().expect("the lock")[file]))
+    }
+
     fn add(&self, file: String, bytes: Vec<u8>) {
         self.shared.files.lock().expect("the lock").insert(file, bytes);
     }

@@ -117,7 +117,8 @@ fn what_a_build_writes_is_in_nobody_elses_environment() {
     let build = r#"
 evil = {"common.py": "WHO = 'evil'\n"}
 written = []
-for folder, _, files in os.walk(ENVIRONMENTS):
+places = [ENVIRONMENTS, ENVIRONMENTS + "/shared", ENVIRONMENTS + "/built", os.environ["TMPDIR"], directory]
+for folder, _, files in (found for place in places for found in os.walk(place)):
     try:
         write_wheel(folder, "common", "1.0", evil)
         written.append(folder)
@@ -157,6 +158,32 @@ fn a_source_is_built_once_and_its_wheel_kept() {
     // Two sets, two environments, one build.
     assert_eq!(result("agent:first", &["slow"]), result("agent:second", &["slow", "other"]));
     assert_eq!(kept(&node).len(), 2);
+}
+
+#[test]
+fn a_locked_source_is_built_of_the_bytes_that_are_locked() {
+    let index = Index::start();
+    let node = node(&index);
+    index.source("slow", "2.0", "return os.urandom(8).hex()");
+    let run = "import slow\n\ndef run(module_run):\n    return slow.FOUND\n";
+    // Built before, of whatever the index has: not what a lock file with digests takes.
+    let module = needing("agent:user", run, &["slow"]);
+    node.deploy(&module);
+    let result = || node.user().run("agent:user", json!({})).result.expect("a result");
+    let unlocked = result();
+    for (digest, version) in [(index.sha256("slow-2.0.tar.gz"), "0.2.0"), ("00".repeat(32), "0.3.0")] {
+        let module = Python { version, ..needing("agent:user", run, &["slow"]) };
+        module.write(&node.sandbox);
+        node.sandbox.write("user/requirements.txt", format!("slow==2.0 --hash=sha256:{digest}\n"));
+        let ran = node.napt(&["deploy", "user", "--no-verify"]);
+        if version == "0.2.0" {
+            ran.expect(0);
+            assert_ne!(result(), unlocked);
+        } else {
+            let failed = ran.expect(1);
+            assert!(failed.stderr.contains("Hash mismatch"), "{}", failed.stderr);
+        }
+    }
 }
 
 #[test]

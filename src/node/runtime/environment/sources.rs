@@ -57,11 +57,22 @@ impl Built {
         self.folder.join(short_digest(requirement))
     }
 
+    /// Where wheels are kept of sources that are known by name and version alone. For a lock file with digests that is
+    /// not where all others have theirs: a wheel of the same version, built another time, has another digest.
+    fn open_folder(&self, wanted: Wanted<'_>) -> PathBuf {
+        match wanted.lock {
+            Some(lock) if lock.constraints.iter().any(|line| is_hashed(line)) => {
+                self.own_folder(&lock.constraints.join("\n"))
+            }
+            _ => self.folder.clone(),
+        }
+    }
+
     /// Where to look for wheels.
     pub(super) fn folders(&self, wanted: Wanted<'_>) -> Vec<PathBuf> {
         let hashed = wanted.lock.iter().flat_map(|lock| &lock.constraints).filter(|line| is_hashed(line));
         let own = hashed.map(|line| self.own_folder(line));
-        std::iter::once(self.folder.clone()).chain(own).filter(|folder| folder.is_dir()).collect()
+        std::iter::once(self.open_folder(wanted)).chain(own).filter(|folder| folder.is_dir()).collect()
     }
 
     /// What is asked for, with the wheel in place of a URL whose source was built.
@@ -238,7 +249,7 @@ fn sources(pylock: &str, wanted: Wanted<'_>, built: &Built) -> Option<Vec<Source
             });
             let (requirement, folder) = match locked {
                 Some(line) => (line.clone(), built.own_folder(line)),
-                None => (format!("{name}=={version}"), built.folder.clone()),
+                None => (format!("{name}=={version}"), built.open_folder(wanted)),
             };
             sources.push(Source { name, version: Some(version), requirement, folder });
         }
@@ -342,8 +353,9 @@ mod tests {
         let found = sources(pylock, wanted, &built).expect("it is one");
         let asked: Vec<&str> = found.iter().map(|source| source.requirement.as_str()).collect();
         assert_eq!(asked, ["b==2.0", "c_d==3 --hash=sha256:00", "e[x] @ https://x/e-4.tar.gz"]);
-        assert_eq!(found[0].folder, Path::new("/b"));
-        assert!(found[1..].iter().all(|source| source.folder != built.folder));
+        assert!(found.iter().all(|source| source.folder != built.folder), "none that others have");
+        let unlocked = sources(pylock, Wanted { lock: None, ..wanted }, &built).expect("it is one");
+        assert_eq!(unlocked[0].folder, Path::new("/b"));
         // What a hostile build says is no option of the installer's.
         let forged = "[[packages]]\nname = \"-r/etc/passwd\"\nversion = \"1\"\n";
         assert!(sources(forged, wanted, &built).is_none());

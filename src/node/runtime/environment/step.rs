@@ -44,6 +44,9 @@ const PROCESSES: u64 = 256;
 /// How much a build may write.
 const DISK: u64 = 4 << 30;
 
+/// How much an install leaves of a disk, however large the packages are.
+const RESERVE: u64 = 256 << 20;
+
 /// How much a program may print.
 const OUTPUT: u64 = 16 << 20;
 
@@ -123,26 +126,31 @@ pub(in crate::node) trait WayOut: std::fmt::Debug + Send + Sync {
     async fn serve(&self, proxy: std::net::TcpListener, reach: Reach);
 }
 
-/// Runs the programs of installs, as many that want a core as there are cores.
+/// Runs the programs of installs.
 #[derive(Debug)]
 pub(in crate::node::runtime) struct Steps {
+    /// For those that want a whole one.
     cores: Semaphore,
+    /// More than cores: a build that only waits must not hold up the others.
+    builds: Semaphore,
     launcher: Launcher,
     /// Whether this machine can shut programs in.
     stands: OnceCell<bool>,
     way_out: OnceLock<Arc<dyn WayOut>>,
     /// Builds that there have been.
-    builds: AtomicU32,
+    users: AtomicU32,
 }
 
 impl Steps {
     pub(in crate::node::runtime) fn new(launcher: Launcher) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Steps {
-            cores: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            cores: Semaphore::new(cores),
+            builds: Semaphore::new((2 * cores).max(8)),
             launcher,
             stands: OnceCell::new(),
             way_out: OnceLock::new(),
-            builds: AtomicU32::new(0),
+            users: AtomicU32::new(0),
         }
     }
 
@@ -162,15 +170,18 @@ impl Steps {
     fn user(&self, code: Code) -> Option<u32> {
         napt_sandbox::is_root().then(|| match code {
             Code::Own => INSTALLER,
-            Code::Strangers => FIRST_BUILDER + self.builds.fetch_add(1, Ordering::Relaxed) % BUILDERS,
+            Code::Strangers => FIRST_BUILDER + self.users.fetch_add(1, Ordering::Relaxed) % BUILDERS,
         })
     }
 
     /// What the program prints. Nothing of it is left when this returns.
     pub(in crate::node::runtime) async fn run(&self, step: Step<'_>) -> Result<Vec<u8>, EnvironmentError> {
-        // What waits for the network wants no core of its own.
-        let wants_core = step.code == Code::Strangers || step.reach == Reach::Nothing;
-        let _core = if wants_core { self.cores.acquire().await.ok() } else { None };
+        let _turn = match (step.code, step.reach) {
+            (Code::Strangers, _) => self.builds.acquire().await.ok(),
+            (Code::Own, Reach::Nothing) => self.cores.acquire().await.ok(),
+            // It waits for the network, most of the time.
+            (Code::Own, _) => None,
+        };
         let failed = |output: String| EnvironmentError::Failed { what: step.what.to_owned(), output };
         let stands = self.stands().await;
         let user = self.user(step.code).filter(|_| stands);
@@ -229,14 +240,17 @@ impl Steps {
             };
             let too_large = async {
                 match step.code {
-                    Code::Own => std::future::pending().await,
+                    Code::Own => filled(step.work).await,
                     Code::Strangers => grown(&step.write, DISK).await,
                 }
             };
             tokio::select! {
                 done = working => done,
                 () = tokio::time::sleep(TIME) => Err(limit(format!("time limit of {} s", TIME.as_secs()))),
-                () = too_large => Err(limit(format!("disk limit of {}", size_of(DISK)))),
+                () = too_large => Err(limit(match step.code {
+                    Code::Own => format!("disk reserve of {}", size_of(RESERVE)),
+                    Code::Strangers => format!("disk limit of {}", size_of(DISK)),
+                })),
             }
         };
         // Where there are walls, all that it started ends with it.
@@ -354,6 +368,18 @@ async fn grown(folders: &[PathBuf], limit: u64) {
     }
 }
 
+/// Returns once the disk of a folder is nearly full.
+async fn filled(folder: &Path) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Ok(disk) = rustix::fs::statvfs(folder)
+            && disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVE
+        {
+            return;
+        }
+    }
+}
+
 /// The bytes of a folder on disk; links are not followed.
 fn size(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
@@ -384,4 +410,34 @@ pub(super) fn last_lines(said: &[u8], status: ExitStatus) -> String {
         count => lines[first..count.min(first + LINES)].join("\n"),
     };
     crate::secrets::redact(&last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_and_how_is_told() {
+        let ended = |code: i32| ExitStatus::from_raw(code << 8);
+        assert_eq!(last_lines(b"", ended(3)), "it said nothing (exit status: 3)");
+        assert_eq!(last_lines(b"", ExitStatus::from_raw(9)), "it said nothing (signal: 9 (SIGKILL))");
+        let said: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+        assert_eq!(last_lines(said.join("\n").as_bytes(), ended(1)), said[10..].join("\n"));
+        for (said, status, told) in [
+            ("MemoryError", ended(1), Some("memory limit of 4.0 GiB")),
+            ("fork: Resource temporarily unavailable", ended(1), Some("process limit of 256")),
+            ("", ended(128 + 25), Some("disk limit of 4.0 GiB")),
+            ("no such package", ended(1), None),
+        ] {
+            assert_eq!(limit_in(said.as_bytes(), status).as_deref(), told, "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_what_is_printed_the_last_is_kept_and_too_much_is_refused() {
+        let text = "a".repeat(100_000) + "end";
+        let kept = collect(Some(text.as_bytes()), 1 << 20, 1000).await.expect("not too much");
+        assert!(kept.len() <= 2000 && kept.ends_with(b"end"));
+        assert_eq!(collect(Some(text.as_bytes()), 1000, usize::MAX).await, None);
+    }
 }
