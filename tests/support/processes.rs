@@ -19,7 +19,8 @@ pub fn working_in(folder: &Path) -> BTreeSet<u32> {
 
 /// Those of them that do not wait for a run that they will be.
 pub fn without_spares(processes: BTreeSet<u32>) -> BTreeSet<u32> {
-    let is_spare = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "napt-spare\n");
+    let is_spare =
+        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "napt-spare\n");
     processes.into_iter().filter(|pid| !is_spare(pid)).collect()
 }
 
