@@ -28,7 +28,6 @@ What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.p
 import fcntl
 import gc
 import importlib
-import inspect
 import io
 import json
 import mmap
@@ -120,6 +119,7 @@ def parent(sock):
     gc.collect()
     gc.freeze()
     gc.enable()
+    give_back_memory()
     # Only a process with one thread can be forked safely.
     warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
     send(sock, {"op": "ready", "warm": warm})
@@ -187,6 +187,16 @@ def process_control():
         return control
     except (ImportError, OSError, AttributeError):
         return lambda *_: None
+
+
+def give_back_memory():
+    """What was needed to compile and is free again: to the system, where its C library can."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+    except (ImportError, OSError, AttributeError):
+        pass
 
 
 def tie(control, parent_pid):
@@ -404,7 +414,7 @@ def execute(run):
     inputs, module_run["inputs"] = validated(schema, module_run.get("inputs"))
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
-    if inspect.iscoroutine(result):
+    if isinstance(result, types.CoroutineType):
         import asyncio
 
         result = asyncio.run(result)
