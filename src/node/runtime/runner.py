@@ -174,6 +174,7 @@ def parent(sock):
 # --- processes
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -297,10 +298,10 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
-        title("napt-spare")
+        title(b"napt-spare")
         prepare()
         run = receive(channel)
-        title("napt-run")
+        title(b"napt-run")
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run)})
         channel.shutdown(socket.SHUT_WR)
@@ -315,9 +316,11 @@ def child(fds):
 def title(text):
     """What `ps` and `top` call this process: who waits for a run, and who is one."""
     try:
-        with open("/proc/self/comm", "w") as file:
-            file.write(text)
-    except OSError:  # another system than Linux
+        import ctypes
+
+        # By its file in /proc, an unprivileged process may not.
+        ctypes.CDLL(None).prctl(PR_SET_NAME, text)
+    except (ImportError, OSError, AttributeError):  # another system than Linux
         pass
 
 
