@@ -12,7 +12,6 @@ changes has been imported, and what an environment does not have is left alone.
 import functools
 import importlib
 import importlib.machinery
-import inspect
 import json
 import os
 import struct
@@ -253,6 +252,8 @@ def share_tls_context(module):
 @after_import("naptha_sdk.client.node")
 def call_over_own_socket(module):
     """A call of a module goes over the run's own socket instead of a connection of its own: same rules, same answer."""
+    import inspect
+
     original = getattr(getattr(module, "NodeClient", None), "send_receive_ws", None)
     if original is None or list(inspect.signature(original).parameters) != ["self", "data", "action"]:
         return
@@ -506,16 +507,34 @@ class Record(dict):
     __getattr__ = dict.get
 
 
+# In a function's flags: `**` is among its parameters.
+VAR_KEYWORDS = 0x08
+
+
 def generation(function):
     """By the name of the first parameter: `module_run` is 1.x, `inputs` 2024, `agent_run` and the like between."""
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        positional, named, rest = parameters(function)
     except (TypeError, ValueError):  # a callable that does not tell
         return "module_run", {}, True
-    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    first = next((p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), "module_run")
+    first = positional[0] if positional else "module_run"
     return ("module_run" if "module_run" in named else first), named, rest
+
+
+def parameters(function):
+    """The names that go by position, those that go by name, and whether any other name does."""
+    if type(function) is types.FunctionType and not vars(function):
+        # What nearly all are. To import `inspect` takes longer than all the rest of such a run.
+        code = function.__code__
+        names, count = code.co_varnames, code.co_argcount
+        named = set(names[code.co_posonlyargcount : count + code.co_kwonlyargcount])
+        return list(names[:count]), named, bool(code.co_flags & VAR_KEYWORDS)
+    import inspect
+
+    found = list(inspect.signature(function).parameters.values())
+    positional = [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = {p.name for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return positional, named, any(p.kind is p.VAR_KEYWORD for p in found)
 
 
 def invoke(function, module_run, inputs, component):

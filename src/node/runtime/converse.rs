@@ -20,7 +20,7 @@ use crate::wire::RunRecord;
 pub(super) const MAX_CALL: usize = 64 << 20;
 
 /// Calls that one run may have in flight; further ones wait unread, or in their interpreter when that is shared.
-pub(super) const MAX_IN_FLIGHT: usize = 4096;
+pub(super) const MAX_IN_FLIGHT: usize = 16 * 1024;
 
 /// Who brings a run's calls to the modules that they are for.
 #[async_trait]

@@ -29,7 +29,6 @@ texts are this program's arguments. What only some modules need is not imported 
 import fcntl
 import gc
 import importlib
-import inspect
 import io
 import json
 import mmap
@@ -124,6 +123,7 @@ def parent(sock):
     gc.collect()
     gc.freeze()
     gc.enable()
+    give_back_memory()
     # Only a process with one thread can be forked safely.
     warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
     send(sock, {"op": "ready", "warm": warm})
@@ -176,6 +176,16 @@ def parent(sock):
 
 
 # --- processes
+
+
+def give_back_memory():
+    """What was needed to compile and is free again: to the system, where its C library can."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).malloc_trim(0)
+    except (ImportError, OSError, AttributeError):
+        pass
 
 
 def tie(parent_pid):
@@ -403,7 +413,7 @@ def execute(run):
     inputs, module_run["inputs"] = validated(schema, module_run.get("inputs"))
     compat.RUN.send({"op": "started"})
     result = compat.invoke(function, module_run, inputs, run["component"])
-    if inspect.iscoroutine(result):
+    if isinstance(result, types.CoroutineType):
         import asyncio
 
         result = asyncio.run(result)
