@@ -251,8 +251,11 @@ impl Interpreter {
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         let mut stream = UnixStream::from_std(ours)?;
         let RunFrame { root, folder, module, function, schemas, component, memory, network, .. } = frame;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory, network })
-            .await?;
+        write_frame(
+            &mut stream,
+            &Start { root, folder, module, function, schemas, component, memory: *memory, network },
+        )
+        .await?;
         let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
         let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
             Some(Started::Ready { asynchronous }) => asynchronous,
