@@ -507,13 +507,15 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", run.module)));
         };
         let revision = run.modules()?;
+        // Nobody's runs are begun by a process that ran for somebody else.
+        let tenant = &run.consumer;
         let worker = match code {
-            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner)),
+            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
             Code::Python(python) if installed.asks_to_share() && self.options.allow_shared => {
-                Worker::Shared(self.interpreters.of(python, &run.consumer))
+                Worker::Shared(self.interpreters.of(python, tenant))
             }
             Code::Python(python) => {
-                let parent = self.parents.of(python, &revision.owner);
+                let parent = self.parents.of(python, tenant);
                 self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
                 Worker::Process(parent)
             }
@@ -542,11 +544,12 @@ impl Core {
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
         // The module may not do anything before its start is stored; what it is given is made meanwhile.
-        let (stored, stored_start, surroundings, secrets) = tokio::join!(
+        let (stored, stored_start, surroundings, secrets, code) = tokio::join!(
             self.stored_run(&run.id),
             self.store.start_run(&run.id, started),
-            self.surroundings(&run.id, &run.secret, &installed.manifest),
+            self.surroundings(worker.place(), &run.id, &run.secret, &installed.manifest),
             self.secrets_of_run(run, &run.module),
+            worker.show(code),
         );
         let stored = stored?;
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
@@ -557,12 +560,13 @@ impl Core {
             self.record(run, vec![(started, line)]).await;
         }
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
+        let code = code.map_err(NodeError::internal("show a module to its runs"))?;
         let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
         let execution =
-            self.execution(&installed.manifest, code, &surroundings, run.depth, Some(module_run), Some(calls));
+            self.execution(&installed.manifest, &code, &surroundings, run.depth, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
             tokio::join!(execute(worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
