@@ -282,7 +282,6 @@ impl Core {
         let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
             id,
-            module: stored.view.module.clone(),
             secret: random_hex(16),
             consumer: new.consumer,
             root,
@@ -509,10 +508,9 @@ impl Core {
         let revision = run.modules()?;
         // Nobody's runs are begun by a process that ran for somebody else.
         let tenant = &run.consumer;
-        let asks_to_share = installed.asks_to_share();
         let worker = match code {
             Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
-            Code::Python(python) if asks_to_share && self.options.allow_shared => {
+            Code::Python(python) if installed.asks_to_share() && self.options.allow_shared => {
                 Worker::Shared(self.interpreters.of(python, tenant))
             }
             Code::Python(python) => {
