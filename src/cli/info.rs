@@ -148,6 +148,10 @@ fn describe(registry: &Registry, details: &ModuleDetails, shown: &ModuleVersion,
     line("size", size_of(*size));
     line("sha256", sha256.clone());
     line("published", format!("{published} by {}", shown.publisher));
+    let hosts = details.manifest.pointer("/permissions/hosts").and_then(Value::as_array);
+    if let Some(hosts) = hosts.filter(|hosts| !hosts.is_empty()) {
+        line("reaches", hosts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
+    }
     let dependency = |IndexDep { module_type, name, req, registry }: &IndexDep| {
         let from = registry.as_ref().map(|name| format!(" from `{name}`")).unwrap_or_default();
         format!("\n  {module_type}:{name} {req}{from}")

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     context::Context,
-    module::{Project, ProjectError, Workspace},
+    module::{HostPattern, Project, ProjectError, Workspace},
     package::{self, Changes, Limits, PackedFile},
     report::{Failure, Reporter, plural},
     shell::Output,
@@ -115,6 +115,11 @@ impl Args {
             largest.truncate(LARGEST);
             let named = largest.iter().map(|file| format!("{} ({})", file.path, size(file.size)));
             context.shell.step("Largest", &named.collect::<Vec<_>>().join(", "));
+            let hosts = &packed.manifest.permissions.hosts;
+            if !hosts.is_empty() {
+                let names: Vec<String> = hosts.iter().map(HostPattern::to_string).collect();
+                context.shell.step("Hosts", &format!("it may reach {}", names.join(", ")));
+            }
             let shown = packed.path.strip_prefix(&context.cwd).unwrap_or(&packed.path).display();
             let files = plural(packed.files.len(), "file");
             lines.push(format!("{shown}  {}  {files}  sha256:{}", size(packed.size), packed.sha256));
@@ -128,6 +133,7 @@ impl Args {
                 "files": packed.files,
                 "largest": largest,
                 "allowed_secrets": packed.allowed_secrets,
+                "hosts": hosts,
             }));
         }
         let limits = Limits::default();

@@ -140,6 +140,21 @@ impl HostPattern {
         is_host && self.port.map_or(PORTS.contains(&port), |own| own == port)
     }
 
+    /// Whether both mean some port of some host.
+    pub fn overlaps(&self, other: &HostPattern) -> bool {
+        let ports = |pattern: &HostPattern| pattern.port.map_or(PORTS.to_vec(), |port| vec![port]);
+        let covers = |wide: &HostPattern, narrow: &HostPattern| match (wide.is_below, narrow.is_below) {
+            (false, false) => wide.name == narrow.name,
+            (false, true) => false,
+            // All below one host, and one or all below another.
+            (true, _) => {
+                narrow.name.strip_suffix(&wide.name).is_some_and(|rest| rest.ends_with('.'))
+                    || (narrow.is_below && wide.name == narrow.name)
+            }
+        };
+        (covers(self, other) || covers(other, self)) && ports(self).iter().any(|port| ports(other).contains(port))
+    }
+
     /// The one that means this port of this host.
     pub fn naming(host: &str, port: u16) -> String {
         if PORTS.contains(&port) { host.to_owned() } else { format!("{host}:{port}") }
@@ -197,6 +212,21 @@ mod tests {
             assert!(!below.matches(other, port), "{other}:{port}");
         }
         assert!(!below.matches("a.example.org", 443));
+        for (one, other, both) in [
+            ("a.example.org", "a.example.org:443", true),
+            ("a.example.org", "a.example.org:8443", false),
+            ("*.example.org", "a.example.org", true),
+            ("*.example.org", "*.a.example.org", true),
+            ("*.example.org", "*.example.org:80", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", "bad-example.org", false),
+        ] {
+            assert_eq!(
+                (host(one).overlaps(&host(other)), host(other).overlaps(&host(one))),
+                (both, both),
+                "{one} {other}"
+            );
+        }
     }
 
     #[test]

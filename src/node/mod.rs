@@ -32,7 +32,7 @@ use url::Url;
 
 use self::{
     core::{Announcer, Core},
-    runtime::Inside,
+    runtime::{Inside, WayOut},
 };
 
 /// How long runs may take to go away once they are told.
@@ -160,6 +160,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let listed = listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()));
     let core = Core::open(options, address, egress_port, listed, sandbox.clone()).await?;
     core.walls.serve_by(Arc::new(Doors(Arc::downgrade(&core))));
+    core.installs.reach_by(Arc::new(WayToIndexes(Arc::downgrade(&core))));
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -170,7 +171,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
-    tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
+    tokio::spawn(doors::egress::serve(core.clone(), doors::egress::Who::Runs, way_out, stop.clone()));
     let app = doors::router(core.clone());
     let stopped = stop.clone();
     // Events are small: each would wait for the one before it to be acknowledged.
@@ -195,10 +196,27 @@ impl Inside for Doors {
         let node = node.tap_io(|stream| drop(stream.set_nodelay(true)));
         let doors = async { axum::serve(node, doors::router(core.clone())).await };
         // Whoever has this served ends it.
-        let (served, ()) = tokio::join!(doors, doors::egress::serve(core.clone(), proxy, CancellationToken::new()));
+        let (served, ()) = tokio::join!(
+            doors,
+            doors::egress::serve(core.clone(), doors::egress::Who::Runs, proxy, CancellationToken::new())
+        );
         if let Err(error) = served {
             tracing::error!(%error, "modules cannot reach the node");
         }
+    }
+}
+
+/// How installs reach package indexes.
+#[derive(Debug)]
+struct WayToIndexes(Weak<Core>);
+
+#[async_trait]
+impl WayOut for WayToIndexes {
+    async fn serve(&self, proxy: std::net::TcpListener) {
+        let (Some(core), Ok(listener)) = (self.0.upgrade(), TcpListener::from_std(proxy)) else { return };
+        let who = doors::egress::Who::installer();
+        let _over = who.ends_with();
+        doors::egress::serve(core, who, listener, CancellationToken::new()).await;
     }
 }
 

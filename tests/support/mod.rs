@@ -17,7 +17,9 @@ pub mod proxy;
 pub mod python;
 pub mod registry;
 pub mod repository;
+pub mod rust;
 pub mod sdk;
+pub mod site;
 pub mod terminal;
 pub mod websocket;
 
@@ -98,6 +100,9 @@ impl Sandbox {
             }
         }
         command.env("HOME", self.home()).env("NAPT_HOME", self.home().join("napt"));
+        if let Some(rustup) = rust::rustup_home() {
+            command.env("RUSTUP_HOME", rustup);
+        }
         command.env(canary::VARIABLE.0, canary::VARIABLE.1);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command

@@ -217,6 +217,7 @@ fn the_manifest_page_has_every_key() {
             ("dependencies", keys(&schema, "DependencyTable")),
             ("limits", keys(&schema, "LimitsTable")),
             ("isolation", words(&schema, "Isolation")),
+            ("permissions", keys(&schema, "PermissionsTable")),
             ("lints", words(&schema, "LintLevel")),
             ("workspace", keys(&schema, "WorkspaceTable")),
         ],

@@ -250,6 +250,9 @@ impl Core {
             .filter(|pin| deployment.as_ref().is_none_or(|deployment| parts::runs_here(deployment, &pin.id)))
             .filter_map(|pin| modules.get(&pin.id).cloned())
             .collect();
+        for installed in &here {
+            self.egress.tell(&installed.manifest, reporter);
+        }
         // Held, so that they are warm when the revision is live.
         let parents: Vec<Arc<Parent>> =
             here.iter().filter_map(|installed| Some(self.parents.of(installed.python()?, &plan.owner))).collect();

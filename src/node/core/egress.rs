@@ -1,6 +1,7 @@
 //! What runs reach beyond their node: hosts that the module's manifest names and the node's operator allows, at public
 //! addresses. Modules have no other way out than through this.
 
+mod indexes;
 mod public;
 mod upstream;
 
@@ -29,6 +30,7 @@ pub use self::upstream::Proxies;
 use super::{Caller, Core, NodeError, Proof, runs::ActiveRun};
 use crate::{
     module::{HostPattern, HostPatternError, Manifest, ModuleId, is_localhost},
+    report::Reporter,
     wire::EventPayload,
 };
 
@@ -239,6 +241,31 @@ impl Egress {
     pub(super) fn new(rules: &[EgressRule], proxies: Proxies) -> Self {
         let rules = if rules.contains(&EgressRule::Nothing) { Vec::new() } else { rules.to_vec() };
         Egress { rules, proxies, resolver: Box::new(System { lookups: Arc::new(Semaphore::new(LOOKUPS)) }) }
+    }
+
+    /// Says what a module may reach, and what of that it will not.
+    pub(super) fn tell(&self, manifest: &Manifest, reporter: &dyn Reporter) {
+        let (id, hosts) = (&manifest.id, &manifest.permissions.hosts);
+        if hosts.is_empty() {
+            return;
+        }
+        let names: Vec<String> = hosts.iter().map(HostPattern::to_string).collect();
+        reporter.step("Hosts", &format!("{id} may reach {}", names.join(", ")));
+        for host in hosts.iter().filter(|host| !self.may_allow(host)) {
+            reporter.warn(&format!(
+                "{id} names `{host}`, which this node's operator refuses; `napt node --egress '{host}'` would allow it"
+            ));
+        }
+    }
+
+    /// Whether the operator allows any of the hosts that are named so.
+    fn may_allow(&self, named: &HostPattern) -> bool {
+        self.rules.iter().any(|rule| match rule {
+            // What it stands for is known only once it is looked up.
+            EgressRule::Any | EgressRule::Address(..) => true,
+            EgressRule::Host(pattern) => pattern.overlaps(named),
+            EgressRule::Nothing => false,
+        })
     }
 
     /// Whether the operator allows a host by its name.

@@ -138,8 +138,12 @@ impl Core {
             Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
         let walls = Walls::new(Launcher::new(options.launcher.clone()), mechanisms, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
-        let environments =
-            Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
+        let environments = Environments::new(
+            options.environments.clone(),
+            options.installer.clone(),
+            options.path.clone(),
+            Launcher::new(options.launcher.clone()),
+        );
         let binaries = Binaries::new(
             data.join("binaries"),
             options.crates.clone(),

@@ -100,7 +100,11 @@ impl Core {
         };
         let imported: Imported = match ended {
             Ended::Completed(report) => {
-                serde_json::from_str(&report).map_err(NodeError::internal("read what an import said"))?
+                // What is no report was not made by the node's own side of the process.
+                serde_json::from_str(&report).map_err(|_| {
+                    let error = "its process answered something else than how its import went".to_owned();
+                    not_ready(error, String::new(), None)
+                })?
             }
             Ended::Failed(error) => return Err(not_ready(error, String::new(), None)),
             Ended::Cancelled => return Err(not_ready("it was cancelled".to_owned(), String::new(), None)),

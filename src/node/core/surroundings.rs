@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Code, Execution, Place, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Network, Place, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -125,6 +125,7 @@ impl Core {
     ) -> Execution {
         let caps = self.caps(&manifest.limits);
         let (memory, output, env) = (caps.memory, caps.output, surroundings.env.clone());
+        let network = Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() };
         let frame = match code {
             Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
                 root: root.clone(),
@@ -135,6 +136,7 @@ impl Core {
                 component: component.clone(),
                 memory,
                 output,
+                network,
                 env,
                 module_run,
             },
@@ -148,6 +150,7 @@ impl Core {
                 component: Value::Null,
                 memory,
                 output,
+                network,
                 env,
                 module_run,
             },

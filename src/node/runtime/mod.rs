@@ -14,12 +14,12 @@ mod walls;
 mod worker;
 
 pub(in crate::node) use converse::{Answered, Calls};
-pub(in crate::node) use environment::{EnvironmentError, Environments};
+pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
-pub(in crate::node) use python::{Call, Parent, PythonModule, RunFrame};
+pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
 pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
 pub(in crate::node) use shared::Interpreters;

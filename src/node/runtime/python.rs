@@ -31,13 +31,19 @@ use super::{
     frames::{read_frame, write_frame, write_frame_with_fds},
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
 };
-use crate::compat;
+use crate::{
+    compat,
+    module::{HostPattern, ModuleId},
+};
 
 /// The Python side; it needs nothing but the standard library.
 pub(super) const RUNNER: &str = include_str!("runner.py");
 
 /// What unmodified modules need within a run; on top of what all programs written for the SDK need.
 pub(super) const COMPAT: &str = include_str!("compat.py");
+
+/// What says why there is no network.
+pub(super) const NETWORK: &str = include_str!("network.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -91,9 +97,17 @@ pub(in crate::node) struct RunFrame {
     pub memory: u64,
     /// Bytes that it may print, for an interpreter that has many runs.
     pub output: u64,
+    pub network: Network,
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
+}
+
+/// What a module reaches, for messages of those who try something else.
+#[derive(Debug, Serialize)]
+pub(in crate::node) struct Network {
+    pub module: ModuleId,
+    pub hosts: Vec<HostPattern>,
 }
 
 /// What a child says.
@@ -394,7 +408,7 @@ impl Parent {
 
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
-        let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT].map(OsStr::new);
+        let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK].map(OsStr::new);
         let inner = Confined { read: interpreter_paths(&self.python), nested: true, ..Confined::default() };
         let (process, Admitted { mut stream, seal, served }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;

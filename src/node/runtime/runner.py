@@ -22,7 +22,7 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py` and `compat.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
+What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
 import fcntl
@@ -61,6 +61,7 @@ def load(name, text):
 
 load("napt_sdk", sys.argv[1])
 compat = load("napt_compat", sys.argv[2])
+network = load("napt_network", sys.argv[3])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
@@ -101,6 +102,7 @@ def preload(imports):
 def parent(sock):
     imports = receive(sock)["imports"]
     compat.install()
+    network.install()
     # What is imported stays: looking for garbage among it meanwhile finds none.
     gc.disable()
     if imports:
@@ -438,6 +440,7 @@ def enter(run):
     os.environ.clear()
     os.environ.update(run["env"])
     limit(run)
+    network.enter(run["network"])
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])
     sys.argv = [run["module"]]

@@ -48,7 +48,7 @@ def load(name, text):
     return module
 
 
-runner = load("napt_runner", sys.argv[3])
+runner = load("napt_runner", sys.argv[4])
 compat = runner.compat
 
 # The run that code belongs to; none while the module is imported.

@@ -27,7 +27,7 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
+    python::{COMPAT, FromChild, NETWORK, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
     walls::{Admitted, Confined, Place, Walls, interpreter_paths},
 };
 use crate::compat;
@@ -232,7 +232,7 @@ impl Interpreter {
     }
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
-        let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, RUNNER].map(OsStr::new);
+        let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, RUNNER].map(OsStr::new);
         let inner = Confined { read: interpreter_paths(&self.python), ..Confined::default() };
         let (process, Admitted { mut stream, served, .. }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;

@@ -38,6 +38,46 @@ error: 2 errors, 0 warnings in 1 module
 }
 
 #[test]
+fn invalid_permissions() {
+    let m = Module::good();
+    m.append("napt.toml", "[permissions]\nhosts = [\"api.example.com\", \"*.example.org:8443\", \"localhost\"]\n");
+    m.passes();
+    let m = Module::good();
+    m.append("napt.toml", "[permissions]\nhosts = [\"https://api.example.com/v1\", \"*\", \"10.0.0.1\"]\n");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[invalid-permissions]: this entry of `hosts` names no host
+  --> napt.toml:11:10
+   |
+11 | hosts = ["https://api.example.com/v1", "*", "10.0.0.1"]
+   |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ `https://api.example.com/v1` is a URL, not the name of a host
+   |
+   = help: write `api.example.com`
+
+error[invalid-permissions]: this entry of `hosts` names no host
+  --> napt.toml:11:40
+   |
+11 | hosts = ["https://api.example.com/v1", "*", "10.0.0.1"]
+   |                                        ^^^ `*` would be every host
+   |
+   = help: name the hosts that it needs
+
+error[invalid-permissions]: this entry of `hosts` names no host
+  --> napt.toml:11:45
+   |
+11 | hosts = ["https://api.example.com/v1", "*", "10.0.0.1"]
+   |                                             ^^^^^^^^^^ `10.0.0.1` is an address, not the name of a host
+   |
+   = help: give the machine a name; its operator can say what it stands for
+
+error: 3 errors, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
 fn invalid_name() {
     let m = Module::good();
     m.edit("napt.toml", r#"name = "debate""#, r#""#);

@@ -5,7 +5,7 @@ use napt::{
     config::{ConfigError, PersonaError},
     context::{Key, SettingsError, Source},
     identity::{KeyError, RequestSignatureError, StoreError, TokenError},
-    module::{IdError, ManifestError, ModuleType, NameError, NativeError, ProjectError},
+    module::{HostPatternError, IdError, ManifestError, ModuleType, NameError, NativeError, ProjectError},
     report::Failure,
     scaffold::ScaffoldError,
     wire::EnvelopeError,
@@ -56,6 +56,14 @@ room! { module:
             given: "x".to_owned(),
             reason: "unexpected character 'x'".to_owned(),
         },
+    }
+    HostPatternError [Failure::from] {
+        HostPatternError::Every => HostPatternError::Every,
+        HostPatternError::TooMany(_) => HostPatternError::TooMany("*.com".to_owned()),
+        HostPatternError::Address(_) => HostPatternError::Address("10.0.0.1".to_owned()),
+        HostPatternError::Url(_) => HostPatternError::Url("https://api.example.com/v1".to_owned()),
+        HostPatternError::Name(_) => HostPatternError::Name("bücher.example".to_owned()),
+        HostPatternError::Port(_) => HostPatternError::Port("http".to_owned()),
     }
     NativeError [Failure::from] {
         NativeError::Io(_) => NativeError::Io(disk()),

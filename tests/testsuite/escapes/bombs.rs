@@ -10,21 +10,21 @@ pub const ATTACKS: &[Attack] = attacks! {
     fork_bomb => [Refused, Error("process limit of 64 reached")], limits: "processes = 64\n";
     doubling_bomb => [Refused, Error("process limit of 64 reached")], limits: "processes = 64\n";
     thread_bomb => [Refused, Error("process limit of 64 reached")], limits: "processes = 64\n";
-    memory_bomb => [Error("memory limit of 256.0 MiB reached")];
-    memory_of_many => [Refused, Error("memory limit of 256.0 MiB reached")];
-    memory_that_is_shared => [Refused, Error("memory limit of 256.0 MiB reached")], inputs: "{\"which\": \"shared\"}";
-    memory_that_is_shared => [Refused, Error("memory limit of 256.0 MiB reached")], inputs: "{\"which\": \"memory file\"}";
-    memory_that_is_shared => [Refused, Error("memory limit of 256.0 MiB reached")], inputs: "{\"which\": \"shm\"}";
-    disk_bomb => [Error("file size limit of 64.0 MiB reached")], limits: "file-size = \"64MiB\"\n";
-    disk_of_many_files => [Error("disk limit of 64.0 MiB reached")], limits: "disk = \"64MiB\"\n";
-    files_without_content => [Error("disk limit of 64.0 MiB reached")], limits: "disk = \"64MiB\"\n";
-    sparse_file => [Refused, Error("file size limit of 64.0 MiB reached")], limits: "file-size = \"64MiB\"\n";
-    output_bomb => [Error("output limit of 1.0 MiB reached")], limits: "output = \"1MiB\"\n";
-    endless_line => [Error("output limit of 1.0 MiB reached")], limits: "output = \"1MiB\"\n";
+    memory_bomb => [Error("memory limit of 256 MiB reached")];
+    memory_of_many => [Refused, Error("memory limit of 256 MiB reached")];
+    memory_that_is_shared => [Refused, Error("memory limit of 256 MiB reached")], inputs: "{\"which\": \"shared\"}";
+    memory_that_is_shared => [Refused, Error("memory limit of 256 MiB reached")], inputs: "{\"which\": \"memory file\"}";
+    memory_that_is_shared => [Refused, Error("memory limit of 256 MiB reached")], inputs: "{\"which\": \"shm\"}";
+    disk_bomb => [Error("file size limit of 64 MiB reached")], limits: "file-size = \"64MiB\"\n";
+    disk_of_many_files => [Error("disk limit of 64 MiB reached")], limits: "disk = \"64MiB\"\n";
+    files_without_content => [Error("disk limit of 64 MiB reached")], limits: "disk = \"64MiB\"\n";
+    sparse_file => [Refused, Error("file size limit of 64 MiB reached")], limits: "file-size = \"64MiB\"\n";
+    output_bomb => [Error("output limit of 1 MiB reached")], limits: "output = \"1MiB\"\n";
+    endless_line => [Error("output limit of 1 MiB reached")], limits: "output = \"1MiB\"\n";
     descriptor_bomb => [Refused, Error("open file limit of 256 reached")], limits: "files = 256\n";
     cpu_spin => [Error("CPU limit of 2 s reached")], limits: "cpu = \"2s\"\n";
     cpu_of_many => [Error("CPU limit of 2 s reached")], limits: "cpu = \"2s\"\n";
-    result_bomb => [Error("result limit of 16.0 MiB reached")];
+    result_bomb => [Error("result limit of 16 MiB reached")];
 };
 
 #[test]

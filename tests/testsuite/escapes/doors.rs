@@ -9,7 +9,7 @@ use super::{
 pub const ATTACKS: &[Attack] = attacks! {
     forge_results_of_others => [Refused];
     two_results => [Result("first")];
-    huge_frame => [Error("result limit of 16.0 MiB reached"), Error("gave up its connection"), Error("BrokenPipe")];
+    huge_frame => [Error("result limit of 16 MiB reached"), Error("gave up its connection"), Error("BrokenPipe")];
     broken_frames => [Error("gave up its connection")], inputs: "{\"which\": \"no json\"}";
     broken_frames => [Error("gave up its connection")], inputs: "{\"which\": \"deep\"}";
     broken_frames => [Error("gave up its connection")], inputs: "{\"which\": \"deep call\"}";

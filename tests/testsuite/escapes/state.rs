@@ -6,8 +6,9 @@ use super::{
     Attack,
     End::{Error, Refused},
     Stage, all_fail, attacks,
+    stage::FLAGS,
 };
-use crate::support::terminal;
+use crate::support::{modules::Python, node::TestNode, terminal};
 
 pub const ATTACKS: &[Attack] = attacks! {
     // A run of the same user comes right after it, and sees nothing of it.
@@ -20,6 +21,26 @@ pub const ATTACKS: &[Attack] = attacks! {
 #[test]
 fn no_run_finds_anything_of_another() {
     all_fail(ATTACKS);
+}
+
+/// Answers for the node's own side of its process, whatever it is asked.
+const FORGER: &str = r#"
+import json
+
+real = json.dumps
+json.dumps = lambda value, **more: real({**value, "ok": True, "result": "forged"} if "op" in value else value, **more)
+
+def run(module_run):
+    return "never"
+"#;
+
+#[test]
+fn a_forged_import_is_the_modules_fault() {
+    let node = TestNode::start(FLAGS);
+    Python::new("agent:forger", FORGER).write(&node.sandbox);
+    let told = node.napt(&["deploy", "forger", "--no-verify"]).expect(1).stderr;
+    assert!(told.contains("its process answered something else than how its import went"), "{told}");
+    assert!(!told.contains("the node failed"), "{told}");
 }
 
 #[test]

@@ -437,6 +437,20 @@ fn a_secret_is_allowed_by_its_line_or_its_file_and_always_told() {
 }
 
 #[test]
+fn the_hosts_that_a_module_may_reach_are_told_and_stay_in_its_archive() {
+    let sandbox = Sandbox::new();
+    let manifest = format!("{MODULE}[permissions]\nhosts = [\"API.example.com\", \"*.example.org:8443\"]\n");
+    write(&sandbox.work(), &[("napt.toml", &manifest), ("chat/run.py", "")]);
+    let ran = sandbox.napt(&["package", "--no-verify", "--message-format", "json"]).expect(0);
+    assert!(ran.stderr.contains("Hosts it may reach api.example.com, *.example.org:8443\n"), "{}", ran.stderr);
+    let archive = &ran.json()["data"]["archives"][0];
+    assert_eq!(archive["hosts"], serde_json::json!(["api.example.com", "*.example.org:8443"]));
+    let path = archive["path"].as_str().expect("a path");
+    let contents = inspect(path.as_ref(), &Limits::default()).expect("a good archive");
+    assert_eq!(contents.manifest.permissions.hosts.len(), 2);
+}
+
+#[test]
 fn what_is_checked_and_unpacked_first_is_packaged() {
     let sandbox = Sandbox::new();
     crate::support::modules::write(&sandbox, ".", "persona:ada", "0.1.0", "readme = \"README.md\"\n");

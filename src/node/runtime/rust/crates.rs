@@ -82,7 +82,7 @@ impl Wanted {
         }
         let mut wanted = Wanted {
             manifest: "[package]\nname = \"napt-fetch\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[lib]\npath = \"lib.rs\"\n\n\
-                       [dependencies]\n"
+                       [workspace]\n\n[dependencies]\n"
                 .to_owned(),
             lock: "version = 4\n\n[[package]]\nname = \"napt-fetch\"\nversion = \"0.0.0\"\ndependencies = [\n".to_owned(),
         };

@@ -69,8 +69,9 @@ impl Program {
         drop(theirs);
         if !self.walls.stand() {
             for (resource, most) in [(Resource::Core, 0), (Resource::Data, frame.memory)] {
-                // One that has ended already needs no limit.
-                let _ = prlimit(id, resource, Rlimit { current: Some(most), maximum: Some(most) });
+                let limit = Rlimit { current: Some(most), maximum: Some(most) };
+                // One that has ended already needs none.
+                let _ = id.map(|id| prlimit(Some(id), resource, limit));
             }
         }
         let Admitted { stream, served, .. } = self.walls.admit(&self.place, &inner, channel).await?;

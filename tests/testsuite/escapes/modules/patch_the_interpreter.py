@@ -6,7 +6,6 @@ os.fork = lambda: (_ for _ in ()).throw(OSError("no more forks"))
 builtins.open, builtins_open = (lambda *arguments, **named: builtins_open(*arguments, **named)), builtins.open
 builtins.NAPT_LEFT = "hostile"
 json.loads = lambda *_, **__: {"op": "hostile"}
-json.dumps, real_dumps = (lambda *a, **n: '{"op": "result", "ok": true, "result": "patched"}' if a and isinstance(a[0], dict) and "op" in a[0] else real_dumps(*a, **n)), json.dumps
 sys.modules["napt_left"] = sys
 socket.socket.send = None
 random.seed(1)

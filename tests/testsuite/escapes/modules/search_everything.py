@@ -1,5 +1,4 @@
 """Goes through all that it can see, looking for what others hold dear."""
-SYSTEM = ("/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib")
 
 
 def canaries(path):
@@ -7,20 +6,31 @@ def canaries(path):
         return CANARY.findall(file.read(1 << 20))
 
 
+def above(path):
+    while path != "/":
+        yield path
+        path = os.path.dirname(path)
+
+
 def run(module_run):
-    own = {os.environ["HOME"]}
-    looked = 0
-    for folder, folders, files in os.walk("/"):
-        folders[:] = [name for name in folders if not os.path.join(folder, name).startswith(SYSTEM)]
-        for name in files:
-            path = os.path.join(folder, name)
-            if path.startswith(sys.prefix) or path.startswith(sys.base_prefix):
-                continue
-            looked += 1
-            try:
-                if stat.S_ISREG(os.stat(path).st_mode) and canaries(path):
-                    escaped[path] = "a canary"
-            except OSError:
-                pass
-    refused["anything of others'"] = "nothing"
-    return {**told(), "looked": looked}
+    inputs = module_run["inputs"]
+    known = [os.environ["HOME"], os.path.abspath(__file__), inputs["sibling"]["scratch"], inputs["stranger"]["scratch"],
+             inputs["stranger"]["root"], inputs["data"], inputs["home"], inputs["cache"]]
+    # A folder that cannot be listed may have some below it that can.
+    tops = {"/", "/var", "/root", "/home", "/run", "/mnt", "/opt", "/srv"} | {top for path in known for top in above(path)}
+    looked = set()
+    for top in sorted(tops):
+        for folder, folders, files in os.walk(top):
+            folders[:] = [name for name in folders if os.path.join(folder, name) not in ("/proc", "/sys", "/dev", "/usr", sys.prefix)]
+            for path in (os.path.join(folder, name) for name in files):
+                if path in looked:
+                    continue
+                looked.add(path)
+                try:
+                    if stat.S_ISREG(os.stat(path).st_mode) and canaries(path):
+                        escaped[path] = "a canary"
+                except OSError:
+                    pass
+    # It does see its own code.
+    attempt("eyes shut", lambda: None if os.path.abspath(__file__) in looked else "it has not looked")
+    return told()
