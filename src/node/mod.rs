@@ -196,10 +196,8 @@ impl Inside for Doors {
         let node = node.tap_io(|stream| drop(stream.set_nodelay(true)));
         let doors = async { axum::serve(node, doors::router(core.clone())).await };
         // Whoever has this served ends it.
-        let (served, ()) = tokio::join!(
-            doors,
-            doors::egress::serve(core.clone(), doors::egress::Who::Runs, proxy, CancellationToken::new())
-        );
+        let egress = doors::egress::serve(core.clone(), doors::egress::Who::Runs, proxy, CancellationToken::new());
+        let (served, ()) = tokio::join!(doors, egress);
         if let Err(error) = served {
             tracing::error!(%error, "modules cannot reach the node");
         }

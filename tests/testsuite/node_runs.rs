@@ -185,15 +185,9 @@ fn cancelling_ends_what_waits_and_what_runs_with_all_below_it() {
     node.napt(&["cancel", "0196f0c2a1b27c3d8e4f5a6b7c8d9e0f"]).expect(1);
 }
 
-/// Whether a process is a run: its parent is an interpreter, too, and works elsewhere. One that waits for a run does not.
+/// Whether a process is a run.
 fn is_run(pid: u32) -> bool {
-    let parent = |pid: u32| -> Option<u32> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-    };
-    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let folder = |pid: u32| std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
-    parent(pid).is_some_and(|parent| name(parent).starts_with("python") && folder(parent) != folder(pid))
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "napt-run\n")
 }
 
 #[test]

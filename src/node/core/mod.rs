@@ -136,14 +136,15 @@ impl Core {
         let id = key.public().node_id();
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
-        let walls = Walls::new(Launcher::new(options.launcher.clone()), mechanisms, address.port(), &data);
-        let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
+        let launcher = Launcher::new(options.launcher.clone());
         let environments = Environments::new(
             options.environments.clone(),
             options.installer.clone(),
             options.path.clone(),
-            Launcher::new(options.launcher.clone()),
+            launcher.clone(),
         );
+        let walls = Walls::new(launcher.clone(), mechanisms, address.port(), &data);
+        let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
             data.join("binaries"),
             options.crates.clone(),
@@ -151,6 +152,7 @@ impl Core {
             options.rustup.clone(),
             options.path.clone(),
             walls.clone(),
+            launcher,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
