@@ -18,7 +18,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::Mode,
     process::{
-        DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getrlimit, pidfd_open,
+        DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, pidfd_open,
         pidfd_send_signal, set_dumpable_behavior, set_parent_process_death_signal, setrlimit, setsid, waitpid,
     },
     thread::{
@@ -96,6 +96,7 @@ fn outside(arguments: &[OsString], control: BorrowedFd<'_>) -> Result<ExitCode, 
     let maps = [("setgroups", "deny".to_owned())];
     let ids = [("uid_map", uid.as_raw()), ("gid_map", gid.as_raw())].map(|(map, id)| (map, format!("{INSIDE} {id} 1")));
     for (map, text) in maps.into_iter().chain(ids) {
+        #[expect(clippy::disallowed_methods, reason = "what failed is told by `step`")]
         step("name its user", fs::write(Path::new("/proc/self").join(map), text))?;
     }
     let rest = UnshareFlags::NEWNS
@@ -171,8 +172,7 @@ fn wait(child: Pid, control: BorrowedFd<'_>, _alive: &OwnedFd) -> io::Result<Exi
         break;
     }
     let (_, status) = waitpid(Some(child), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
-    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1);
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+    Ok(code_of(status))
 }
 
 /// Stage 2: returns only when the program could not be started, or when there is none.
@@ -207,6 +207,11 @@ fn inside(
     let seccomp = seccomp::restrict(policy.nested);
     step("say so", say(control, &Word::Sealed { landlock, seccomp }, listeners))?;
     let Some(program) = program else { return Ok(ExitCode::SUCCESS) };
+    if policy.init
+        && let ForkResult::Parent { child } = step("start the program", fork_alone())?
+    {
+        return step("wait for the program", reap_until(child.as_raw()));
+    }
     let error = Command::new(program).args(arguments.iter().map(OsString::as_os_str).collect::<Vec<&OsStr>>()).exec();
     Err(format!("cannot run `{}`: {error}", program.display()))
 }
@@ -217,6 +222,23 @@ fn keep_no_descriptors() -> nix::Result<()> {
     #[expect(unsafe_code, reason = "there is no safe way to mark descriptors that others have opened")]
     let result = unsafe { nix::libc::close_range(3, u32::MAX, nix::libc::CLOSE_RANGE_CLOEXEC as nix::libc::c_int) };
     nix::errno::Errno::result(result).map(drop)
+}
+
+/// Waits for whatever ends, until the program does. What is left then ends with this process.
+fn reap_until(program: i32) -> io::Result<ExitCode> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((process, status))) if process.as_raw_nonzero().get() == program => return Ok(code_of(status)),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An exit code as shells have it.
+fn code_of(status: WaitStatus) -> ExitCode {
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 fn limit(limits: &Limits) -> rustix::io::Result<()> {

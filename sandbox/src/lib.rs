@@ -54,6 +54,9 @@ pub struct Policy {
     pub limits: Limits,
     /// Whether it may make user namespaces (and nothing else new), so that it can shut in what it starts.
     pub nested: bool,
+    /// Whether the launcher stays as process 1, and the program is its child. To process 1 itself, signals that end others
+    /// do nothing, its own `abort` among them; and it has to wait for what others leave behind.
+    pub init: bool,
 }
 
 /// Limits of each process of a program; what is absent stays as the caller has it. Core dumps are never written.

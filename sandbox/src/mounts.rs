@@ -1,5 +1,7 @@
 //! The file system that a program sees: an empty one, with the system's folders and what its policy names mounted on it.
 
+#![expect(clippy::disallowed_methods, reason = "what failed, and where, is told by `at`")]
+
 use std::{
     fs, io,
     os::unix::{ffi::OsStringExt, fs::symlink},

@@ -113,7 +113,6 @@ const OPEN_TREE_ATTR: libc::c_long = 467;
 const LISTNS: libc::c_long = 470;
 
 /// Flags of `clone` and `unshare` that make a namespace.
-#[expect(clippy::cast_sign_loss, reason = "bits")]
 const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
@@ -141,7 +140,6 @@ const RETURN: u16 = 0x06;
 
 const ALLOW: u32 = 0x7fff_0000;
 const KILL: u32 = 0x8000_0000;
-#[expect(clippy::cast_sign_loss, reason = "error numbers are small and positive")]
 const fn refuse(error: libc::c_int) -> u32 {
     0x0005_0000 | error as u32
 }
@@ -199,7 +197,6 @@ fn filter(nested: bool) -> Option<Vec<sock_filter>> {
         ],
     );
     if nested {
-        #[expect(clippy::cast_sign_loss, reason = "bits")]
         let user = libc::CLONE_NEWUSER as u32;
         on(
             &mut filter,
@@ -267,7 +264,6 @@ const TIOCLINUX: u32 = 0x541c;
 
 /// Unix sockets of any kind, and TCP.
 fn sockets() -> Vec<sock_filter> {
-    #[expect(clippy::cast_sign_loss, reason = "small and positive")]
     const fn small(value: libc::c_int) -> u32 {
         value as u32
     }

@@ -164,8 +164,9 @@ impl Screen<'_> {
     fn tell(&self, event: &Event<'_>) -> (&'static str, Value) {
         let shell = self.0;
         match event {
-            Event::Listening(session) => {
+            Event::Listening(session, sandbox) => {
                 shell.step("Listening", &format!("node {}, registry {}", session.node, session.registry));
+                super::serving::tell_sandbox(shell, sandbox);
                 ("listening", json!({ "node": session.node, "registry": session.registry }))
             }
             Event::Deployed { module, name, revision } => {

@@ -185,7 +185,7 @@ impl Args {
             context
                 .shell
                 .event("listening", &json!({ "url": url, "addr": running.address, "id": running.id, "data": data, "sandbox": running.sandbox }))?;
-            super::serving::tell_sandbox(context, &running);
+            super::serving::tell_sandbox(&context.shell, &running.sandbox);
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}

@@ -59,6 +59,7 @@ impl Args {
         };
         // At their usual ports, if they are free, no command needs a flag.
         let running = runtime.block_on(serve(options))?;
+        serving::tell_sandbox(&context.shell, &running.node.sandbox);
         let registry = running.registry.as_ref().map(registry::Running::url);
         let tour = Tour {
             context,

@@ -6,6 +6,7 @@ use crate::{
     identity::Secret,
     node::{self, Provider},
     report::{Failure, Kind, Reporter},
+    shell::Shell,
 };
 
 /// A node as the surroundings suggest it: the user is its operator.
@@ -45,16 +46,15 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
 }
 
 /// Says once what modules are shut in with, and what is missing.
-pub(super) fn tell_sandbox(context: &Context, running: &node::Running) {
-    let sandbox = &running.sandbox;
+pub(super) fn tell_sandbox(shell: &Shell, sandbox: &node::Mechanisms) {
     if sandbox.is_complete() {
-        context.shell.detail("modules are shut in: by namespaces, Landlock and a filter of system calls");
+        shell.detail("modules are shut in: by namespaces, Landlock and a filter of system calls");
     }
     for missing in &sandbox.missing {
-        context.shell.warn(missing);
+        shell.warn(missing);
     }
     if !sandbox.namespaces {
-        context.shell.warn("modules run as this user, with all that it may do: run only those that you trust");
+        shell.warn("modules run as this user, with all that it may do: run only those that you trust");
     }
 }
 

@@ -72,8 +72,8 @@ pub struct Options<'a> {
 /// What happens while it goes on.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The servers listen.
-    Listening(&'a DevSession),
+    /// The servers listen, and modules are shut in by this.
+    Listening(&'a DevSession, &'a node::Mechanisms),
     /// The first version of a module is live, and what it needs with it.
     Deployed {
         /// The module.
@@ -193,7 +193,7 @@ pub async fn develop(options: Options<'_>, audience: &dyn Audience, stop: impl F
         registry: own.as_ref().or(options.registry.as_ref()).map(address).unwrap_or_default(),
     };
     claim.announce(&session)?;
-    audience.event(&Event::Listening(&session));
+    audience.event(&Event::Listening(&session, &servers.node.sandbox));
     let url = session.node.parse().expect("a socket address makes a URL");
     let node = NodeClient::new(url, options.node.http, options.key);
     let registries = (options.registries)(own.as_ref())?;

@@ -50,6 +50,7 @@ mod node_grpc;
 mod node_limits;
 mod node_peers;
 mod node_runs;
+mod node_walls;
 mod node_warmth;
 mod on_demand;
 mod own_calls;

@@ -32,8 +32,8 @@ fn a_child_that_waited_is_used_for_one_run_only() {
     for round in 0..6 {
         let run = user.run("agent:counter", json!({}));
         results.push(run.result.unwrap_or_else(|| panic!("{:?}", run.error)));
-        // Nobody runs now: these are an interpreter and what waits in it.
-        soon("children wait", || working_in(&node.data()).len() == 3);
+        // Nobody runs now: these are a launcher, its interpreter, and what waits in it.
+        soon("children wait", || working_in(&node.data()).len() == 4);
         assert!(results[round].starts_with("1 1 x "), "{}", results[round]);
     }
     results.sort();

@@ -166,6 +166,8 @@ impl Walls {
                 uid: place.user,
                 limits: inner.limits.clone(),
                 nested: inner.nested,
+                // A warm parent waits for its children itself.
+                init: !inner.nested,
             };
             self.launcher.command(&policy, program)
         } else {
@@ -274,7 +276,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         for folder in [&self.view, &self.scratch] {
             // What stays is cleared by the next start of the node.
-            let _ = std::fs::remove_dir_all(folder);
+            let _ = fs_err::remove_dir_all(folder);
         }
     }
 }
@@ -308,7 +310,7 @@ pub(super) fn interpreter_paths(python: &Path) -> Vec<PathBuf> {
     let mut prefixes: Vec<PathBuf> = Vec::new();
     let environment = python.ancestors().nth(2);
     // As the environment names it, and as it is.
-    let settings = environment.and_then(|folder| std::fs::read_to_string(folder.join("pyvenv.cfg")).ok());
+    let settings = environment.and_then(|folder| fs_err::read_to_string(folder.join("pyvenv.cfg")).ok());
     let home = settings.as_deref().and_then(|text| {
         text.lines().find_map(|line| Some(line.split_once('=')?).filter(|(key, _)| key.trim() == "home"))
     });

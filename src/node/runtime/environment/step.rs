@@ -295,6 +295,7 @@ impl Step<'_> {
             uid,
             limits,
             nested: false,
+            init: true,
         }
     }
 }
