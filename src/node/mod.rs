@@ -12,11 +12,12 @@ mod store;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 pub use self::core::{EgressRule, Listing, Provider, Proxies};
+use async_trait::async_trait;
 use axum::serve::ListenerExt;
 pub use error::NodeError;
 pub use fsck::fsck;
@@ -26,7 +27,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::core::{Announcer, Core};
+use self::{
+    core::{Announcer, Core},
+    runtime::WayOut,
+};
 
 /// How long runs may take to go away once they are told.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
@@ -141,6 +145,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let core =
         Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone())))
             .await?;
+    core.installs.reach_by(Arc::new(WayToIndexes(Arc::downgrade(&core))));
     let announcer = match listing {
         Some((listing, url)) => {
             let node = listing.announcement(&core.key, &url, vec![core::ECHO.to_owned()]);
@@ -151,7 +156,7 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let dispatcher = core.dispatch();
     let stop = CancellationToken::new();
     let id = core.id.clone();
-    tokio::spawn(doors::egress::serve(core.clone(), way_out, stop.clone()));
+    tokio::spawn(doors::egress::serve(core.clone(), doors::egress::Who::Runs, way_out, stop.clone()));
     let app = doors::router(core.clone());
     let stopped = stop.clone();
     // Events are small: each would wait for the one before it to be acknowledged.
@@ -160,6 +165,20 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
     Ok(Running { address, id, core, stop, server, dispatcher, announcer })
+}
+
+/// How installs reach package indexes.
+#[derive(Debug)]
+struct WayToIndexes(Weak<Core>);
+
+#[async_trait]
+impl WayOut for WayToIndexes {
+    async fn serve(&self, proxy: std::net::TcpListener) {
+        let (Some(core), Ok(listener)) = (self.0.upgrade(), TcpListener::from_std(proxy)) else { return };
+        let who = doors::egress::Who::installer();
+        let _over = who.ends_with();
+        doors::egress::serve(core, who, listener, CancellationToken::new()).await;
+    }
 }
 
 /// Where a node is reached that listens there; nothing for one that listens on all of its machine's addresses.

@@ -1,6 +1,7 @@
 //! What runs reach beyond their node: hosts that the module's manifest names and the node's operator allows, at public
 //! addresses. Modules have no other way out than through this.
 
+mod indexes;
 mod public;
 mod upstream;
 

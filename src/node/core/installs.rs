@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{
     super::runtime::{
-        Binaries, BuildError, Code, EnvironmentError, Environments, Program, PythonModule, RustModule, imports_of,
+        Binaries, BuildError, Code, EnvironmentError, Environments, Program, PythonModule, RustModule, WayOut,
+        imports_of,
     },
     NodeError,
 };
@@ -90,6 +91,16 @@ impl Installs {
             }
         }
         Ok(())
+    }
+
+    /// From now on this is how package indexes are reached.
+    pub(in crate::node) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
+        self.environments.reach_by(way_out);
+    }
+
+    /// Hosts and ports of package indexes that the operator names.
+    pub(super) fn indexes(&self) -> Vec<(String, u16)> {
+        self.environments.indexes()
     }
 
     /// Where archives are fetched from.

@@ -45,6 +45,7 @@ pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
 pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
+use napt_sandbox::Launcher;
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use tokio::sync::Semaphore;
@@ -141,8 +142,13 @@ impl Core {
             fs_err::remove_dir_all(&scratch).map_err(NodeError::internal("clear its scratch folder"))?;
         }
         fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
-        let environments =
-            Environments::new(options.environments.clone(), options.installer.clone(), options.path.clone());
+        let environments = Environments::new(
+            options.environments.clone(),
+            options.installer.clone(),
+            options.path.clone(),
+            // The program that runs, also when its file has been replaced since.
+            Launcher::new("/proc/self/exe".into()),
+        );
         let binaries = Binaries::new(
             data.join("binaries"),
             options.crates.clone(),

@@ -12,7 +12,7 @@ use axum::{
 use hyper::{body::Incoming, ext::ReasonPhrase, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::node::{
     NodeError, Shared,
@@ -21,6 +21,9 @@ use crate::node::{
 
 /// Clients of one listener at a time that have no tunnel yet; more wait.
 const CLIENTS: usize = 1024;
+
+/// Connections of one program of an install at a time; more wait.
+const INSTALLER_CONNECTIONS: usize = 256;
 
 /// How long a client may take to say what it wants.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,8 +45,32 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// Who connects to a listener.
+#[derive(Debug, Clone)]
+pub(in crate::node) enum Who {
+    /// Runs, each with its credential.
+    Runs,
+    /// One program of an install, which has this many connections at a time until that is cancelled.
+    Installer(Arc<Semaphore>, CancellationToken),
+}
+
+impl Who {
+    /// A program of an install.
+    pub(in crate::node) fn installer() -> Self {
+        Who::Installer(Arc::new(Semaphore::new(INSTALLER_CONNECTIONS)), CancellationToken::new())
+    }
+
+    /// Ends what is open when this is dropped.
+    pub(in crate::node) fn ends_with(&self) -> Option<DropGuard> {
+        match self {
+            Who::Runs => None,
+            Who::Installer(_, ended) => Some(ended.clone().drop_guard()),
+        }
+    }
+}
+
 /// Serves those who connect, until it is told to stop.
-pub(in crate::node) async fn serve(core: Shared, listener: TcpListener, stop: CancellationToken) {
+pub(in crate::node) async fn serve(core: Shared, who: Who, listener: TcpListener, stop: CancellationToken) {
     let clients = Arc::new(Semaphore::new(CLIENTS));
     while let Ok(turn) = clients.clone().acquire_owned().await {
         let accepted = tokio::select! {
@@ -55,12 +82,12 @@ pub(in crate::node) async fn serve(core: Shared, listener: TcpListener, stop: Ca
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let core = core.clone();
+        let (core, who) = (core.clone(), who.clone());
         tokio::spawn(async move {
             let _turn = turn;
             let service = service_fn(|request| {
-                let core = core.clone();
-                async move { Ok::<_, Infallible>(answer(&core, request).await.unwrap_or_else(Denied::response)) }
+                let (core, who) = (core.clone(), who.clone());
+                async move { Ok::<_, Infallible>(answer(&core, &who, request).await.unwrap_or_else(Denied::response)) }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -123,16 +150,24 @@ impl From<NodeError> for Denied {
     }
 }
 
-async fn answer(core: &Shared, request: Request<Incoming>) -> Result<Response<Body>, Denied> {
-    let proof = request.headers().get(header::PROXY_AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
-    let run = core.egress_of(Proof::parse(proof)?).await?;
+async fn answer(core: &Shared, who: &Who, request: Request<Incoming>) -> Result<Response<Body>, Denied> {
     let is_tunnel = request.method() == Method::CONNECT;
     let authority = target(request.uri(), is_tunnel)?.clone();
     let default = (!is_tunnel).then_some(80);
     let port = authority.port_u16().or(default).ok_or_else(|| Denied::request("`CONNECT` needs a host and a port"))?;
-    let reached = core.reach(&run, authority.host(), port).await?;
-    // Neither waits for the run, nor keeps it.
-    drop(run);
+    let reached = match who {
+        Who::Runs => {
+            let proof = request.headers().get(header::PROXY_AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+            let run = core.egress_of(Proof::parse(proof)?).await?;
+            // Neither waits for the run, nor keeps it.
+            core.reach(&run, authority.host(), port).await?
+        }
+        Who::Installer(connections, ended) => {
+            let permit = connections.clone().acquire_owned().await;
+            let permit = permit.map_err(|_| Denied::request("the install is over"))?;
+            core.reach_index(authority.host(), port, permit, ended.clone()).await?
+        }
+    };
     if is_tunnel { Ok(tunnel(request, reached)) } else { pass_on(request, &authority, reached).await }
 }
 

@@ -13,7 +13,7 @@ mod shared;
 mod worker;
 
 pub(in crate::node) use converse::{Answered, Calls};
-pub(in crate::node) use environment::{EnvironmentError, Environments};
+pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
 pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;

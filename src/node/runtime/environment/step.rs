@@ -1,0 +1,371 @@
+//! One program of an install, shut in.
+
+use std::{
+    ffi::OsString,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{MetadataExt, lchown},
+            net::UnixStream,
+            process::ExitStatusExt,
+        },
+    },
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytesize::ByteSize;
+use napt_sandbox::{Launcher, Limits, Policy, probe, sealed};
+use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    sync::{OnceCell, Semaphore},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::EnvironmentError;
+
+/// How long a program of an install may take.
+const TIME: Duration = Duration::from_secs(600);
+
+/// How much each process of a build may allocate.
+const MEMORY: u64 = 4 << 30;
+
+/// Processes and threads of a build at a time.
+const PROCESSES: u64 = 256;
+
+/// How much a build may write.
+const DISK: u64 = 4 << 30;
+
+/// How much a program may print.
+const OUTPUT: u64 = 16 << 20;
+
+/// How much of what it printed last is kept, to tell what failed.
+const KEPT: usize = 64 << 10;
+
+/// How often it is looked how much a build has written.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the launcher may take.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a program may take to go away once it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who the installer is when root runs the node: the cache and environments are its, and no run is it.
+const INSTALLER: u32 = 0x6fff_fffe;
+
+/// The first of the users that builds are, and how many there are.
+const FIRST_BUILDER: u32 = 0x6000_0000;
+const BUILDERS: u32 = 0x0fff_0000;
+
+/// Where the way out is, on a program's own loopback.
+const PROXY_PORT: u16 = 3128;
+
+/// How programs are told of it.
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+
+/// Whose code a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    /// The installer's and the interpreter's own.
+    Own,
+    /// That of packages too.
+    Strangers,
+}
+
+/// One program of an install.
+#[derive(Debug)]
+pub(super) struct Step<'a> {
+    /// What is being done, for people.
+    pub(super) what: &'a str,
+    pub(super) code: Code,
+    pub(super) program: &'a Path,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) variables: Vec<(String, String)>,
+    /// What it may read beside the system.
+    pub(super) read: Vec<PathBuf>,
+    /// Folders that it may write to, which are there.
+    pub(super) write: Vec<PathBuf>,
+    /// The one of them that it works in.
+    pub(super) work: &'a Path,
+    /// Whether it reaches package indexes.
+    pub(super) network: bool,
+    /// The operator's proxies, for where there are no walls.
+    pub(super) proxies: Vec<(String, String)>,
+}
+
+/// Who serves the proxy by which the programs of installs reach package indexes.
+#[async_trait]
+pub(in crate::node) trait WayOut: std::fmt::Debug + Send + Sync {
+    /// Serves it until it is dropped.
+    async fn serve(&self, proxy: std::net::TcpListener);
+}
+
+/// Runs the programs of installs, as many that want a core as there are cores.
+#[derive(Debug)]
+pub(super) struct Steps {
+    cores: Semaphore,
+    launcher: Launcher,
+    /// Whether this machine can shut programs in.
+    stands: OnceCell<bool>,
+    way_out: OnceLock<Arc<dyn WayOut>>,
+    /// Builds that there have been.
+    builds: AtomicU32,
+}
+
+impl Steps {
+    pub(super) fn new(launcher: Launcher) -> Self {
+        Steps {
+            cores: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            launcher,
+            stands: OnceCell::new(),
+            way_out: OnceLock::new(),
+            builds: AtomicU32::new(0),
+        }
+    }
+
+    /// From now on this is how indexes are reached.
+    pub(super) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
+        // A node has one, and says so once.
+        let _ = self.way_out.set(way_out);
+    }
+
+    async fn stands(&self) -> bool {
+        let launcher = self.launcher.clone();
+        let probed = || async { tokio::task::spawn_blocking(move || probe(&launcher)).await };
+        *self.stands.get_or_init(|| async { probed().await.is_ok_and(|found| found.namespaces) }).await
+    }
+
+    /// Who a program becomes, when root runs the node.
+    fn user(&self, code: Code) -> Option<u32> {
+        napt_sandbox::is_root().then(|| match code {
+            Code::Own => INSTALLER,
+            Code::Strangers => FIRST_BUILDER + self.builds.fetch_add(1, Ordering::Relaxed) % BUILDERS,
+        })
+    }
+
+    /// What the program prints. Nothing of it is left when this returns.
+    pub(super) async fn run(&self, step: Step<'_>) -> Result<Vec<u8>, EnvironmentError> {
+        // What waits for the network wants no core of its own.
+        let wants_core = step.code == Code::Strangers || !step.network;
+        let _core = if wants_core { self.cores.acquire().await.ok() } else { None };
+        let failed = |output: String| EnvironmentError::Failed { what: step.what.to_owned(), output };
+        let stands = self.stands().await;
+        let user = self.user(step.code).filter(|_| stands);
+        if let Some(user) = user {
+            let folders = step.write.clone();
+            let claimed = tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| give(folder, user)));
+            claimed.await.map_err(std::io::Error::other)??;
+        }
+        let mut command = match stands {
+            true => self.launcher.command(&step.policy(user), step.program),
+            false => std::process::Command::new(step.program),
+        };
+        let (control, theirs) = UnixStream::pair()?;
+        let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+        command
+            .args(&step.arguments)
+            .current_dir(if stands { Path::new("/") } else { step.work })
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LANG", "C.UTF-8")
+            .envs(step.variables.iter().map(|(name, value)| (name, value)))
+            .env("HOME", step.work)
+            .env("TMPDIR", step.work)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        match (stands, step.network) {
+            (true, true) => drop(command.envs(PROXY_VARIABLES.map(|name| (name, &proxy)))),
+            (false, true) => drop(command.envs(step.proxies.iter().map(|(name, value)| (name, value)))),
+            _ => {}
+        }
+        let mut command = CommandWrap::from(tokio::process::Command::from(command));
+        let mut process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
+        // It holds the other end, whose closing must be noticed.
+        drop(command);
+        let (control, _served) = match stands {
+            true => {
+                let sealing =
+                    tokio::task::spawn_blocking(move || sealed(&control, LAUNCH_TIMEOUT).map(|it| (control, it)));
+                let (control, inside) = sealing
+                    .await
+                    .map_err(std::io::Error::other)?
+                    .map_err(|error| failed(format!("it cannot be shut in: {error}")))?;
+                (control, self.serve(inside.listeners))
+            }
+            false => (control, None),
+        };
+        let (stdout, stderr) = (process.stdout().take(), process.stderr().take());
+        let limit = |limit: String| EnvironmentError::Limit { what: step.what.to_owned(), limit };
+        let ended = {
+            let working = async {
+                let (status, printed, said) =
+                    tokio::join!(process.wait(), collect(stdout, OUTPUT, usize::MAX), collect(stderr, OUTPUT, KEPT));
+                let told = || limit(format!("output limit of {}", size_of(OUTPUT)));
+                Ok::<_, EnvironmentError>((status?, printed.ok_or_else(told)?, said.ok_or_else(told)?))
+            };
+            let too_large = async {
+                match step.code {
+                    Code::Own => std::future::pending().await,
+                    Code::Strangers => grown(&step.write, DISK).await,
+                }
+            };
+            tokio::select! {
+                done = working => done,
+                () = tokio::time::sleep(TIME) => Err(limit(format!("time limit of {} s", TIME.as_secs()))),
+                () = too_large => Err(limit(format!("disk limit of {}", size_of(DISK)))),
+            }
+        };
+        // Where there are walls, all that it started ends with it.
+        drop(control);
+        if ended.is_err() {
+            let _ = process.start_kill();
+            let _ = tokio::time::timeout(END_TIMEOUT, process.wait()).await;
+        }
+        let (status, printed, said) = ended?;
+        if status.success() {
+            return Ok(printed);
+        }
+        let output = last_lines(&said, status);
+        match limit_in(&said, status).filter(|_| step.code == Code::Strangers) {
+            Some(reached) => Err(EnvironmentError::Limit { what: step.what.to_owned(), limit: reached }),
+            None => Err(failed(output)),
+        }
+    }
+
+    /// Serves the proxy as long as what it gives is held.
+    fn serve(&self, listeners: Vec<std::net::TcpListener>) -> Option<DropGuard> {
+        let (way_out, listener) = (self.way_out.get()?.clone(), listeners.into_iter().next()?);
+        let over = CancellationToken::new();
+        let guard = over.clone().drop_guard();
+        tokio::spawn(over.run_until_cancelled_owned(async move { way_out.serve(listener).await }));
+        Some(guard)
+    }
+}
+
+impl Step<'_> {
+    fn policy(&self, uid: Option<u32>) -> Policy {
+        let limits = match self.code {
+            Code::Own => Limits::default(),
+            Code::Strangers => {
+                Limits { memory: Some(MEMORY), processes: Some(PROCESSES), file_size: Some(DISK), ..Limits::default() }
+            }
+        };
+        Policy {
+            read: self.read.iter().filter(|path| path.exists()).cloned().collect(),
+            write: self.write.clone(),
+            listen: if self.network { vec![PROXY_PORT] } else { Vec::new() },
+            uid,
+            limits,
+            nested: false,
+        }
+    }
+}
+
+/// Gives a folder away with all that is in it, unless it has been.
+fn give(folder: &Path, user: u32) -> std::io::Result<()> {
+    if fs_err::symlink_metadata(folder)?.uid() == user {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give(&entry.path(), user)?;
+        } else {
+            lchown(entry.path(), Some(user), Some(user))?;
+        }
+    }
+    // Last, since it says that all is done.
+    lchown(folder, Some(user), Some(user))
+}
+
+/// The limit that a build has run into, by what it says about it.
+fn limit_in(said: &[u8], status: ExitStatus) -> Option<String> {
+    let said = String::from_utf8_lossy(said);
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["MemoryError", "Cannot allocate memory", "memory allocation of"]) {
+        return Some(format!("memory limit of {}", size_of(MEMORY)));
+    }
+    if has(&["Resource temporarily unavailable", "can't start new thread"]) {
+        return Some(format!("process limit of {PROCESSES}"));
+    }
+    let too_large = Some(Signal::XFSZ.as_raw());
+    if has(&["File too large"]) || status.signal() == too_large || status.code().map(|code| code - 128) == too_large {
+        return Some(format!("disk limit of {}", size_of(DISK)));
+    }
+    None
+}
+
+fn size_of(bytes: u64) -> impl std::fmt::Display {
+    ByteSize::b(bytes)
+}
+
+/// All that comes, but only the last `kept` bytes; nothing when it is more than the limit.
+async fn collect(from: Option<impl AsyncRead + Unpin>, limit: u64, kept: usize) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    let Some(mut from) = from else { return Some(all) };
+    let mut count = 0;
+    let mut buffer = [0; 16 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        count += read as u64;
+        if count > limit {
+            return None;
+        }
+        all.extend_from_slice(&buffer[..read]);
+        if all.len() > kept.saturating_mul(2) {
+            all.drain(..all.len() - kept);
+        }
+    }
+    Some(all)
+}
+
+/// Returns once there are more bytes in the folders.
+async fn grown(folders: &[PathBuf], limit: u64) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let folders = folders.to_vec();
+        let size = tokio::task::spawn_blocking(move || folders.iter().map(|folder| size(folder)).sum::<u64>()).await;
+        if size.is_ok_and(|size| size > limit) {
+            return;
+        }
+    }
+}
+
+/// The bytes of a folder on disk; links are not followed.
+fn size(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut sum = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // What is removed meanwhile has no size.
+        for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            sum += metadata.blocks() * 512;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    sum
+}
+
+/// What a program said last, without secrets.
+pub(super) fn last_lines(said: &[u8], status: ExitStatus) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = match lines.len() {
+        // Killed, for example.
+        0 => format!("it said nothing ({status})"),
+        count => lines[count.saturating_sub(20)..].join("\n"),
+    };
+    crate::secrets::redact(&last)
+}

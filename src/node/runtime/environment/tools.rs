@@ -1,0 +1,128 @@
+//! The programs that make environments: the operator's interpreters, and uv, which is fetched where there is none.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::Command;
+
+use super::{COMPLETE, EnvironmentError, Environments, lock_file, step::last_lines};
+use crate::{module::PythonNeeds, report::Reporter};
+
+/// The installer's version when the machine has none of its own.
+const UV: &str = "uv==0.13.9";
+
+/// Interpreters that modules may run on, best first.
+const PYTHONS: [&str; 4] = ["python3.12", "python3.11", "python3.10", "python3"];
+
+/// What an interpreter says of itself, a line each. One of a virtual environment tells what that was made of.
+const ABOUT: &str = "\
+import os, sys
+print('%d.%d.%d' % sys.version_info[:3])
+print(os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable))
+print(sys.base_prefix)
+print(sys.implementation.cache_tag)
+";
+
+#[derive(Debug)]
+pub(super) struct Tools {
+    /// Best first; at least one.
+    pythons: Vec<Interpreter>,
+    pub(super) uv: PathBuf,
+}
+
+/// An interpreter of the operator's.
+#[derive(Debug)]
+pub(super) struct Interpreter {
+    pub(super) version: String,
+    pub(super) program: PathBuf,
+    /// The folder that it is installed in.
+    pub(super) base: PathBuf,
+    /// What is in the names of its files of bytecode.
+    pub(super) tag: String,
+}
+
+impl Interpreter {
+    /// `3.12`, for `3.12.4`.
+    pub(super) fn minor(&self) -> &str {
+        self.version.rsplit_once('.').map_or(&self.version, |(minor, _)| minor)
+    }
+}
+
+impl Tools {
+    /// The best interpreter that a project runs on; else the best.
+    pub(super) fn python(&self, needs: &PythonNeeds) -> Result<&Interpreter, EnvironmentError> {
+        let fitting = self.pythons.iter().find(|python| needs.runs_on(&python.version));
+        fitting.or(self.pythons.first()).ok_or(EnvironmentError::NoPython)
+    }
+
+    /// Looks for them in `PATH`.
+    pub(super) async fn find(of: &Environments, reporter: &dyn Reporter) -> Result<Self, EnvironmentError> {
+        let mut pythons: Vec<Interpreter> = Vec::new();
+        for name in PYTHONS {
+            let Ok(said) = run(of, "asking an interpreter", Command::new(name).args(["-I", "-c", ABOUT])).await else {
+                continue;
+            };
+            let mut lines = said.lines().map(str::to_owned);
+            if let (Some(version), Some(program), Some(base), Some(tag)) =
+                (lines.next(), lines.next(), lines.next(), lines.next())
+                && ["3.10.", "3.11.", "3.12."].iter().any(|minor| version.starts_with(minor))
+                && !pythons.iter().any(|known| known.version == version)
+            {
+                pythons.push(Interpreter { version, program: program.into(), base: base.into(), tag });
+            }
+        }
+        let python = pythons.first().ok_or(EnvironmentError::NoPython)?;
+        let uv = match std::env::split_paths(&of.path).find_map(|folder| program(&folder.join("uv"))) {
+            Some(uv) => uv,
+            None => fetch(of, &python.program, reporter).await?,
+        };
+        Ok(Tools { pythons, uv })
+    }
+}
+
+/// A program by its real path. A script that only finds the program is none: what it needs to do so is not known.
+fn program(path: &Path) -> Option<PathBuf> {
+    let path = fs_err::canonicalize(path).ok()?;
+    let mut start = [0; 2];
+    fs_err::File::open(&path).ok()?.read_exact(&mut start).ok()?;
+    (start != *b"#!").then_some(path)
+}
+
+/// uv of a known version, where no build can write.
+async fn fetch(of: &Environments, python: &Path, reporter: &dyn Reporter) -> Result<PathBuf, EnvironmentError> {
+    let own = of.folder.join("installer");
+    let uv = own.join("bin").join("uv");
+    let _other_nodes = lock_file(of.folder.join("installer.lock")).await?;
+    if !own.join(COMPLETE).is_file() {
+        reporter.step("Fetching", "uv, the Python installer");
+        if own.exists() {
+            fs_err::tokio::remove_dir_all(&own).await?;
+        }
+        run(of, "making a folder for uv", Command::new(python).args(["-I", "-m", "venv"]).arg(&own)).await?;
+        let mut pip = Command::new(own.join("bin").join("python"));
+        pip.args(["-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        run(of, "installing uv", pip.args(["--only-binary", ":all:", "--no-deps", UV])).await?;
+        fs_err::tokio::write(own.join(COMPLETE), UV).await?;
+    }
+    Ok(fs_err::canonicalize(uv)?)
+}
+
+/// Runs a program of the operator's, as the operator; what it prints.
+async fn run(of: &Environments, what: &str, command: &mut Command) -> Result<String, EnvironmentError> {
+    let command = command
+        .env_clear()
+        .envs(of.settings.all().iter().map(|(name, value)| (name, value)))
+        .env("PATH", &of.path)
+        // pip keeps its cache where the node keeps its data, so that a home folder is not needed.
+        .env("HOME", of.folder.join("home"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = command.output().await?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(EnvironmentError::Failed { what: what.to_owned(), output: last_lines(&output.stderr, output.status) })
+}
