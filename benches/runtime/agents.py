@@ -16,12 +16,15 @@ import sys
 import time
 
 import bench
+import floors
 
 NAPT = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release/napt")
 WORDS = sys.argv[2:]
 SIZES = [int(word) for word in WORDS if word.isdigit()] or [10, 100, 1000, 10_000]
 ISOLATIONS = [word for word in ("shared", "process") if word in WORDS] or ["shared", "process"]
 CALLS = [word for word in ("own", "sdk") if word in WORDS] or ["own", "sdk"]
+# The node's own cap on processes that runs call for. The floor of `process` forks as many side by side.
+CAP = 64 * os.cpu_count()
 FIXTURES = pathlib.Path(__file__).parents[2] / "tests" / "fixtures" / "modules"
 
 LIMITS = '\n[limits]\nisolation = "{isolation}"\nmemory = "2GiB"\ntimeout = "30m"\n'
@@ -89,7 +92,10 @@ def main():
                 node.deploy(project)
                 connection = bench.Connection(node)
                 connection.run(module, {"agents": 2, "seconds": 1.0})
+                python = node.pythons()[0]
+                imports = ["asyncio"] if calls == "own" else ["naptha_sdk.modules.agent", "naptha_sdk.schemas"]
                 for agents in SIZES:
+                    floor = floors.side_by_side(python, imports, 1.0, agents, CAP) if isolation == "process" else None
                     taken, busy = [], bench.cpu(node.pid)
                     with bench.Memory(node.pid) as memory:
                         for _ in range(3 if agents <= 100 else 1):
@@ -99,15 +105,16 @@ def main():
                     busy = (bench.cpu(node.pid) - busy) / len(taken)
                     result = json.loads(connection.result(run))
                     assert result["agents"] == agents, result
+                    beside = f"{statistics.median(taken) / floor:.2f} × {floor:.2f} s" if floor else ""
                     rows.append(
-                        f"| {agents:,} | {isolation} | {calls} | {statistics.median(taken):.2f} s | {busy:.2f} s "
+                        f"| {agents:,} | {isolation} | {calls} | {statistics.median(taken):.2f} s | {beside} | {busy:.2f} s "
                         f"| {memory.node:.0f} MiB | {memory.all:.0f} MiB in {memory.processes} |"
                     )
                     print(rows[-1], file=sys.stderr, flush=True)
                 node.stop()
     table = bench.Table(NAPT)
     table.print()
-    print("\n| agents | isolation | calls | time | processor, node | node | all processes |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| agents | isolation | calls | time | beside its floor | processor, node | node | all processes |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
     print("\n".join(rows))
 
 

@@ -64,13 +64,32 @@ def below(pid):
     return found
 
 
-def pss(pid):
-    """Proportional set size in MiB; nothing of a process that has ended."""
+def memory(pid, kind):
+    """In MiB; nothing of a process that has ended."""
     try:
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{kind}:")) / 1024
+
+
+def pss(pid):
+    """Proportional set size: what processes share counts in parts."""
+    return memory(pid, "Pss")
+
+
+def anonymous(pid):
+    """What a process has written, and no file holds; whoever else runs does not change it."""
+    return memory(pid, "Anonymous")
+
+
+def soon(what, holds):
+    """Waits until something holds that must hold within a minute."""
+    until = time.monotonic() + 60
+    while not holds():
+        if time.monotonic() > until:
+            sys.exit(f"{what}: not within a minute")
+        time.sleep(0.01)
 
 
 def cpu(pid):

@@ -70,31 +70,32 @@ def throughput(table, node, module, seconds=5):
     table.row(f"runs a second of `{module}`, {WIDTH} in flight", sum(counts) / seconds, "/s", None, 200, at_least=True)
 
 
-def fresh(table, root, node, module, imports, python):
-    """The first run after a restart of the node, whose parents are not warm then."""
+def fresh(table, root, module, imports, python):
+    """A run of a module whose interpreter has been left to rest."""
     program = "\n".join(f"import {name}" for name in imports) or "pass"
+    node = bench.Node(NAPT, root, "--keep-warm", "0").admit()
+    connection = bench.Connection(node)
+    connection.run(module, {})
     floor, runs = [], []
-    for _ in range(7):
+    for _ in range(9):
+        bench.soon("its interpreter rests", lambda: not bench.parents(node.pid))
         floor += bench.timed(lambda: subprocess.run([python, "-I", "-c", program], check=True), 1)
-        node.stop()
-        node = bench.Node(NAPT, root).admit()
-        connection = bench.Connection(node)
         runs += bench.timed(lambda: connection.run(module, {}), 1, warm=0)
+    node.stop()
     floor, found = bench.median_ms(floor), bench.median_ms(runs)
-    table.row(f"the first run of `{module}`, not warm", found, "ms", ("`python -c` of its imports", floor), 1.2 * floor)
-    return node
+    table.row(f"a run of `{module}` that is not warm", found, "ms", ("`python -c` of its imports", floor), 1.2 * floor)
 
 
-def memory(table, node, imports, python):
-    """Of an idle warm module: its parent and what waits in it, beside a bare interpreter with its imports."""
+def memory(table, node, module, imports, python):
+    """Of an idle warm module: its parent, beside a bare interpreter with its imports."""
     program = "import sys\n" + "\n".join(f"import {name}" for name in imports) + "\nprint(flush=True); sys.stdin.read()"
     bare = subprocess.Popen([python, "-I", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     bare.stdout.readline()
-    floor = bench.pss(bare.pid)
-    found = {pid: sum(map(bench.pss, bench.below(pid))) for pid in bench.parents(node.pid)}
+    floor = bench.anonymous(bare.pid)
     bare.communicate(b"")
-    for pid, figure in found.items():
-        table.row(f"an idle warm module with {len(imports)} imports", figure, "MiB", ("its imports", floor), floor + 3)
+    bench.soon("it has cooled down", lambda: all(bench.below(pid) == [pid] for pid in bench.parents(node.pid)))
+    for pid in bench.parents(node.pid):
+        table.row(f"`{module}`, idle and warm", bench.anonymous(pid), "MiB", ("its imports", floor), floor + 3)
 
 
 def start(table, root):
@@ -133,14 +134,14 @@ def main():
             python = node.pythons()[0]
             bench.Connection(node).run(module, {})
             if "memory" in PARTS:
-                memory(table, node, imports, python)
+                memory(table, node, module, imports, python)
             if "latency" in PARTS:
                 latency(table, node, module, package, folder, imports, python)
             if "throughput" in PARTS:
                 throughput(table, node, module)
-            if "fresh" in PARTS:
-                node = fresh(table, root / package, node, module, imports, python)
             node.stop()
+            if "fresh" in PARTS:
+                fresh(table, root / package, module, imports, python)
     table.end()
 
 

@@ -91,6 +91,8 @@ pub enum SandboxError {
 pub struct Mechanisms {
     /// Namespaces of its own for each program, of users, mounts, processes and network. Nothing is shut in without them.
     pub namespaces: bool,
+    /// Whether each program can be a user of its own, which is for root to give.
+    pub users: bool,
     /// The version of Landlock; 0 where there is none.
     pub landlock: i32,
     /// Whether system calls are filtered.
@@ -137,9 +139,19 @@ pub fn probe(launcher: &Launcher) -> Mechanisms {
     if !cfg!(target_os = "linux") {
         return Mechanisms::lacking("the sandbox needs Linux".to_owned());
     }
-    match tried(launcher) {
+    // Root in a container may not be able to become others.
+    let as_user = is_root().then(|| tried(launcher, Some(PROBE_UID)));
+    let users = matches!(as_user, Some(Ok(_)));
+    let sealed = match as_user {
+        Some(Ok(sealed)) => Ok(sealed),
+        _ => tried(launcher, None),
+    };
+    match sealed {
         Ok(sealed) => {
             let mut missing = Vec::new();
+            if is_root() && !users {
+                missing.push("programs stay root's: this root may not become other users".to_owned());
+            }
             if sealed.landlock < 6 {
                 missing.push(match sealed.landlock {
                     0 => "Landlock is missing: it needs Linux 5.13 or later, with `landlock` in the kernel's `lsm=`".to_owned(),
@@ -151,15 +163,14 @@ pub fn probe(launcher: &Launcher) -> Mechanisms {
                     "system calls are not filtered: seccomp is missing, or unknown for this processor".to_owned(),
                 );
             }
-            Mechanisms { namespaces: true, landlock: sealed.landlock, seccomp: sealed.seccomp, missing }
+            Mechanisms { namespaces: true, users, landlock: sealed.landlock, seccomp: sealed.seccomp, missing }
         }
         Err(error) => Mechanisms::lacking(format!("namespaces cannot be used: {error}")),
     }
 }
 
-fn tried(launcher: &Launcher) -> Result<Sealed, SandboxError> {
+fn tried(launcher: &Launcher, uid: Option<u32>) -> Result<Sealed, SandboxError> {
     let (ours, theirs) = UnixStream::pair()?;
-    let uid = is_root().then_some(PROBE_UID);
     // A launcher that is told no program ends where it would start one.
     let mut command = launcher.command(&Policy { uid, nested: true, ..Policy::default() }, Path::new(""));
     command.env_clear().current_dir("/").stdin(Stdio::from(OwnedFd::from(theirs)));

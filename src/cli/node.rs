@@ -104,6 +104,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     quota: bytesize::ByteSize,
 
+    /// Do not start unless modules can be shut in with everything that napt knows
+    #[arg(long)]
+    require_sandbox: bool,
+
     /// How long runs may go on after Ctrl-C or SIGTERM before they are ended with an error
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     grace: u64,
@@ -159,6 +163,7 @@ impl Args {
         options.max_processes = self.max_processes.map_or(options.max_processes, NonZeroUsize::get);
         options.keep_warm = Duration::from_secs(self.keep_warm);
         options.quota = self.quota.as_u64();
+        options.require_sandbox = self.require_sandbox;
         let data = options.data.clone();
         context.shell.start_log();
         context.block_on(async {
@@ -169,8 +174,8 @@ impl Args {
             context.shell.step("Listening", &url);
             context
                 .shell
-                .event("listening", &json!({ "url": url, "addr": running.address, "id": running.id, "data": data }))?;
-            context.shell.detail("modules run as this user: they are kept apart by process, not yet by a sandbox");
+                .event("listening", &json!({ "url": url, "addr": running.address, "id": running.id, "data": data, "sandbox": running.sandbox }))?;
+            super::serving::tell_sandbox(context, &running);
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}

@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     identity::Secret,
     node::{self, Provider},
-    report::{Failure, Kind},
+    report::{Failure, Kind, Reporter},
 };
 
 /// A node as the surroundings suggest it: the user is its operator.
@@ -38,7 +38,24 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         installer: context.env.installer.clone(),
         rustup: context.env.rustup.clone(),
         path: context.env.path.clone().unwrap_or_default(),
+        // The program that runs, also when its file has been replaced since.
+        launcher: "/proc/self/exe".into(),
+        require_sandbox: false,
     })
+}
+
+/// Says once what modules are shut in with, and what is missing.
+pub(super) fn tell_sandbox(context: &Context, running: &node::Running) {
+    let sandbox = &running.sandbox;
+    if sandbox.is_complete() {
+        context.shell.detail("modules are shut in: by namespaces, Landlock and a filter of system calls");
+    }
+    for missing in &sandbox.missing {
+        context.shell.warn(missing);
+    }
+    if !sandbox.namespaces {
+        context.shell.warn("modules run as this user, with all that it may do: run only those that you trust");
+    }
 }
 
 /// The proxies that the node's own connections for modules go through.

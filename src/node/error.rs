@@ -65,6 +65,9 @@ pub enum NodeError {
         /// Why not.
         reason: std::io::Error,
     },
+    /// Modules cannot be shut in as its operator demands.
+    #[error("this machine lacks what `--require-sandbox` demands: {}", .0.join("; "))]
+    NoSandbox(Vec<String>),
     /// Two nodes cannot share a data folder.
     #[error("another node uses the folder `{}`", .0.display())]
     InUse(std::path::PathBuf),
@@ -162,7 +165,10 @@ impl NodeError {
             NodeError::Invalid(_) | NodeError::Config(_) | NodeError::Elsewhere { .. } => 422,
             NodeError::NotReady { .. } => 424,
             NodeError::Several(errors) => errors.iter().map(NodeError::status).max().unwrap_or(500),
-            NodeError::Install { .. } | NodeError::Internal { .. } | NodeError::Listen { .. } => 500,
+            NodeError::Install { .. }
+            | NodeError::Internal { .. }
+            | NodeError::Listen { .. }
+            | NodeError::NoSandbox(_) => 500,
             // That the nodes do not understand each other is not the caller's fault.
             NodeError::Peer { problem, .. } if !matches!(problem.status, 404 | 409 | 422 | 424) => 502,
             NodeError::Peer { problem, .. } => problem.status,
@@ -251,6 +257,9 @@ impl Fault for NodeError {
             }
             NodeError::Stopping => Some("try again when it is back".to_owned()),
             NodeError::InUse(_) => Some("stop it, or name another folder with `--data`".to_owned()),
+            NodeError::NoSandbox(_) => {
+                Some("mend that, or start without `--require-sandbox` and run only modules that you trust".to_owned())
+            }
             NodeError::Full { .. } => Some("make room on the node's disk, and try again".to_owned()),
             NodeError::Internal { .. } => Some("the node's log says more".to_owned()),
             _ => None,

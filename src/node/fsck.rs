@@ -154,8 +154,10 @@ fn leftovers(data: &Path, found: &mut Inspection) -> std::io::Result<()> {
             }
         }
     }
-    for path in entries(&data.join("scratch"))? {
-        found.note("scratch", below(&path, data), "of a run that was interrupted; it goes at the next start");
+    for parent in entries(&data.join("scratch"))? {
+        for path in entries(&parent)? {
+            found.note("scratch", below(&path, data), "of a run that was interrupted; it goes at the next start");
+        }
     }
     Ok(())
 }

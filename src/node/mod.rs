@@ -16,12 +16,15 @@ use std::{
     time::Duration,
 };
 
-pub use self::core::{EgressRule, Listing, Provider, Proxies};
 use async_trait::async_trait;
 use axum::serve::ListenerExt;
+
+pub use self::core::{EgressRule, Listing, Provider, Proxies};
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
+pub use napt_sandbox::Mechanisms;
+use napt_sandbox::{Launcher, probe};
 pub use runtime::Caps;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +32,7 @@ use url::Url;
 
 use self::{
     core::{Announcer, Core},
-    runtime::WayOut,
+    runtime::{Inside, WayOut},
 };
 
 /// How long runs may take to go away once they are told.
@@ -102,6 +105,10 @@ pub struct Options {
     pub rustup: Vec<(String, String)>,
     /// `PATH`, to find Python, its installer, and Rust.
     pub path: String,
+    /// This program, to be started again as the launcher of what is shut in ([`napt_sandbox::launched`]).
+    pub launcher: PathBuf,
+    /// Whether it refuses to start where a mechanism of the sandbox is missing.
+    pub require_sandbox: bool,
 }
 
 /// A node that is being served.
@@ -111,6 +118,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its id: `node:` and its public key.
     pub id: String,
+    /// What modules are shut in with.
+    pub sandbox: Mechanisms,
     core: Shared,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -125,6 +134,8 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
             "`--open` lets everybody in, so it goes only with a loopback address such as 127.0.0.1".to_owned(),
         ));
     }
+    let launcher = Launcher::new(options.launcher.clone());
+    let probed = tokio::task::spawn_blocking(move || probe(&launcher));
     hide_from_other_processes();
     raise_descriptor_limit();
     let listener = TcpListener::bind(options.listen)
@@ -140,11 +151,15 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         }
         None => None,
     };
+    let sandbox = probed.await.map_err(NodeError::internal("try the sandbox"))?;
+    if options.require_sandbox && !sandbox.is_complete() {
+        return Err(NodeError::NoSandbox(sandbox.missing));
+    }
     let way_out = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(NodeError::internal("open its way out"))?;
     let egress_port = way_out.local_addr().map_err(NodeError::internal("learn its own address"))?.port();
-    let core =
-        Core::open(options, address, egress_port, listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone())))
-            .await?;
+    let listed = listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()));
+    let core = Core::open(options, address, egress_port, listed, sandbox.clone()).await?;
+    core.walls.serve_by(Arc::new(Doors(Arc::downgrade(&core))));
     core.installs.reach_by(Arc::new(WayToIndexes(Arc::downgrade(&core))));
     let announcer = match listing {
         Some((listing, url)) => {
@@ -164,7 +179,29 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     let server = tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await }).await
     });
-    Ok(Running { address, id, core, stop, server, dispatcher, announcer })
+    Ok(Running { address, id, sandbox, core, stop, server, dispatcher, announcer })
+}
+
+/// The node's doors, as modules have them inside of their walls.
+#[derive(Debug)]
+struct Doors(Weak<Core>);
+
+#[async_trait]
+impl Inside for Doors {
+    async fn serve(&self, node: std::net::TcpListener, proxy: std::net::TcpListener) {
+        let Some(core) = self.0.upgrade() else { return };
+        let (Ok(node), Ok(proxy)) = (TcpListener::from_std(node), TcpListener::from_std(proxy)) else {
+            return tracing::error!("modules cannot reach the node");
+        };
+        let node = node.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let doors = async { axum::serve(node, doors::router(core.clone())).await };
+        // Whoever has this served ends it.
+        let egress = doors::egress::serve(core.clone(), doors::egress::Who::Runs, proxy, CancellationToken::new());
+        let (served, ()) = tokio::join!(doors, egress);
+        if let Err(error) = served {
+            tracing::error!(%error, "modules cannot reach the node");
+        }
+    }
 }
 
 /// How installs reach package indexes.
@@ -232,6 +269,7 @@ impl Running {
             announcer.withdraw().await;
         }
         self.stop.cancel();
+        self.core.walls.close();
         self.dispatcher.abort();
         // Connections that stay open (followers of runs) are cut off after a moment.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.server).await;

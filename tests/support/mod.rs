@@ -5,6 +5,7 @@ pub mod canary;
 pub mod console;
 pub mod dev;
 pub mod faults;
+pub mod gate;
 pub mod git_server;
 pub mod http;
 pub mod modules;

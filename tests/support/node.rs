@@ -154,6 +154,16 @@ impl TestNode {
         self.napt(&["deploy", name, "--no-verify"]).expect(0)
     }
 
+    /// The folders of runs that go on.
+    pub fn scratch(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| -> Vec<PathBuf> {
+            // A parent that ends takes its own with it.
+            let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+            entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+        };
+        entries(&self.data().join("scratch")).iter().flat_map(|parent| entries(parent)).collect()
+    }
+
     /// Its operator as a client.
     pub fn user(&self) -> User {
         let client = NodeClient::new(self.url.parse().expect("a URL"), reqwest::Client::new(), self.key());

@@ -17,6 +17,13 @@ pub fn working_in(folder: &Path) -> BTreeSet<u32> {
         .collect()
 }
 
+/// Those of them that do not wait for a run that they will be.
+pub fn without_spares(processes: BTreeSet<u32>) -> BTreeSet<u32> {
+    let is_spare =
+        |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "napt-spare\n");
+    processes.into_iter().filter(|pid| !is_spare(pid)).collect()
+}
+
 /// Those with this text among their arguments.
 pub fn called_with(text: &str) -> BTreeSet<u32> {
     let has = |arguments: Vec<u8>| arguments.split(|byte| *byte == 0).any(|argument| argument == text.as_bytes());

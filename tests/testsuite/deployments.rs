@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Ran, Sandbox,
+    gate::{Gate, IS_OPEN},
     modules::{self, CALL, Python},
     node::{TestNode, User, cache},
     processes::{soon, working_in},
@@ -94,8 +95,8 @@ fn a_rollback_fetches_what_is_gone_and_goes_live_only_when_it_is_ready() {
     let mut node = TestNode::start_in(sandbox, &[]);
     node.napt(&["login"]).expect(0);
     let user = node.user();
-    let gate = node.sandbox.work().join("gate");
-    let code = format!("import os\nif os.path.exists({gate:?}):\n    import no_such_package\n{}", answering("old"));
+    let gate = Gate::new();
+    let code = format!("{IS_OPEN}\nif is_open({:?}):\n    import no_such_package\n{}", gate.name(), answering("old"));
     Python::new("agent:voice", &code).write(&node.sandbox);
     node.napt(&["publish", "-C", "voice", "--no-verify"]).expect(0);
     node.napt(&["deploy", "agent:voice"]).expect(0);
@@ -106,11 +107,11 @@ fn a_rollback_fetches_what_is_gone_and_goes_live_only_when_it_is_ready() {
         std::fs::remove_dir_all(node.data().join(folder)).expect("a folder");
     }
     node.restart();
-    std::fs::write(&gate, "").expect("a file");
+    gate.open();
     let ran = node.napt(&["rollback", "voice"]).expect(1);
     assert!(ran.stderr.contains("Fetching") && ran.stderr.contains("cannot be imported"), "{}", ran.stderr);
     assert_eq!(numbers(&node, "voice"), [(2, true), (1, false)]);
-    std::fs::remove_file(&gate).expect("it is there");
+    gate.close();
     node.napt(&["rollback", "voice", "--dry-run"]).expect(0);
     assert_eq!(numbers(&node, "voice"), [(2, true), (1, false)]);
     node.napt(&["rollback", "voice"]).expect(0);
@@ -130,7 +131,7 @@ fn a_removed_deployment_takes_no_runs_and_can_come_back() {
     );
     let status = node.napt(&["status", "--message-format", "json"]).expect(0).json();
     assert_eq!(status["data"]["deployments"], json!([]));
-    soon("no process is left", || working_in(&node.data().join("modules")).is_empty());
+    soon("no process is left", || working_in(&node.data()).is_empty());
     let shown = node.napt(&["status", "voice"]).expect(0).stdout;
     assert!(shown.starts_with("   2  removed"), "{shown}");
     let ran = node.napt(&["undeploy", "voice"]).expect(1);
@@ -147,8 +148,8 @@ fn a_removed_deployment_takes_no_runs_and_can_come_back() {
 fn choir(node: &TestNode, word: &str) {
     let more = "[dependencies]\n\"agent:voice\" = { path = \"../voice\" }\n";
     let code = format!(
-        "{CALL}\nimport time\n\ndef run(module_run):\n    print('waiting', flush=True)\n    \
-         while not os.path.exists(module_run['inputs']['gate']):\n        time.sleep(0.02)\n    \
+        "{CALL}\nimport sys, time\n\ndef run(module_run):\n    print('waiting', flush=True)\n    \
+         while not os.path.exists(os.path.join(sys.prefix, module_run['inputs']['gate'])):\n        time.sleep(0.02)\n    \
          return '{word} ' + call('agent:voice', {{}})['result']\n"
     );
     Python { more, ..Python::new("orchestrator:choir", &code) }.write(&node.sandbox);
@@ -161,8 +162,8 @@ fn a_run_ends_with_the_revision_that_it_began_with() {
     let node = TestNode::start(&[]);
     let user = node.user();
     choir(&node, "old");
-    let gate = node.sandbox.work().join("gate");
-    let inputs = json!({ "gate": gate });
+    let gate = Gate::new();
+    let inputs = json!({ "gate": gate.name() });
     let run = user.start("orchestrator:choir", inputs.clone());
     user.line(&run.id, "waiting");
     choir(&node, "new");
@@ -171,7 +172,7 @@ fn a_run_ends_with_the_revision_that_it_began_with() {
     assert!(status.contains("revision 2") && status.contains("draining: 1 run"), "{status}");
     let shown = node.napt(&["status", "choir"]).expect(0).stdout;
     assert!(shown.contains("   2  live") && shown.contains("   1  draining: 1 run"), "{shown}");
-    std::fs::write(&gate, "").expect("a file");
+    gate.open();
     let ended = user.ended(&run.id);
     assert_eq!(ended.result.as_deref(), Some("old old"), "its late child too: {:?}", ended.error);
     let ended = user.run("orchestrator:choir", inputs);
@@ -188,8 +189,8 @@ fn a_run_on_two_nodes_ends_with_the_revision_that_it_began_with() {
         let more = "[dependencies]\n\"agent:voice\" = { path = \"../voice\" }\n";
         let code = format!(
             "from naptha_sdk.modules.agent import Agent\nfrom naptha_sdk.schemas import AgentRunInput, OrchestratorRunInput\n\
-             import asyncio, os\n\nasync def run(module_run):\n    print('waiting', flush=True)\n    \
-             while not os.path.exists(module_run['inputs']['gate']):\n        await asyncio.sleep(0.02)\n    \
+             import asyncio, os, sys\n\nasync def run(module_run):\n    print('waiting', flush=True)\n    \
+             while not os.path.exists(os.path.join(sys.prefix, module_run['inputs']['gate'])):\n        await asyncio.sleep(0.02)\n    \
              module_run = OrchestratorRunInput(**module_run)\n    agent = Agent()\n    \
              deployment = module_run.deployment.agent_deployments[0]\n    await agent.create(deployment=deployment)\n    \
              run = await agent.run(AgentRunInput(consumer_id=module_run.consumer_id, inputs={{}}, deployment=deployment, signature=''))\n    \
@@ -204,14 +205,14 @@ fn a_run_on_two_nodes_ends_with_the_revision_that_it_began_with() {
         first.napt(&["deploy", "choir", "--no-verify"]).expect(0)
     };
     deploy("old");
-    let gate = first.sandbox.work().join("gate");
-    let run = user.start("orchestrator:choir", json!({ "gate": gate }));
+    let gate = Gate::new();
+    let run = user.start("orchestrator:choir", json!({ "gate": gate.name() }));
     user.line(&run.id, "waiting");
     deploy("new");
-    std::fs::write(&gate, "").expect("a file");
+    gate.open();
     let ended = user.ended(&run.id);
     assert_eq!(ended.result.as_deref(), Some("old old"), "{:?}", ended.error);
-    let ended = user.run("orchestrator:choir", json!({ "gate": gate }));
+    let ended = user.run("orchestrator:choir", json!({ "gate": gate.name() }));
     assert_eq!(ended.result.as_deref(), Some("new new"), "{:?}", ended.error);
 
     // Its part goes with it, and comes back with it.
@@ -223,7 +224,7 @@ fn a_run_on_two_nodes_ends_with_the_revision_that_it_began_with() {
     first.napt(&["undeploy", "choir"]).expect(0);
     assert_eq!(parts(), 0);
     first.napt(&["rollback", "choir", "1"]).expect(0);
-    let ended = user.run("orchestrator:choir", json!({ "gate": gate }));
+    let ended = user.run("orchestrator:choir", json!({ "gate": gate.name() }));
     assert_eq!(ended.result.as_deref(), Some("old old"), "{:?}", ended.error);
 }
 
@@ -247,7 +248,7 @@ fn a_dry_run_finds_all_that_is_wrong_and_changes_nothing() {
     let nothing = node.napt(&["status", "--message-format", "json"]).expect(0).json();
     assert_eq!(nothing["data"]["deployments"], json!([]));
     user.try_start("orchestrator:choir", json!({})).expect_err("it is not deployed");
-    soon("no process is left", || working_in(&node.data().join("modules")).is_empty());
+    soon("no process is left", || working_in(&node.data()).is_empty());
 
     let merged = node.napt(&[&dry[..], &["--show-merged"]].concat()).expect(0);
     assert_eq!(merged.json()["config"]["llm_config"], json!({ "model": "napt/echo", "api_key": "…" }));
@@ -356,10 +357,7 @@ fn a_deploy_that_dies_half_way_leaves_the_old_revision() {
     Python::new("agent:voice", "open('/proc/self/comm', 'w').write('stuck')\nwhile True:\n    pass\n")
         .write(&node.sandbox);
     let mut deploying = node.sandbox.command(&["deploy", "voice", "--no-verify"]).spawn().expect("napt starts");
-    soon("it is being imported", || {
-        let scratch = std::fs::read_dir(node.data().join("scratch")).expect("a folder");
-        scratch.count() == 1
-    });
+    soon("it is being imported", || node.scratch().len() == 1);
     node.kill();
     assert_eq!(deploying.wait().expect("it ends").code(), Some(4));
     node.restart();
@@ -374,16 +372,16 @@ fn a_node_that_is_told_to_end_lets_runs_end_first() {
     let mut node = TestNode::start(&["--grace", "60", "--max-runs", "1"]);
     let user = node.user();
     choir(&node, "old");
-    let gate = node.sandbox.work().join("gate");
-    let run = user.start("orchestrator:choir", json!({ "gate": gate }));
+    let gate = Gate::new();
+    let run = user.start("orchestrator:choir", json!({ "gate": gate.name() }));
     user.line(&run.id, "waiting");
-    let waiting = user.start("orchestrator:choir", json!({ "gate": gate }));
+    let waiting = user.start("orchestrator:choir", json!({ "gate": gate.name() }));
     node.signal("TERM");
     soon("it accepts no more runs", || match user.try_start("agent:voice", json!({})) {
         Err(error) => error.to_string() == "the node is stopping and accepts no new runs",
         Ok(_) => false,
     });
-    std::fs::write(&gate, "").expect("a file");
+    gate.open();
     assert_eq!(node.ended(), Some(0));
     node.restart();
     let view: RunView = user.view(&run.id);

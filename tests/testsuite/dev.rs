@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::{
     Ran, Sandbox,
     dev::TestDev,
+    gate::{Gate, IS_OPEN},
     modules, node,
     processes::{soon, working_in},
     registry::TestRegistry,
@@ -104,10 +105,11 @@ fn code_prompt_and_configuration_answer_anew_and_the_last_good_version_stays() {
 #[test]
 fn a_run_that_has_begun_keeps_its_code() {
     let sandbox = workspace();
-    let gate = sandbox.work().join("gate");
+    let gate = Gate::new();
     let code = format!(
-        "import os, time\n\ndef run(module_run):\n    print('begun', flush=True)\n    \
-         while not os.path.exists({gate:?}):\n        time.sleep(0.01)\n    from a.words import WORD\n    return WORD\n"
+        "{IS_OPEN}\nimport time\n\ndef run(module_run):\n    print('begun', flush=True)\n    \
+         while not is_open({:?}):\n        time.sleep(0.01)\n    from a.words import WORD\n    return WORD\n",
+        gate.name()
     );
     agent(&sandbox, "a", &code);
     let mut dev = TestDev::start(&sandbox, "w", &[]);
@@ -118,7 +120,7 @@ fn a_run_that_has_begun_keeps_its_code() {
     });
     say(&sandbox, "two");
     dev.until("Reloaded agent:a ");
-    std::fs::write(&gate, "").expect("a gate");
+    gate.open();
     assert_eq!(answer(&sandbox, "agent:a"), "two");
     let old = wait_for("the run's end", || {
         let run = view()["data"]["run"].clone();

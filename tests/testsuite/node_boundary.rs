@@ -156,7 +156,7 @@ fn a_module_sees_its_node_its_run_and_a_key_of_its_own() {
         assert!(!seen.to_string().contains(&key.to_hex()));
     }
     assert_eq!((&seen["file"], &seen["mode"]), (&seen["env"]["PRIVATE_KEY"], &json!(0o600)));
-    assert_eq!(seen["parent"], "LANG=C.UTF-8\0", "what started it knows no more");
+    assert_eq!(seen["parent"], "LANG=C.UTF-8\0PATH=/usr/local/bin:/usr/bin:/bin\0", "what started it knows no more");
 
     let logs = node.napt(&["logs", &id]).expect(0);
     let url = format!("{}/v1/runs/{id}/events", node.url);
@@ -178,7 +178,7 @@ fn a_module_sees_its_node_its_run_and_a_key_of_its_own() {
             assert!(!there, "{canary} in {}", path.display());
         }
     }
-    assert_eq!(std::fs::read_dir(node.data().join("scratch")).expect("a folder").count(), 0, "nothing is left of it");
+    assert_eq!(node.scratch().len(), 0, "nothing is left of it");
 }
 
 /// Deploys the worker.

@@ -144,7 +144,7 @@ fn what_an_interrupted_node_leaves_is_a_note_and_goes_at_the_next_start() {
     let mut scene = Scene::new();
     std::fs::create_dir_all(scene.path("modules/.unpack-x/module")).expect("a folder");
     std::fs::write(scene.path("archives/.tmpX"), "half").expect("a file");
-    std::fs::create_dir_all(scene.path("scratch/run")).expect("a folder");
+    std::fs::create_dir_all(scene.path("scratch/0/run")).expect("a folder");
     std::fs::create_dir_all(scene.path("storage/incoming")).expect("a folder");
     std::fs::write(scene.path("storage/incoming/half"), "half").expect("a file");
     std::fs::remove_dir_all(scene.path("storage/pins")).expect("a folder");

@@ -14,11 +14,12 @@ def run(module_run):
     inputs = module_run["inputs"]
     if inputs.get("fail"):
         raise ValueError("on purpose")
-    if "file" in inputs:
-        with open(inputs["file"] + ".new", "w") as file:
+    if inputs.get("tell"):
+        told = os.path.join(os.environ["HOME"], "told")
+        with open(told + ".new", "w") as file:
             file.write(os.environ["NAPT_RUN_ID"] + " " + os.environ["NAPT_RUN_TOKEN"])
-        os.rename(inputs["file"] + ".new", inputs["file"])
-        while os.path.exists(inputs["file"]):
+        os.rename(told + ".new", told)
+        while os.path.exists(told):
             time.sleep(0.02)
     time.sleep(inputs.get("seconds", 0))
     return {"inputs": inputs, "signed": bool(module_run["signature"])}
@@ -41,7 +42,7 @@ fn the_sdk_runs_modules_over_grpc() {
     let key = node.key();
     let found = found(
         include_str!("grpc_client.py"),
-        &[&node.url, &key.to_hex(), &node.token(600), &signature, &node.token(1)],
+        &[&node.url, &key.to_hex(), &node.token(600), &signature, &node.token(1), &node.data().to_string_lossy()],
     );
     let (user, public) = (key.public().user_id(), key.public().to_string());
     assert_eq!(found["unknown"], false);

@@ -15,6 +15,7 @@ use napt::{
 use serde_json::{Value, json};
 
 use crate::support::{
+    gate::Gate,
     modules::{CALL, Python},
     node::{TestNode, User},
     processes::{soon, working_in},
@@ -22,13 +23,13 @@ use crate::support::{
 
 const ECHO: &str = "def run(module_run):\n    return module_run['inputs']\n";
 
-/// Runs until a file is there.
+/// Runs until its gate is open.
 const GATE: &str = r#"
-import os, time
+import os, sys, time
 
 def run(module_run):
     print("waiting", flush=True)
-    while not os.path.exists(module_run["inputs"]["gate"]):
+    while not os.path.exists(os.path.join(sys.prefix, module_run["inputs"]["gate"])):
         time.sleep(0.01)
     print("open", flush=True)
     return "passed"
@@ -38,16 +39,8 @@ fn calling(code: &str) -> String {
     format!("{CALL}\ndef run(module_run):\n    inputs = module_run['inputs']\n{code}")
 }
 
-fn gate(node: &TestNode) -> String {
-    node.sandbox.work().join("open-sesame").to_string_lossy().into_owned()
-}
-
-fn open(gate: &str) {
-    std::fs::write(gate, "").expect("a file");
-}
-
 /// A node with `agent:gate`, and `orchestrator:gates` that calls it twice.
-fn gates(flags: &[&str]) -> (TestNode, User) {
+fn gates(flags: &[&str]) -> (TestNode, User, Gate) {
     let node = TestNode::start(flags);
     Python::new("agent:gate", GATE).write(&node.sandbox);
     let more = "[dependencies]\n\"agent:gate\" = { path = \"../gate\", version = \"0.1\" }\n";
@@ -57,7 +50,7 @@ fn gates(flags: &[&str]) -> (TestNode, User) {
     );
     node.deploy(&Python { more, ..Python::new("orchestrator:gates", &run) });
     let user = node.user();
-    (node, user)
+    (node, user, Gate::new())
 }
 
 fn statuses(runs: &[RunView]) -> Vec<RunStatus> {
@@ -118,13 +111,13 @@ fn inputs_larger_than_a_request_may_be_are_refused() {
 // Naptha's defects: B6
 #[test]
 fn a_killed_node_knows_every_run_and_ends_or_runs_it() {
-    let (mut node, user) = gates(&["--max-runs", "1"]);
-    let gate = gate(&node);
-    let running = user.start("orchestrator:gates", json!({ "gate": gate }));
+    let (mut node, user, gate) = gates(&["--max-runs", "1"]);
+    let running = user.start("orchestrator:gates", json!({ "gate": gate.name() }));
     soon("both children run", || {
         statuses(&user.tree(&running.id)) == [RunStatus::Processing, RunStatus::Processing, RunStatus::Processing]
     });
-    let pending: Vec<RunView> = (0..3).map(|_| user.start("orchestrator:gates", json!({ "gate": gate }))).collect();
+    let pending: Vec<RunView> =
+        (0..3).map(|_| user.start("orchestrator:gates", json!({ "gate": gate.name() }))).collect();
     assert!(pending.iter().all(|run| user.view(&run.id).status == RunStatus::Pending));
     let left = node.data().join("modules").join(".unpack-left");
     std::fs::create_dir_all(left.join("module")).expect("a folder");
@@ -134,7 +127,7 @@ fn a_killed_node_knows_every_run_and_ends_or_runs_it() {
     node.kill();
     soon("no process is left", || working_in(&node.data()).is_empty());
 
-    open(&gate);
+    gate.open();
     node.restart();
     assert!(!left.exists() && !node.data().join("archives").join(".tmpleft").exists());
     for run in user.tree(&running.id) {
@@ -148,13 +141,13 @@ fn a_killed_node_knows_every_run_and_ends_or_runs_it() {
         assert_eq!(ended.error, None);
         assert_eq!(ended.result.as_deref(), Some(r#"["passed", "passed"]"#));
     }
-    assert_eq!(std::fs::read_dir(node.data().join("scratch")).expect("a folder").count(), 0);
+    assert_eq!(node.scratch().len(), 0);
 }
 
 #[test]
 fn a_stopped_node_leaves_no_process() {
-    let (node, user) = gates(&["--grace", "0"]);
-    let run = user.start("orchestrator:gates", json!({ "gate": gate(&node) }));
+    let (node, user, gate) = gates(&["--grace", "0"]);
+    let run = user.start("orchestrator:gates", json!({ "gate": gate.name() }));
     soon("it runs", || user.tree(&run.id).len() == 3);
     let data = node.data();
     std::process::Command::new("kill").args(["-TERM", &node.pid().to_string()]).status().expect("kill");
@@ -164,8 +157,8 @@ fn a_stopped_node_leaves_no_process() {
 // Naptha's defects: B5
 #[test]
 fn cancelling_ends_what_waits_and_what_runs_with_all_below_it() {
-    let (node, user) = gates(&["--max-runs", "1"]);
-    let inputs = json!({ "gate": gate(&node) });
+    let (node, user, gate) = gates(&["--max-runs", "1"]);
+    let inputs = json!({ "gate": gate.name() });
     let running = user.start("orchestrator:gates", inputs.clone());
     soon("its children run", || user.tree(&running.id).iter().filter(|run| run.started.is_some()).count() == 3);
     let idle: BTreeSet<u32> = BTreeSet::new();
@@ -185,28 +178,22 @@ fn cancelling_ends_what_waits_and_what_runs_with_all_below_it() {
 
     // Again, and after the end of a good one.
     node.napt(&["cancel", &running.id]).expect(0);
-    open(&gate(&node));
+    gate.open();
     let good = user.run("orchestrator:gates", inputs);
     node.napt(&["cancel", &good.id]).expect(0);
     assert_eq!(user.view(&good.id).status, RunStatus::Completed);
     node.napt(&["cancel", "0196f0c2a1b27c3d8e4f5a6b7c8d9e0f"]).expect(1);
 }
 
-/// Whether a process is a run: its parent is an interpreter, too, and works elsewhere. One that waits for a run does not.
+/// Whether a process is a run.
 fn is_run(pid: u32) -> bool {
-    let parent = |pid: u32| -> Option<u32> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-    };
-    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let folder = |pid: u32| std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
-    parent(pid).is_some_and(|parent| name(parent).starts_with("python") && folder(parent) != folder(pid))
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "napt-run\n")
 }
 
 #[test]
 fn an_interrupted_run_is_cancelled() {
-    let (node, user) = gates(&[]);
-    let inputs = json!({ "gate": gate(&node) }).to_string();
+    let (node, user, gate) = gates(&[]);
+    let inputs = json!({ "gate": gate.name() }).to_string();
     let mut command = node.sandbox.command(&["run", "agent:gate", "-p", &inputs]);
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("napt");
     let mut told = BufReader::new(process.stderr.take().expect("a pipe"));
@@ -235,7 +222,7 @@ fn frame(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_caller_that_goes_away_cancels_its_run() {
-    let (node, user) = gates(&[]);
+    let (node, user, gate) = gates(&[]);
     let token = NewToken { name: "test".to_owned(), expires_in: 600 };
     let token = user.runtime.block_on(user.client.new_token(&token)).expect("a token").token;
     let key = napt::identity::CredentialStore::new(node.sandbox.home().join("napt").join("config"))
@@ -244,7 +231,7 @@ fn a_caller_that_goes_away_cancels_its_run() {
     let consumer = key.public().user_id();
     let call = json!({
         "consumer_id": consumer,
-        "inputs": { "gate": gate(&node) },
+        "inputs": { "gate": gate.name() },
         "deployment": { "module": { "name": "gate" } },
         "signature": key.sign_consumer(&consumer),
     });
@@ -272,10 +259,10 @@ fn a_caller_that_goes_away_cancels_its_run() {
 #[test]
 fn nested_calls_never_wait_for_each_other() {
     for (slots, count) in [("1", 3), ("2", 8)] {
-        let (node, user) = gates(&["--max-runs", slots]);
-        open(&gate(&node));
+        let (_node, user, gate) = gates(&["--max-runs", slots]);
+        gate.open();
         let runs: Vec<RunView> =
-            (0..count).map(|_| user.start("orchestrator:gates", json!({ "gate": gate(&node) }))).collect();
+            (0..count).map(|_| user.start("orchestrator:gates", json!({ "gate": gate.name() }))).collect();
         for run in runs {
             let ended = user.ended(&run.id);
             assert_eq!((ended.status, ended.error), (RunStatus::Completed, None));
@@ -286,8 +273,8 @@ fn nested_calls_never_wait_for_each_other() {
 
 #[test]
 fn events_are_numbered_and_can_be_read_from_anywhere() {
-    let (node, user) = gates(&[]);
-    let run = user.start("agent:gate", json!({ "gate": gate(&node) }));
+    let (node, user, gate) = gates(&[]);
+    let run = user.start("agent:gate", json!({ "gate": gate.name() }));
     // Live: the line is there while the run waits.
     assert_eq!(user.line(&run.id, "waiting"), "");
     let logs = node.napt(&["logs", &run.id]).expect(0);
@@ -301,7 +288,7 @@ fn events_are_numbered_and_can_be_read_from_anywhere() {
         .expect("napt");
     let mut lines = BufReader::new(follow.stdout.take().expect("a pipe")).lines();
     assert_eq!(lines.next().expect("a line").expect("text"), "waiting");
-    open(&gate(&node));
+    gate.open();
     assert_eq!(lines.next().expect("a line").expect("text"), "open");
     assert!(follow.wait().expect("it ends").success());
 
@@ -349,8 +336,8 @@ fn many_events_come_without_gaps() {
 
 #[test]
 fn runs_are_listed_and_shown_as_a_tree() {
-    let (node, user) = gates(&[]);
-    let inputs = json!({ "gate": gate(&node) }).to_string();
+    let (node, user, gate) = gates(&[]);
+    let inputs = json!({ "gate": gate.name() }).to_string();
     let ran = node.napt(&["run", "--detach", "orchestrator:gates", "-p", &inputs]).expect(0);
     let id = ran.stdout.trim();
     soon("its children run", || user.tree(id).len() == 3);
@@ -358,7 +345,7 @@ fn runs_are_listed_and_shown_as_a_tree() {
     assert_eq!(status.lines().count(), 3, "{status}");
     assert!(status.starts_with(&format!("{id}  processing")), "{status}");
     assert_eq!(status.matches("  agent:gate").count(), 2, "{status}");
-    open(&gate(&node));
+    gate.open();
     assert_eq!(user.ended(id).status, RunStatus::Completed);
     let called: BTreeSet<String> = user
         .events(id, 0, true)
@@ -445,10 +432,10 @@ def run(module_run):
 
 #[test]
 fn a_waiting_run_keeps_the_revision_that_it_was_accepted_for() {
-    let (mut node, user) = gates(&["--max-runs", "1"]);
+    let (mut node, user, gate) = gates(&["--max-runs", "1"]);
     let version = |text: &str| format!("def run(module_run):\n    return '{text}'\n");
     node.deploy(&Python::new("agent:revised", &version("first")));
-    let running = user.start("agent:gate", json!({ "gate": gate(&node) }));
+    let running = user.start("agent:gate", json!({ "gate": gate.name() }));
     user.line(&running.id, "waiting");
     let waiting = user.start("agent:revised", json!({}));
     node.deploy(&Python::new("agent:revised", &version("second")));

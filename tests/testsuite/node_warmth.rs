@@ -4,6 +4,7 @@ use napt::wire::{RunStatus, RunView};
 use serde_json::json;
 
 use crate::support::{
+    gate::Gate,
     modules::{CALL, Python},
     node::TestNode,
     processes::{soon, working_in},
@@ -32,7 +33,7 @@ fn a_child_that_waited_is_used_for_one_run_only() {
         let run = user.run("agent:counter", json!({}));
         results.push(run.result.unwrap_or_else(|| panic!("{:?}", run.error)));
         // Nobody runs now: these are an interpreter and what waits in it.
-        soon("children wait", || working_in(&node.data().join("modules")).len() == 3);
+        soon("children wait", || working_in(&node.data()).len() == 3);
         assert!(results[round].starts_with("1 1 x "), "{}", results[round]);
     }
     results.sort();
@@ -59,7 +60,7 @@ fn an_idle_interpreter_rests_and_starts_again() {
     node.deploy(&Python::new("agent:counter", COUNTER));
     let user = node.user();
     for _ in 0..2 {
-        soon("nothing is kept", || working_in(&node.data().join("modules")).is_empty());
+        soon("nothing is kept", || working_in(&node.data()).is_empty());
         let run = user.run("agent:counter", json!({}));
         assert_eq!((run.status, run.error), (RunStatus::Completed, None));
     }
@@ -68,19 +69,20 @@ fn an_idle_interpreter_rests_and_starts_again() {
 #[test]
 fn an_interpreter_with_a_run_does_not_rest() {
     let node = TestNode::start(&["--keep-warm", "0"]);
-    let waiting = "import os, time\n\ndef run(module_run):\n    print('waiting', flush=True)\n    \
-                   while not os.path.exists(module_run['inputs']['gate']):\n        time.sleep(0.01)\n    return 'open'\n";
+    let waiting = "import os, sys, time\n\ndef run(module_run):\n    print('waiting', flush=True)\n    \
+                   while not os.path.exists(os.path.join(sys.prefix, module_run['inputs']['gate'])):\n        \
+                   time.sleep(0.01)\n    return 'open'\n";
     node.deploy(&Python::new("agent:waiting", waiting));
     node.deploy(&Python::new("agent:counter", &format!("import json\n{COUNTER}")));
     let user = node.user();
-    let gate = node.sandbox.work().join("gate");
-    let run = user.start("agent:waiting", json!({ "gate": gate }));
+    let gate = Gate::new();
+    let run = user.start("agent:waiting", json!({ "gate": gate.name() }));
     user.line(&run.id, "waiting");
     // Others come and go meanwhile.
     for _ in 0..3 {
         assert_eq!(user.run("agent:counter", json!({})).status, RunStatus::Completed);
     }
-    std::fs::write(&gate, "").expect("a file");
+    gate.open();
     assert_eq!(user.ended(&run.id).result.as_deref(), Some("open"));
 }
 

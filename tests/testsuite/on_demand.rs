@@ -224,6 +224,8 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         policy: napt_registry_client::Policy::default(),
         installer: installer.collect(),
         path: std::env::var("PATH").expect("a path"),
+        launcher: env!("CARGO_BIN_EXE_napt").into(),
+        require_sandbox: false,
     };
     let running = runtime().block_on(node::serve(options)).expect("a node");
     let client = NodeClient::new(running.url().parse().expect("a URL"), reqwest::Client::new(), operator);

@@ -67,7 +67,7 @@ fn whatever_keeps_a_module_from_running_keeps_it_from_going_live() {
         let shown = refused(&node, &module);
         assert!(shown.contains("`agent:voice 0.1.0` cannot be imported: ") && shown.contains(expected), "{shown}");
     }
-    assert_eq!(std::fs::read_dir(node.data().join("scratch")).expect("a folder").count(), 0, "nothing is left");
+    assert_eq!(node.scratch().len(), 0, "nothing is left");
 }
 
 // Naptha's defects: C14

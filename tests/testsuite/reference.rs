@@ -378,7 +378,7 @@ fn the_page_on_templates_has_every_choice() {
     let (table, _) = table.split_once("\n\n").expect("its end");
     let mut listed = Vec::new();
     for row in rows(table) {
-        let name = row[0].trim_matches('`').replace(" --bare", "_bare");
+        let name = row[0].trim_matches('`').replace(" --bare", "_bare").replace(" --lang ", "_");
         let template: toml::Value = toml::from_str(&file(&format!("templates/{name}/template.toml"))).expect("TOML");
         let variables = template["variables"].as_array().expect("variables");
         let names = variables.iter().map(|variable| variable["name"].as_str().expect("a name").to_owned());

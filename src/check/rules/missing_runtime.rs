@@ -6,7 +6,7 @@ pub(super) static RULE: Rule = Rule {
     level: LintLevel::Deny,
     summary: "a module that runs has nothing that says how",
     docs: "Every type but `persona` is code. A Python module has a `pyproject.toml` from which nodes build its environment, or
-older files that say the same: `setup.py`, `setup.cfg` or `requirements.txt`.",
+older files that say the same: `setup.py`, `setup.cfg` or `requirements.txt`. A Rust module has a `Cargo.toml`.",
     fix: None,
     example: Example {
         bad: &[Part::Without("pyproject.toml")],
@@ -30,12 +30,17 @@ fn run(module: &Module, findings: &mut Findings<'_>) {
         Runtime::Data => {
             findings
                 .report(module.place_of("runtime"), format!("nothing says how this {module_type} is run"))
-                .help("add a `pyproject.toml` beside `napt.toml`; only a `persona` is data alone");
+                .help("add a `pyproject.toml` or a `Cargo.toml` beside `napt.toml`; only a `persona` is data alone");
         }
         Runtime::Python if module.native.is_none() && !OLDER.iter().any(|file| module.root.join(file).is_file()) => {
             findings
                 .report(module.place_of("runtime"), "a Python module needs a `pyproject.toml`")
                 .note("nodes build the module's environment from it");
+        }
+        Runtime::Rust if module.native.is_none() => {
+            findings
+                .report(module.place_of("runtime"), "a Rust module needs a `Cargo.toml`")
+                .help("`napt new agent NAME --lang rust` shows one");
         }
         Runtime::Python | Runtime::Rust => {}
     }

@@ -1,6 +1,7 @@
 //! The rules, one file each, and how they are run.
 
 mod config_shape;
+mod crate_source;
 mod duplicate_module;
 mod duplicate_name;
 mod entry_signature;
@@ -15,6 +16,8 @@ mod invalid_version;
 mod manifest_shape;
 mod manifest_syntax;
 mod max_rounds;
+mod missing_binary;
+mod missing_cargo_lock;
 mod missing_deployment;
 mod missing_entry_function;
 mod missing_entrypoint;
@@ -54,6 +57,7 @@ use crate::module::LintLevel;
 /// All rules, sorted by name.
 pub static RULES: &[&Rule] = &[
     &config_shape::RULE,
+    &crate_source::RULE,
     &duplicate_module::RULE,
     &duplicate_name::RULE,
     &entry_signature::RULE,
@@ -68,6 +72,8 @@ pub static RULES: &[&Rule] = &[
     &manifest_shape::RULE,
     &manifest_syntax::RULE,
     &max_rounds::RULE,
+    &missing_binary::RULE,
+    &missing_cargo_lock::RULE,
     &missing_deployment::RULE,
     &missing_entry_function::RULE,
     &missing_entrypoint::RULE,

@@ -190,6 +190,11 @@ impl Core {
         }
     }
 
+    /// Whether it is a user's run that has not ended: then they may see it, and nothing has to be read to know.
+    pub(in crate::node) fn is_active_of(&self, caller: &Caller, id: &str) -> bool {
+        matches!(caller, Caller::User(user) if self.active(id).is_some_and(|run| run.consumer == *user))
+    }
+
     /// Whether a run may be seen, followed and cancelled: by its user, and by a module if it is its own run or one that
     /// it called for. On an open node an id is enough, as on Naptha's.
     pub(in crate::node) async fn may_see(&self, caller: &Caller, view: &RunView) -> Result<bool, NodeError> {

@@ -42,6 +42,8 @@ pub(in crate::node) struct Addresses {
     listed: Option<(String, Url)>,
     /// The models that it serves, as far as it is told their names or patterns.
     models: Vec<String>,
+    /// Whether modules reach it on a loopback of their own.
+    walled: bool,
 }
 
 /// The entry that stands for `target` in a stored deployment.
@@ -78,8 +80,14 @@ pub(super) fn for_people(deployment: &mut Deployment, name: &dyn Fn(&str) -> Str
 }
 
 impl Addresses {
-    pub(super) fn new(id: String, address: SocketAddr, listed: Option<(String, Url)>, models: Vec<String>) -> Self {
-        Addresses { id, address, listed, models }
+    pub(super) fn new(
+        id: String,
+        address: SocketAddr,
+        listed: Option<(String, Url)>,
+        models: Vec<String>,
+        walled: bool,
+    ) -> Self {
+        Addresses { id, address, listed, models, walled }
     }
 
     /// Whether this is the node's own id or name.
@@ -103,7 +111,12 @@ impl Addresses {
         self.address.port()
     }
 
-    /// Where modules on this machine reach the node.
+    /// Where its modules reach the node.
+    pub(super) fn module_host(&self) -> String {
+        if self.walled { "127.0.0.1".to_owned() } else { self.host() }
+    }
+
+    /// Where others on this machine reach the node.
     pub(in crate::node) fn host(&self) -> String {
         match self.address.ip() {
             ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
@@ -155,7 +168,7 @@ impl Addresses {
         deployment.for_each_node(&mut |node| {
             let target = node.as_ref().and_then(target_text).unwrap_or("local").to_owned();
             let id = if target == "local" { self.id.clone() } else { format!("node:{target}") };
-            *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@{}", self.host())));
+            *node = Self::entry(&self.config(&id, format!("{run}.{target}:{secret}@{}", self.module_host())));
         });
         deployment.name_storage_twice();
     }

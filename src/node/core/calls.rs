@@ -102,7 +102,8 @@ impl Core {
         }
         self.remember(&consumer).await?;
         let secrets = self.secrets_with_run(&consumer, secrets).await?;
-        self.submit(NewRun {
+        // On the heap, until it is accepted: thousands may wait for their ends.
+        Box::pin(self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
             consumer,
@@ -111,7 +112,7 @@ impl Core {
             origin,
             on_demand: true,
             secrets,
-        })
+        }))
         .await
     }
 
@@ -136,7 +137,7 @@ impl Core {
         if let Caller::Run { run, target: Target::Peer(short), .. } = caller {
             let parent = self.active(run).ok_or_else(|| NodeError::Unauthorised("the run has ended".to_owned()))?;
             let peer = self.peers.peer(short).await?;
-            return self.forward_run(&parent, &peer, module_type, input).await;
+            return Box::pin(self.forward_run(&parent, &peer, module_type, input)).await;
         }
         let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
         let ended = self.wait(waiting.run()).await?;

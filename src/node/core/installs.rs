@@ -95,7 +95,8 @@ impl Installs {
 
     /// From now on this is how package indexes are reached.
     pub(in crate::node) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
-        self.environments.reach_by(way_out);
+        self.environments.reach_by(way_out.clone());
+        self.binaries.reach_by(way_out);
     }
 
     /// Hosts and ports of package indexes that the operator names.
@@ -106,11 +107,6 @@ impl Installs {
     /// Where archives are fetched from.
     pub(super) fn registry(&self) -> &RegistryClient {
         &self.registry
-    }
-
-    /// Where the unpacked modules are.
-    pub(super) fn folder(&self) -> &Path {
-        &self.modules
     }
 
     fn archive(&self, sha256: &str) -> PathBuf {
@@ -275,8 +271,8 @@ impl Installs {
 
 impl Installs {
     /// What starts a module of Rust that is built for this owner.
-    pub(super) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
-        self.binaries.program(module, owner)
+    pub(super) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
+        self.binaries.program(module, owner, tenant)
     }
 
     /// Builds a module of Rust for its owner, once.

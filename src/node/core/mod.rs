@@ -25,7 +25,6 @@ mod surroundings;
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -45,7 +44,7 @@ pub(in crate::node) use follow::Follower;
 pub use inference::Provider;
 pub(in crate::node) use inference::{Answer, ECHO, Endpoint};
 use napt_registry_client::RegistryClient;
-use napt_sandbox::Launcher;
+use napt_sandbox::{Launcher, Mechanisms};
 pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use tokio::sync::Semaphore;
@@ -59,7 +58,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Caps, Environments, Interpreters, Parents},
+    runtime::{Binaries, Caps, Environments, Interpreters, Parents, Walls},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -84,13 +83,13 @@ pub(in crate::node) struct Core {
     pub(in crate::node) installs: Installs,
     parents: Parents,
     interpreters: Interpreters,
+    pub(in crate::node) walls: Arc<Walls>,
     pub(in crate::node) peers: Peers,
     secrets: Secrets,
     turns: Turns,
     runs: Runs,
     /// Processes that start at a time.
     starting: Arc<Semaphore>,
-    scratch: PathBuf,
     /// Held as long as the node lives.
     _lock: std::fs::File,
 }
@@ -127,6 +126,7 @@ impl Core {
         address: SocketAddr,
         egress_port: u16,
         listed: Option<(String, Url)>,
+        mechanisms: Mechanisms,
     ) -> Result<Arc<Self>, NodeError> {
         let data = options.data.clone();
         fs_err::create_dir_all(&data).map_err(NodeError::internal("make its data folder"))?;
@@ -136,25 +136,23 @@ impl Core {
         let id = key.public().node_id();
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
-        let scratch = data.join("scratch");
-        // What is left there is of runs that ended with an earlier process.
-        if scratch.exists() {
-            fs_err::remove_dir_all(&scratch).map_err(NodeError::internal("clear its scratch folder"))?;
-        }
-        fs_err::create_dir_all(&scratch).map_err(NodeError::internal("make its scratch folder"))?;
+        let launcher = Launcher::new(options.launcher.clone());
         let environments = Environments::new(
             options.environments.clone(),
             options.installer.clone(),
             options.path.clone(),
-            // The program that runs, also when its file has been replaced since.
-            Launcher::new("/proc/self/exe".into()),
+            launcher.clone(),
         );
+        let walls = Walls::new(launcher.clone(), mechanisms, address.port(), &data);
+        let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
             data.join("binaries"),
             options.crates.clone(),
             options.installer.clone(),
             options.rustup.clone(),
             options.path.clone(),
+            walls.clone(),
+            launcher,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());
@@ -165,16 +163,17 @@ impl Core {
         let inference = Inference::new(options.providers.clone());
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
-            addresses: Addresses::new(id.clone(), address, listed, inference.names()),
+            addresses: Addresses::new(id.clone(), address, listed, inference.names(), walls.stand()),
             egress: Egress::new(&options.egress, options.proxies.clone()),
-            egress_port,
+            egress_port: walls.proxy_port().unwrap_or(egress_port),
             inference,
             database: Database::new(storage.clone(), options.quota),
             files: Files::open(&storage, options.quota).map_err(NodeError::internal("open its users' files"))?,
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
-            parents: Parents::new(installs.folder().to_owned()),
-            interpreters: Interpreters::new(installs.folder().to_owned()),
+            parents: Parents::new(walls.clone()),
+            interpreters: Interpreters::new(walls.clone()),
+            walls,
             installs,
             peers: Peers::new(options.peers.clone(), directory, options.http.clone()),
             secrets: Secrets::new(data.join("secrets")),
@@ -185,7 +184,6 @@ impl Core {
             id,
             options,
             store,
-            scratch,
             _lock: lock,
         });
         core.recover().await?;

@@ -77,13 +77,15 @@ impl Core {
         reporter.step(verb, &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
-        let surroundings = self.surroundings(&Uuid::now_v7().simple().to_string(), &secret, manifest).await?;
-        let mut execution = self.execution(manifest, code, &surroundings, 0, None, None);
-        execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
         let worker = match code {
             Code::Python(python) => Worker::Process(self.parents.of(python, owner)),
-            Code::Rust(module) => Worker::Program(self.installs.program(module, owner)),
+            Code::Rust(module) => Worker::Program(self.installs.program(module, owner, owner)),
         };
+        let code = &worker.show(code).await.map_err(NodeError::internal("show a module to its runs"))?;
+        let run = Uuid::now_v7().simple().to_string();
+        let surroundings = self.surroundings(worker.place(), &run, &secret, manifest).await?;
+        let mut execution = self.execution(manifest, code, &surroundings, 0, None, None);
+        execution.caps.timeout = execution.caps.timeout.min(IMPORT_TIMEOUT);
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };

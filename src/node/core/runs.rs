@@ -32,6 +32,7 @@ use super::{
     Core, NodeError,
     demand::{Demand, Found},
     egress::RunEgress,
+    installs::Installed,
     own_calls::RunCalls,
     secrets::RunSecrets,
 };
@@ -61,6 +62,8 @@ pub(in crate::node) struct ActiveRun {
     pub(super) depth: u32,
     /// The modules that it may call; set before it is started.
     modules: OnceLock<Arc<DeploymentView>>,
+    /// What is run.
+    module: ModuleId,
     /// The node that the tree came from, if not from a user.
     pub(super) via: Option<String>,
     /// Whether secrets came with it, which end with it.
@@ -282,6 +285,7 @@ impl Core {
             root,
             depth,
             modules: modules.map(OnceLock::from).unwrap_or_default(),
+            module: stored.view.module.clone(),
             via,
             has_secrets,
             cancel,
@@ -447,18 +451,7 @@ impl Core {
         if !run.claim() {
             return;
         }
-        // Roots have come through the queue.
-        let slot = match run.depth {
-            0 => None,
-            depth => tokio::select! {
-                slot = self.runs.processes.take(depth, &run.root) => Some(slot),
-                // Which its attempt finds out.
-                () = run.cancel.cancelled() => None,
-            },
-        };
-        // On the heap: thousands may wait for their slot.
-        let attempt = Box::pin(self.attempt(&run));
-        let ended = match AssertUnwindSafe(attempt).catch_unwind().await {
+        let ended = match AssertUnwindSafe(self.attempt(&run)).catch_unwind().await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => Ended::Failed(error.problem().detail),
             Err(_) => Ended::Failed("the node has a defect and could not run the module".to_owned()),
@@ -471,7 +464,6 @@ impl Core {
                 None => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
             },
         };
-        drop(slot);
         self.end(&run, status, result, error).await;
     }
 
@@ -498,40 +490,65 @@ impl Core {
         if run.cancel.is_cancelled() {
             return Ok(Ended::Cancelled);
         }
-        let stored = self.stored_run(&run.id).await?;
         let modules = tokio::select! {
             modules = self.modules_of(run.modules()?) => modules?,
             () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
         };
         let installed = modules
-            .get(&stored.view.module)
-            .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", stored.view.module)))?
+            .get(&run.module)
+            .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", run.module)))?
             .clone();
         let Some(code) = &installed.code else {
-            return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", stored.view.module)));
+            return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", run.module)));
         };
         let revision = run.modules()?;
         let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
+        // Nobody's runs are begun by a process that ran for somebody else.
+        let tenant = &run.consumer;
         let worker = match code {
-            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner)),
+            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
             Code::Python(python) if asks_to_share && self.options.allow_shared => {
-                Worker::Shared(self.interpreters.of(python, &run.consumer))
+                Worker::Shared(self.interpreters.of(python, tenant))
             }
             Code::Python(python) => {
-                let parent = self.parents.of(python, &revision.owner);
+                let parent = self.parents.of(python, tenant);
                 self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
                 Worker::Process(parent)
             }
         };
+        // Roots have come through the queue, and what shares an interpreter takes no process.
+        let _slot = match &worker {
+            Worker::Process(_) | Worker::Program(_) if run.depth > 0 => tokio::select! {
+                slot = self.runs.processes.take(run.depth, &run.root) => Some(slot),
+                () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
+            },
+            _ => None,
+        };
+        // On the heap, and only now: thousands may wait for their slot.
+        Box::pin(self.carry_through(run, &installed, code, &worker)).await
+    }
+
+    /// A run whose turn has come, from its start to the end of its process.
+    async fn carry_through(
+        self: &Arc<Self>,
+        run: &Arc<ActiveRun>,
+        installed: &Installed,
+        code: &Code,
+        worker: &Worker,
+    ) -> Result<Ended, NodeError> {
+        let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
         // The module may not do anything before its start is stored; what it is given is made meanwhile.
-        let (stored_start, surroundings, secrets) = tokio::join!(
+        let (stored, stored_start, surroundings, secrets, code) = tokio::join!(
+            self.stored_run(&run.id),
             self.store.start_run(&run.id, started),
-            self.surroundings(&run.id, &run.secret, &installed.manifest),
-            self.secrets_of_run(run, &stored.view.module),
+            self.surroundings(worker.place(), &run.id, &run.secret, &installed.manifest),
+            self.secrets_of_run(run, &run.module),
+            worker.show(code),
         );
+        let stored = stored?;
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
         run.progress.send_modify(|(last, _)| *last = seq);
         if asks_to_share && !self.options.allow_shared {
@@ -540,15 +557,16 @@ impl Core {
             self.record(run, vec![(started, line)]).await;
         }
         crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
+        let code = code.map_err(NodeError::internal("show a module to its runs"))?;
         let surroundings = surroundings?.with_secrets(secrets?);
         crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
         let module_run = self.module_run(run, &stored, started)?;
         let calls = RunCalls::of(self, run);
         let execution =
-            self.execution(&installed.manifest, code, &surroundings, run.depth, Some(module_run), Some(calls));
+            self.execution(&installed.manifest, &code, &surroundings, run.depth, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
         let (ended, ()) =
-            tokio::join!(execute(&worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
+            tokio::join!(execute(worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
         crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
         Ok(ended)
     }

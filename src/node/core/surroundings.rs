@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Code, Execution, Network, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Network, Place, PythonModule, RunFrame},
         store::StoredRun,
     },
     Core, NodeError,
@@ -52,21 +52,24 @@ impl Surroundings {
 }
 
 impl Core {
-    /// A scratch folder with a delegate key, and the environment that a process with this credential gets.
+    /// A scratch folder in this place with a delegate key, and the environment that a process with this credential gets.
     pub(super) async fn surroundings(
         &self,
+        place: &Arc<Place>,
         id: &str,
         secret: &str,
         manifest: &Manifest,
     ) -> Result<Surroundings, NodeError> {
-        let (prefix, folder) = (format!("{id}-"), self.scratch.clone());
+        let (run, place) = (id.to_owned(), place.clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-            let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(folder)?;
             let delegate = SecretKey::generate();
-            let key_file = scratch.path().join("delegate.key");
-            // It ends with the run, so nothing has to be synced.
-            let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key_file)?;
-            file.write_all(delegate.to_hex().as_bytes())?;
+            let (scratch, key_file) = place.scratch(&run, |folder| {
+                let key_file = folder.join("delegate.key");
+                // It ends with the run, so nothing has to be synced.
+                let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key_file)?;
+                file.write_all(delegate.to_hex().as_bytes())?;
+                Ok(key_file)
+            })?;
             Ok((scratch, delegate, key_file))
         });
         let failed = NodeError::internal("make a scratch folder");
@@ -85,7 +88,7 @@ impl Core {
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
             (
                 "NAPT_NODE_URL".to_owned(),
-                format!("http://{credential}@{}:{}", self.addresses.host(), self.addresses.port()),
+                format!("http://{credential}@{}:{}", self.addresses.module_host(), self.addresses.port()),
             ),
         ]);
         env.extend(self.way_out(&credential, manifest));
@@ -99,7 +102,7 @@ impl Core {
             return Vec::new();
         }
         let proxy = format!("http://{credential}@127.0.0.1:{}", self.egress_port);
-        let mut direct = format!("127.0.0.1,{}", self.addresses.host());
+        let mut direct = format!("127.0.0.1,{}", self.addresses.module_host());
         // What a module itself serves, unless that name is for something else.
         if !hosts.iter().any(HostPattern::is_localhost) {
             direct.push_str(",localhost");

@@ -302,7 +302,9 @@ pub(super) async fn events(
     headers: HeaderMap,
     request: Authenticated,
 ) -> Result<Response, Refusal> {
-    visible(&core, &request.caller, &id).await?;
+    if !core.is_active_of(&request.caller, &id) {
+        visible(&core, &request.caller, &id).await?;
+    }
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let follow = query.follow.unwrap_or(true);
     let events = core.follow(id, query.after.or(last).unwrap_or(0), follow).flat_map(|event| match event {

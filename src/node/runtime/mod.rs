@@ -10,6 +10,7 @@ mod python;
 mod redact;
 mod rust;
 mod shared;
+mod walls;
 mod worker;
 
 pub(in crate::node) use converse::{Answered, Calls};
@@ -22,6 +23,7 @@ pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
 pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
 pub(in crate::node) use shared::Interpreters;
+pub(in crate::node) use walls::{Inside, Place, Walls};
 pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.
@@ -30,6 +32,9 @@ pub(in crate::node) enum RuntimeError {
     /// The operating system refused something.
     #[error("cannot start the module's process: {0}")]
     Io(#[from] std::io::Error),
+    /// It cannot be shut in.
+    #[error("the module's process cannot be shut in: {0}")]
+    Walls(#[from] napt_sandbox::SandboxError),
     /// The parent interpreter did not come up.
     #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,

@@ -1,4 +1,4 @@
-//! The warm parents of a node: one for each environment, set of imports and owner. Those that nobody has needed for long
+//! The warm parents of a node: one for each environment, set of imports and tenant. Those that nobody has needed for long
 //! rest: their processes end, and start again when a run needs them.
 
 use std::{
@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::python::{Parent, PythonModule};
+use super::{
+    python::{Parent, PythonModule},
+    walls::Walls,
+};
 
 /// Parents that are warm without a run.
 const MAX_IDLE: usize = 64;
@@ -25,8 +28,8 @@ struct Key {
     /// The interpreter of an environment, whose path says its content.
     python: PathBuf,
     imports: Vec<String>,
-    /// Nobody's modules are forked from a process that ran for somebody else.
-    owner: String,
+    /// Whose runs they are. Nobody's are forked from a process that ran for somebody else.
+    tenant: String,
 }
 
 /// The parents that a live deployment keeps warm.
@@ -39,28 +42,27 @@ struct Kept {
 /// All parents of a node.
 #[derive(Debug)]
 pub(in crate::node) struct Parents {
-    /// Where they work.
-    folder: PathBuf,
+    walls: Arc<Walls>,
     known: Mutex<HashMap<Key, Weak<Parent>>>,
     /// By the deployment's name.
     kept: Mutex<HashMap<String, Kept>>,
 }
 
 impl Parents {
-    /// Parents that work in `folder`, which must stay.
-    pub(in crate::node) fn new(folder: PathBuf) -> Self {
-        Parents { folder, known: Mutex::default(), kept: Mutex::default() }
+    /// Parents within these walls.
+    pub(in crate::node) fn new(walls: Arc<Walls>) -> Self {
+        Parents { walls, known: Mutex::default(), kept: Mutex::default() }
     }
 
-    /// The parent for a module of this owner. Its process ends when nobody holds it any more.
-    pub(in crate::node) fn of(&self, module: &PythonModule, owner: &str) -> Arc<Parent> {
-        let key = Key { python: module.python.clone(), imports: module.imports.clone(), owner: owner.to_owned() };
+    /// The parent for runs of a module for this tenant. Its process ends when nobody holds it any more.
+    pub(in crate::node) fn of(&self, module: &PythonModule, tenant: &str) -> Arc<Parent> {
+        let key = Key { python: module.python.clone(), imports: module.imports.clone(), tenant: tenant.to_owned() };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(parent) = known.get(&key).and_then(Weak::upgrade) {
             return parent;
         }
         known.retain(|_, parent| parent.strong_count() > 0);
-        let parent = Arc::new(Parent::new(key.python.clone(), key.imports.clone(), self.folder.clone()));
+        let parent = Arc::new(Parent::new(key.python.clone(), key.imports.clone(), self.walls.clone()));
         known.insert(key, Arc::downgrade(&parent));
         parent
     }
@@ -156,9 +158,16 @@ mod tests {
         }
     }
 
+    fn parents(data: &std::path::Path) -> Parents {
+        let launcher = napt_sandbox::Launcher::new(PathBuf::new());
+        let walls = Walls::new(launcher, napt_sandbox::Mechanisms::default(), 7001, data).expect("folders");
+        Parents::new(Arc::new(walls))
+    }
+
     #[tokio::test]
-    async fn versions_share_a_parent_and_owners_do_not() {
-        let parents = Parents::new(PathBuf::from("/"));
+    async fn versions_share_a_parent_and_tenants_do_not() {
+        let data = tempfile::tempdir().expect("a folder");
+        let parents = parents(data.path());
         let first = parents.of(&module(&["a"]), "user:1");
         let mut next = module(&["a"]);
         next.root = PathBuf::from("/next/version");
@@ -169,7 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_revision_lets_go_of_what_only_the_old_one_needs() {
-        let parents = Parents::new(PathBuf::from("/"));
+        let data = tempfile::tempdir().expect("a folder");
+        let parents = parents(data.path());
         let (old, stays) = (parents.of(&module(&["a"]), "u"), parents.of(&module(&["b"]), "u"));
         parents.keep("d", 1, [old.clone(), stays.clone()]);
         parents.keep("d", 2, [stays.clone()]);

@@ -3,9 +3,9 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd, OwnedFd},
+    ffi::OsStr,
+    os::fd::AsFd,
     path::PathBuf,
-    process::Stdio,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use process_wrap::tokio::ChildWrapper;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,10 +24,12 @@ use tokio::{
     },
     sync::{Notify, oneshot},
 };
+use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
     frames::{read_frame, write_frame, write_frame_with_fds},
+    walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
 };
 use crate::{
     compat,
@@ -174,9 +176,17 @@ pub(in crate::node) struct ResultFrame {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum ToParent<'a> {
-    Start { imports: &'a [String] },
-    Fork { run: &'a str },
-    Kill { run: &'a str },
+    Start {
+        imports: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seal: Option<&'a Seal>,
+    },
+    Fork {
+        run: &'a str,
+    },
+    Kill {
+        run: &'a str,
+    },
 }
 
 #[derive(Deserialize)]
@@ -224,8 +234,8 @@ impl Default for Used {
 pub(in crate::node) struct Parent {
     python: PathBuf,
     imports: Vec<String>,
-    /// Where it works: a folder that stays as long as the node.
-    folder: PathBuf,
+    walls: Arc<Walls>,
+    place: Arc<Place>,
     /// Whether dependencies can be imported before forking; found out by the first start.
     warm: Mutex<bool>,
     live: tokio::sync::Mutex<Option<Arc<Live>>>,
@@ -237,6 +247,8 @@ struct Live {
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
+    /// Whether it is shut in: then its processes end with it, and their numbers are not this machine's.
+    walled: bool,
     /// Children that wait for their run; each is for one.
     spares: Mutex<Vec<Forked>>,
     /// Children that have been spares, to name them.
@@ -320,7 +332,9 @@ impl Killer {
         }
         // The parent has died or does not answer. Its child dies with it; this is for the rest of the child's group.
         self.live.abandon();
-        if let Some(group) = Pid::from_raw(self.pid) {
+        if !self.live.walled
+            && let Some(group) = Pid::from_raw(self.pid)
+        {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -345,8 +359,14 @@ impl Live {
 
 impl Parent {
     /// A parent with these imports; nothing is started yet.
-    pub(super) fn new(python: PathBuf, imports: Vec<String>, folder: PathBuf) -> Self {
-        Parent { python, imports, folder, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(python: PathBuf, imports: Vec<String>, walls: Arc<Walls>) -> Self {
+        let place = Arc::new(walls.place());
+        Parent { python, imports, walls, place, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+    }
+
+    /// Where its runs have their folders.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// Starts the process and waits for its imports.
@@ -388,21 +408,11 @@ impl Parent {
 
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut command = CommandWrap::with_new(&self.python, |command| {
-            command
-                .args(["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK])
-                .current_dir(&self.folder)
-                .env_clear()
-                .env("LANG", "C.UTF-8")
-                .stdin(Stdio::from(OwnedFd::from(theirs)))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-        });
-        let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
-        let mut stream = UnixStream::from_std(ours)?;
-        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] } };
+        let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK].map(OsStr::new);
+        let inner = Confined { read: interpreter_paths(&self.python), nested: true, ..Confined::default() };
+        let (process, Admitted { mut stream, seal, served }) =
+            self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
+        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] }, seal: seal.as_ref() };
         write_frame(&mut stream, &start).await?;
         let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
         match ready.map_err(|_| RuntimeError::NotReady)?? {
@@ -415,11 +425,12 @@ impl Parent {
             writer: tokio::sync::Mutex::new(writer),
             waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
             process: Mutex::new(process),
+            walled: seal.is_some(),
             spares: Mutex::default(),
             named: AtomicU64::new(0),
             used: Arc::default(),
         });
-        tokio::spawn(listen(reader, live.waiters.clone()));
+        tokio::spawn(listen(reader, live.waiters.clone(), served));
         tokio::spawn(keep_spares(Arc::downgrade(&live), live.used.clone()));
         Ok(Some(live))
     }
@@ -531,8 +542,8 @@ impl Child {
     }
 }
 
-/// Hands what a parent says on to the runs that wait for it, until the parent is gone.
-async fn listen(mut reader: OwnedReadHalf, waiters: Waiters) {
+/// Hands what a parent says on to the runs that wait for it, until the parent is gone, and what serves it with it.
+async fn listen(mut reader: OwnedReadHalf, waiters: Waiters, _served: Option<DropGuard>) {
     let locked = || waiters.lock().unwrap_or_else(PoisonError::into_inner);
     while let Ok(Some(message)) = read_frame::<FromParent>(&mut reader, PARENT_FRAME).await {
         let mut waiters = locked();

@@ -287,8 +287,10 @@ def child(fds):
         # What the module starts must not hold the channel open.
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
+        title("napt-spare")
         prepare()
         run = receive(channel)
+        title("napt-run")
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
         compat.RUN.send({"op": "result", **outcome(run)})
         channel.shutdown(socket.SHUT_WR)
@@ -298,6 +300,15 @@ def child(fds):
         finally:
             os._exit(70)
     os._exit(0)
+
+
+def title(text):
+    """What `ps` and `top` call this process: who waits for a run, and who is one."""
+    try:
+        with open("/proc/self/comm", "w") as file:
+            file.write(text)
+    except OSError:  # another system than Linux
+        pass
 
 
 def prepare():

@@ -3,10 +3,9 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::Stdio,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,23 +13,22 @@ use std::{
     time::Duration,
 };
 
-use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use process_wrap::tokio::ChildWrapper;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
     io::{AsyncWriteExt, BufReader},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
+use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
     python::{COMPAT, FromChild, NETWORK, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
+    walls::{Admitted, Confined, Place, Walls, interpreter_paths},
 };
 use crate::compat;
 
@@ -71,8 +69,7 @@ struct Key {
 /// All shared interpreters of a node.
 #[derive(Debug)]
 pub(in crate::node) struct Interpreters {
-    /// Where they start.
-    folder: PathBuf,
+    walls: Arc<Walls>,
     known: Mutex<HashMap<Key, Arc<Interpreter>>>,
 }
 
@@ -80,7 +77,8 @@ pub(in crate::node) struct Interpreters {
 #[derive(Debug)]
 pub(in crate::node) struct Interpreter {
     python: PathBuf,
-    folder: PathBuf,
+    walls: Arc<Walls>,
+    place: Arc<Place>,
     live: Mutex<Option<Arc<Live>>>,
     /// Held by whoever starts it.
     starting: tokio::sync::Mutex<()>,
@@ -149,9 +147,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Interpreters {
-    /// Interpreters that start in `folder`, which must stay.
-    pub(in crate::node) fn new(folder: PathBuf) -> Self {
-        Interpreters { folder, known: Mutex::default() }
+    /// Interpreters within these walls.
+    pub(in crate::node) fn new(walls: Arc<Walls>) -> Self {
+        Interpreters { walls, known: Mutex::default() }
     }
 
     /// The interpreter for a user's runs of a module.
@@ -164,7 +162,8 @@ impl Interpreters {
         known.retain(|_, interpreter| Arc::strong_count(interpreter) > 1 || lock(&interpreter.live).is_some());
         let interpreter = Arc::new(Interpreter {
             python: key.python.clone(),
-            folder: self.folder.clone(),
+            walls: self.walls.clone(),
+            place: Arc::new(self.walls.place()),
             live: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
         });
@@ -174,6 +173,11 @@ impl Interpreters {
 }
 
 impl Interpreter {
+    /// Where its runs have their folders.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
     /// Starts the process and waits until it has the module imported.
     pub(super) async fn warm_up(self: &Arc<Self>, frame: &RunFrame) -> Result<(), RuntimeError> {
         self.live(frame).await.map(|_| ())
@@ -228,21 +232,10 @@ impl Interpreter {
     }
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let mut command = CommandWrap::with_new(&self.python, |command| {
-            command
-                .args(["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, RUNNER])
-                .current_dir(&self.folder)
-                .env_clear()
-                .env("LANG", "C.UTF-8")
-                .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-                .stdin(Stdio::from(OwnedFd::from(theirs)))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-        });
-        let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
-        let mut stream = UnixStream::from_std(ours)?;
+        let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, RUNNER].map(OsStr::new);
+        let inner = Confined { read: interpreter_paths(&self.python), ..Confined::default() };
+        let (process, Admitted { mut stream, served, .. }) =
+            self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
         let RunFrame { root, folder, module, function, schemas, component, memory, .. } = frame;
         write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory })
             .await?;
@@ -265,7 +258,7 @@ impl Interpreter {
             begun: AtomicU64::new(0),
             is_retired: AtomicBool::new(false),
         });
-        tokio::spawn(listen(reader, Arc::downgrade(&live)));
+        tokio::spawn(listen(reader, Arc::downgrade(&live), served));
         Ok(live)
     }
 }
@@ -408,8 +401,8 @@ async fn write(mut writer: OwnedWriteHalf, mut frames: mpsc::Receiver<Vec<u8>>) 
     }
 }
 
-/// Hands what runs say on to them, until their interpreter is gone.
-async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>) {
+/// Hands what runs say on to them, until their interpreter is gone, and what serves it with it.
+async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<DropGuard>) {
     let mut reader = BufReader::with_capacity(64 * 1024, reader);
     while let Ok(Some((run, message))) = read_frame::<(String, FromChild)>(&mut reader, MAX_FRAME).await {
         let Some(live) = interpreter.upgrade() else { return };

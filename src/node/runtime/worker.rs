@@ -18,13 +18,14 @@ use super::{
     python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
     rust::{Program, RustModule, Started},
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
+    walls::Place,
 };
 
 /// How long a process may take to end once it has given its result.
 const LEAVING: Duration = Duration::from_millis(50);
 
 /// The code of an installed module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::node) enum Code {
     Python(PythonModule),
     Rust(RustModule),
@@ -73,7 +74,36 @@ pub(super) enum End {
     Shared,
 }
 
+impl Code {
+    /// The same, as runs in this place see it.
+    fn shown(&self, place: &Place) -> io::Result<Code> {
+        Ok(match self {
+            Code::Python(module) => {
+                let root = place.show(&module.root)?;
+                let below = module.folder.strip_prefix(&module.root).map_err(io::Error::other)?;
+                Code::Python(PythonModule { folder: root.join(below), root, ..module.clone() })
+            }
+            Code::Rust(module) => Code::Rust(RustModule { root: place.show(&module.root)?, ..module.clone() }),
+        })
+    }
+}
+
 impl Worker {
+    /// Where its runs have their folders.
+    pub(in crate::node) fn place(&self) -> &Arc<Place> {
+        match self {
+            Worker::Process(parent) => parent.place(),
+            Worker::Shared(interpreter) => interpreter.place(),
+            Worker::Program(program) => program.place(),
+        }
+    }
+
+    /// A module as its runs see it.
+    pub(in crate::node) async fn show(&self, code: &Code) -> io::Result<Code> {
+        let (place, code) = (self.place().clone(), code.clone());
+        tokio::task::spawn_blocking(move || code.shown(&place)).await.map_err(io::Error::other)?
+    }
+
     /// Has what takes long ready, which is not the run's own time.
     pub(super) async fn warm_up(&self, frame: &RunFrame) -> Result<(), RuntimeError> {
         match self {

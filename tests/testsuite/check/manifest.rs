@@ -318,7 +318,7 @@ error[missing-runtime]: nothing says how this orchestrator is run
 1 | [module]
   |  ^^^^^^
   |
-  = help: add a `pyproject.toml` beside `napt.toml`; only a `persona` is data alone
+  = help: add a `pyproject.toml` or a `Cargo.toml` beside `napt.toml`; only a `persona` is data alone
 
 warning[unused-dependency]: the dependency `agent:chatter` is not used
  --> napt.toml:7:1
@@ -501,4 +501,96 @@ fn not_packaged_of_a_persona() {
     sandbox.write("p.json", "{}");
     let told = sandbox.napt(&["check"]).expect(3).stderr;
     assert!(told.contains("error[not-packaged]: `p.json` is not packaged"), "{told}");
+}
+
+/// Makes the module one in Rust.
+fn in_rust(m: &Module) {
+    m.remove("pyproject.toml");
+    m.rename("debate/configs", "configs");
+    m.write("Cargo.toml", "[package]\nname = \"debate\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    m.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"debate\"\nversion = \"0.1.0\"\n");
+    m.write("src/main.rs", "fn main() {}\n");
+}
+
+#[test]
+fn missing_cargo_lock() {
+    let m = Module::good();
+    in_rust(&m);
+    m.write("target/debug/Cargo.lock", "");
+    m.passes();
+    let m = Module::good();
+    in_rust(&m);
+    m.remove("Cargo.lock");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[missing-cargo-lock]: there is no `Cargo.lock`
+--> Cargo.toml
+ = help: `cargo generate-lockfile` writes it
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
+fn missing_binary() {
+    let m = Module::good();
+    in_rust(&m);
+    m.rename("src/main.rs", "src/lib.rs");
+    m.write("src/bin/talk.rs", "fn main() {}\n");
+    m.passes();
+    let m = Module::good();
+    in_rust(&m);
+    m.rename("src/main.rs", "src/lib.rs");
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[missing-binary]: no binary of this package is the one to run
+--> Cargo.toml
+ = help: write `src/main.rs`; of several, name one as `entrypoint` in `[module]`
+
+error: 1 error, 0 warnings in 1 module
+
+"#]]
+    );
+}
+
+#[test]
+fn crate_source() {
+    let m = Module::good();
+    in_rust(&m);
+    m.append("Cargo.toml", "[dependencies]\nserde = \"1\"\nvoices = { path = \"./voices\" }\n");
+    m.passes();
+    let m = Module::good();
+    in_rust(&m);
+    m.append(
+        "Cargo.toml",
+        "[dependencies]\nvoices = { path = \"../voices\" }\n[target.'cfg(unix)'.build-dependencies]\n\
+         noise = { git = \"https://example.org/noise\" }\n",
+    );
+    assert_data_eq!(
+        m.told(3),
+        str![[r#"
+error[crate-source]: the crate `voices` is in a folder outside of the module
+ --> Cargo.toml:6:1
+  |
+6 | voices = { path = "../voices" }
+  | ^^^^^^
+  |
+  = note: nodes take crates from crates.io and from the module's own folders
+
+error[crate-source]: the crate `noise` is from a git repository
+ --> Cargo.toml:8:1
+  |
+8 | noise = { git = "https://example.org/noise" }
+  | ^^^^^
+  |
+  = note: nodes take crates from crates.io and from the module's own folders
+
+error: 2 errors, 0 warnings in 1 module
+
+"#]]
+    );
 }

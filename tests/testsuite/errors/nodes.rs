@@ -64,6 +64,7 @@ room! { node:
             address: ([127, 0, 0, 1], 7001).into(),
             reason: std::io::Error::new(std::io::ErrorKind::AddrInUse, "Address already in use (os error 98)"),
         },
+        NodeError::NoSandbox(_) => NodeError::NoSandbox(vec!["system calls are not filtered".to_owned()]),
         NodeError::InUse(_) => NodeError::InUse(path("/srv/node")),
         NodeError::Stopping => NodeError::Stopping,
         NodeError::NotListed { .. } => NodeError::NotListed {

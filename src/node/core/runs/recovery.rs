@@ -49,6 +49,7 @@ impl Core {
                     .filter(|_| demand.is_none())
                     .map(|view| OnceLock::from(Arc::new(view)))
                     .unwrap_or_default(),
+                module: stored.view.module,
                 via: None,
                 // There is no harm in forgetting what is not there.
                 has_secrets: true,

@@ -15,7 +15,7 @@ mod bytecode;
 mod install;
 mod settings;
 mod sources;
-mod step;
+pub(super) mod step;
 mod tools;
 
 use std::{

@@ -50,6 +50,9 @@ const OUTPUT: u64 = 16 << 20;
 /// How much of what it printed last is kept, to tell what failed.
 const KEPT: usize = 64 << 10;
 
+/// How many lines of that are told.
+const LINES: usize = 60;
+
 /// How often it is looked how much a build has written.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -74,7 +77,7 @@ const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "h
 
 /// Whose code a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
+pub(in crate::node::runtime) enum Code {
     /// The installer's and the interpreter's own.
     Own,
     /// That of packages too.
@@ -83,23 +86,23 @@ pub(super) enum Code {
 
 /// One program of an install.
 #[derive(Debug)]
-pub(super) struct Step<'a> {
+pub(in crate::node::runtime) struct Step<'a> {
     /// What is being done, for people.
-    pub(super) what: &'a str,
-    pub(super) code: Code,
-    pub(super) program: &'a Path,
-    pub(super) arguments: Vec<OsString>,
-    pub(super) variables: Vec<(String, String)>,
+    pub(in crate::node::runtime) what: &'a str,
+    pub(in crate::node::runtime) code: Code,
+    pub(in crate::node::runtime) program: &'a Path,
+    pub(in crate::node::runtime) arguments: Vec<OsString>,
+    pub(in crate::node::runtime) variables: Vec<(String, String)>,
     /// What it may read beside the system.
-    pub(super) read: Vec<PathBuf>,
+    pub(in crate::node::runtime) read: Vec<PathBuf>,
     /// Folders that it may write to, which are there.
-    pub(super) write: Vec<PathBuf>,
+    pub(in crate::node::runtime) write: Vec<PathBuf>,
     /// The one of them that it works in.
-    pub(super) work: &'a Path,
+    pub(in crate::node::runtime) work: &'a Path,
     /// Whether it reaches package indexes.
-    pub(super) network: bool,
+    pub(in crate::node::runtime) network: bool,
     /// The operator's proxies, for where there are no walls.
-    pub(super) proxies: Vec<(String, String)>,
+    pub(in crate::node::runtime) proxies: Vec<(String, String)>,
 }
 
 /// Who serves the proxy by which the programs of installs reach package indexes.
@@ -111,7 +114,7 @@ pub(in crate::node) trait WayOut: std::fmt::Debug + Send + Sync {
 
 /// Runs the programs of installs, as many that want a core as there are cores.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(in crate::node::runtime) struct Steps {
     cores: Semaphore,
     launcher: Launcher,
     /// Whether this machine can shut programs in.
@@ -122,7 +125,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn new(launcher: Launcher) -> Self {
+    pub(in crate::node::runtime) fn new(launcher: Launcher) -> Self {
         Steps {
             cores: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             launcher,
@@ -133,7 +136,7 @@ impl Steps {
     }
 
     /// From now on this is how indexes are reached.
-    pub(super) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
+    pub(in crate::node::runtime) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
         // A node has one, and says so once.
         let _ = self.way_out.set(way_out);
     }
@@ -153,7 +156,7 @@ impl Steps {
     }
 
     /// What the program prints. Nothing of it is left when this returns.
-    pub(super) async fn run(&self, step: Step<'_>) -> Result<Vec<u8>, EnvironmentError> {
+    pub(in crate::node::runtime) async fn run(&self, step: Step<'_>) -> Result<Vec<u8>, EnvironmentError> {
         // What waits for the network wants no core of its own.
         let wants_core = step.code == Code::Strangers || !step.network;
         let _core = if wants_core { self.cores.acquire().await.ok() } else { None };
@@ -358,14 +361,16 @@ fn size(folder: &Path) -> u64 {
     sum
 }
 
-/// What a program said last, without secrets.
+/// What a program said last, without secrets: from its first error on, if it says which one that is.
 pub(super) fn last_lines(said: &[u8], status: ExitStatus) -> String {
     let text = String::from_utf8_lossy(said);
     let lines: Vec<&str> = text.lines().collect();
+    let error = lines.iter().position(|line| line.starts_with("error: ") || line.starts_with("error["));
+    let first = error.unwrap_or(lines.len().saturating_sub(20));
     let last = match lines.len() {
         // Killed, for example.
         0 => format!("it said nothing ({status})"),
-        count => lines[count.saturating_sub(20)..].join("\n"),
+        count => lines[first..count.min(first + LINES)].join("\n"),
     };
     crate::secrets::redact(&last)
 }

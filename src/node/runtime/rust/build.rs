@@ -2,31 +2,28 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
 };
 
-use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
+use napt_sandbox::Launcher;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{super::environment::lock_file, BuildError, Program, RustModule, crates::Wanted, toolchain::Toolchain};
+use super::{
+    super::{
+        environment::{
+            EnvironmentError, WayOut, lock_file,
+            step::{Code, Step, Steps},
+        },
+        walls::Walls,
+    },
+    BuildError, Program, RustModule,
+    crates::Wanted,
+    toolchain::Toolchain,
+};
 use crate::{module::CARGO_FILE, report::Reporter};
-
-/// How long a build may take.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// How long output may go on once its program is gone.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// Bytes that are kept of what a program says, its last.
-const KEPT: usize = 256 << 10;
-
-/// Lines that are told of that.
-const TOLD: usize = 60;
 
 /// The binaries of a node.
 #[derive(Debug)]
@@ -40,10 +37,13 @@ pub(in crate::node) struct Binaries {
     /// They tell rustup where its toolchains are.
     rustup: Vec<(String, String)>,
     path: String,
+    steps: Steps,
     toolchain: tokio::sync::Mutex<Option<Toolchain>>,
     /// One build at a time in each target folder.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    programs: Mutex<HashMap<PathBuf, Weak<Program>>>,
+    walls: Arc<Walls>,
+    /// By binary and tenant.
+    programs: Mutex<HashMap<(PathBuf, String), Weak<Program>>>,
 }
 
 /// A name for a folder that says nothing and is nobody else's.
@@ -64,6 +64,8 @@ impl Binaries {
         network: Vec<(String, String)>,
         rustup: Vec<(String, String)>,
         path: String,
+        walls: Arc<Walls>,
+        launcher: Launcher,
     ) -> Self {
         Binaries {
             folder,
@@ -71,10 +73,17 @@ impl Binaries {
             network,
             rustup,
             path,
+            steps: Steps::new(launcher),
             toolchain: tokio::sync::Mutex::default(),
             building: Mutex::default(),
+            walls,
             programs: Mutex::default(),
         }
+    }
+
+    /// From now on this is how crates are fetched.
+    pub(in crate::node) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
+        self.steps.reach_by(way_out);
     }
 
     /// Where a module's binary is once it is built. Each owner builds for themselves: a build script has the target folder
@@ -83,16 +92,17 @@ impl Binaries {
         self.folder.join(tag(&[owner])).join(&module.sha256)
     }
 
-    /// What starts a module that is built.
-    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str) -> Arc<Program> {
+    /// What starts a module that is built for `owner`, for this tenant's runs.
+    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
         let binary = self.path(module, owner);
+        let key = (binary.clone(), tenant.to_owned());
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&binary).and_then(Weak::upgrade) {
+        if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
             return program;
         }
         programs.retain(|_, program| program.strong_count() > 0);
-        let program = Arc::new(Program::new(binary.clone()));
-        programs.insert(binary, Arc::downgrade(&program));
+        let program = Arc::new(Program::new(binary, self.walls.clone()));
+        programs.insert(key, Arc::downgrade(&program));
         program
     }
 
@@ -146,16 +156,27 @@ impl Binaries {
         let _one = lock_file(self.cache.join("fetch.lock")).await?;
         let folder = tempfile::Builder::new().prefix("fetch-").tempdir_in(&self.cache)?;
         wanted.write(folder.path())?;
-        let fetch = |more: &[&str]| {
-            let mut command = self.cargo(toolchain, &home, folder.path());
-            command.envs(self.network.iter().cloned());
-            command.arg("fetch").args(more).arg("--manifest-path").arg(folder.path().join(CARGO_FILE));
-            command
+        let is_proxy = |(name, _): &&(String, String)| name.to_uppercase().ends_with("_PROXY");
+        let is_certificate = |name: &str| name.starts_with("SSL_CERT_") || name == "CARGO_HTTP_CAINFO";
+        let (proxies, others): (Vec<_>, Vec<_>) = self.network.iter().partition(is_proxy);
+        let certificates = others.iter().filter(|(name, _)| is_certificate(name)).map(|(_, path)| PathBuf::from(path));
+        let fetch = |more: &[&str], network| {
+            let mut step = self.cargo(toolchain, &home, folder.path());
+            step.what = "fetching the crates";
+            step.code = Code::Own;
+            step.network = network;
+            step.arguments = ["fetch"].iter().chain(more).map(OsString::from).collect();
+            step.arguments.extend(["--manifest-path".into(), folder.path().join(CARGO_FILE).into_os_string()]);
+            step.variables.extend(others.iter().map(|pair| (*pair).clone()));
+            step.proxies = proxies.iter().map(|pair| (*pair).clone()).collect();
+            step.read.extend(certificates.clone());
+            step.write = vec![home.clone(), folder.path().to_owned()];
+            step
         };
         // What is there needs no network.
-        if run("fetching the crates", fetch(&["--offline"])).await.is_err() {
+        if self.steps.run(fetch(&["--offline"], false)).await.is_err() {
             reporter.step("Fetching", &format!("the crates of {}", module.id));
-            run("fetching the crates", fetch(&[])).await?;
+            self.steps.run(fetch(&[], true)).await?;
         }
         Ok(home)
     }
@@ -169,40 +190,61 @@ impl Binaries {
     ) -> Result<(), BuildError> {
         // Cargo locks its home, and a build script could hold that lock: so each has its own, with everybody's crates in it.
         let own_home = target.join("home");
-        fs_err::create_dir_all(&own_home)?;
-        for shared in ["registry", "config.toml"] {
-            let link = own_home.join(shared);
-            if home.join(shared).exists() && link.symlink_metadata().is_err() {
-                fs_err::os::unix::fs::symlink(home.join(shared), link)?;
+        // What stands there is strangers' work.
+        if own_home.symlink_metadata().is_ok() {
+            fs_err::remove_dir_all(&own_home)?;
+        }
+        fs_err::create_dir(&own_home)?;
+        let shared = ["registry", "config.toml"].map(|name| (home.join(name), own_home.join(name)));
+        for (there, link) in shared.iter().filter(|(there, _)| there.exists()) {
+            fs_err::os::unix::fs::symlink(there, link)?;
+        }
+        let mut step = self.cargo(toolchain, &own_home, target);
+        step.arguments =
+            ["build", "--release", "--locked", "--offline", "--bin", &module.binary].map(OsString::from).into();
+        step.arguments.extend(["--target-dir".into(), target.into(), "--manifest-path".into()]);
+        step.arguments.push(module.root.join(CARGO_FILE).into_os_string());
+        step.variables.push(("CARGO_INCREMENTAL".to_owned(), "0".to_owned()));
+        step.read.push(module.root.clone());
+        step.read.extend(shared.map(|(there, _)| there));
+        match self.steps.run(step).await {
+            Ok(_) => Ok(()),
+            Err(EnvironmentError::Failed { what, output }) => {
+                let output = output.replace(&format!("{}/", module.root.display()), "");
+                Err(EnvironmentError::Failed { what, output }.into())
+            }
+            Err(error) => {
+                // What earlier versions have left may be what is too much.
+                if matches!(error, EnvironmentError::Limit { .. }) {
+                    fs_err::tokio::remove_dir_all(target).await?;
+                }
+                Err(error.into())
             }
         }
-        let mut command = self.cargo(toolchain, &own_home, target);
-        command.env("CARGO_INCREMENTAL", "0");
-        command.args(["build", "--release", "--locked", "--offline", "--bin", &module.binary]);
-        command.arg("--target-dir").arg(target).arg("--manifest-path").arg(module.root.join(CARGO_FILE));
-        run("building the module", command).await.map_err(|error| match error {
-            BuildError::Failed { what, output } => {
-                let output = output.replace(&format!("{}/", module.root.display()), "");
-                BuildError::Failed { what, output: crate::secrets::redact(&output) }
-            }
-            error => error,
-        })
     }
 
-    /// Cargo, which reads no settings but those of its home.
-    fn cargo(&self, toolchain: &Toolchain, home: &Path, work: &Path) -> Command {
-        let mut command = Command::new(&toolchain.cargo);
-        command
-            .env_clear()
-            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", toolchain.root.join("bin").display()))
-            .env("HOME", work)
-            .env("TMPDIR", work)
-            .env("CARGO_HOME", home)
-            .env("RUSTC", &toolchain.rustc)
-            .env("CARGO_TERM_COLOR", "never")
-            .env("LANG", "C.UTF-8")
-            .current_dir("/");
-        command
+    /// Cargo, which reads no settings but those of its home. It builds, unless it is told otherwise.
+    fn cargo<'a>(&self, toolchain: &'a Toolchain, home: &Path, work: &'a Path) -> Step<'a> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", toolchain.root.join("bin").display());
+        let variables = [
+            ("PATH", path),
+            ("CARGO_HOME", text(home)),
+            ("RUSTC", text(&toolchain.rustc)),
+            ("CARGO_TERM_COLOR", "never".to_owned()),
+        ];
+        Step {
+            what: "building the module",
+            code: Code::Strangers,
+            program: &toolchain.cargo,
+            arguments: Vec::new(),
+            variables: variables.map(|(name, value)| (name.to_owned(), value)).into(),
+            read: vec![toolchain.root.clone()],
+            write: vec![work.to_owned()],
+            work,
+            network: false,
+            proxies: Vec::new(),
+        }
     }
 
     /// Removes what an earlier process left half done.
@@ -238,78 +280,9 @@ fn take(target: &Path, made: &Path, built: &Path) -> Result<(), BuildError> {
     Ok(fs_err::File::open(folder)?.sync_all()?)
 }
 
-/// Runs a program to its end, which must be a good one.
-async fn run(what: &'static str, mut command: Command) -> Result<(), BuildError> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut process = CommandWrap::from(tokio::process::Command::from(command))
-        .wrap(ProcessGroup::leader())
-        .wrap(KillOnDrop)
-        .spawn()?;
-    let mut said = Vec::new();
-    let pipe = process.stderr().take();
-    let status = {
-        let reading = read_last(pipe, &mut said);
-        tokio::pin!(reading);
-        let mut is_read = false;
-        let ended = async {
-            loop {
-                tokio::select! {
-                    status = process.wait() => break status,
-                    () = &mut reading, if !is_read => is_read = true,
-                }
-            }
-        };
-        let ended = tokio::time::timeout(BUILD_TIMEOUT, ended).await;
-        if !is_read {
-            let _ = tokio::time::timeout(GRACE, &mut reading).await;
-        }
-        ended.map_err(|_| BuildError::TooLong(BUILD_TIMEOUT.as_secs()))??
-    };
-    if status.success() {
-        return Ok(());
-    }
-    let output = match told(&String::from_utf8_lossy(&said)) {
-        nothing if nothing.is_empty() => format!("it said nothing ({status})"),
-        told => told,
-    };
-    Err(BuildError::Failed { what, output })
-}
-
-async fn read_last(pipe: Option<impl AsyncRead + Unpin>, said: &mut Vec<u8>) {
-    let Some(mut pipe) = pipe else { return };
-    let mut buffer = [0; 8192];
-    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        said.extend_from_slice(&buffer[..count]);
-        if said.len() > 2 * KEPT {
-            said.drain(..said.len() - KEPT);
-        }
-    }
-}
-
-/// From the first error on, or the last lines when there is none that says so.
-fn told(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().collect();
-    let error = lines.iter().position(|line| line.starts_with("error"));
-    let first = error.unwrap_or(lines.len().saturating_sub(20));
-    let mut told = lines[first..].iter().take(TOLD).copied().collect::<Vec<_>>().join("\n");
-    if lines.len() - first > TOLD {
-        told.push_str("\n…");
-    }
-    told
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_error_is_told() {
-        let said = "   Compiling a v1\nwarning: unused\nerror[E0308]: mismatched types\n --> src/main.rs:1:1\n";
-        assert_eq!(told(said), "error[E0308]: mismatched types\n --> src/main.rs:1:1");
-        let many = (0..100).map(|number| format!("line {number}\n")).collect::<String>();
-        assert!(told(&many).starts_with("line 80\n"));
-        assert!(told(&format!("error: x\n{many}")).ends_with("line 58\n…"));
-    }
 
     #[test]
     fn only_a_file_of_its_own_is_taken() {

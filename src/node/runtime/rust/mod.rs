@@ -7,6 +7,8 @@ mod toolchain;
 
 use std::path::PathBuf;
 
+use super::environment::EnvironmentError;
+
 pub(in crate::node) use build::Binaries;
 pub(in crate::node) use program::{Program, Started};
 
@@ -40,15 +42,7 @@ pub(in crate::node) enum BuildError {
     /// The lock file asks for what nodes do not fetch.
     #[error("`Cargo.lock` cannot be used: {0}")]
     Lock(String),
-    /// A program failed; what it said is kept.
-    #[error("{what} failed\n{output}")]
-    Failed {
-        /// What was being done.
-        what: &'static str,
-        /// What it said.
-        output: String,
-    },
-    /// It took too long.
-    #[error("time limit of {0} s reached while building")]
-    TooLong(u64),
+    /// A program failed, or took more than it may.
+    #[error(transparent)]
+    Step(#[from] EnvironmentError),
 }

@@ -1,24 +1,17 @@
 //! A built module: its binary is started for each run, with the run's channel as its standard input.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    path::PathBuf,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{io, os::fd::OwnedFd, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
+use napt_sandbox::Limits;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
-use tokio::{
-    net::{UnixStream, unix::pipe},
-    sync::oneshot,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{net::unix::pipe, sync::oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::{
     RuntimeError,
     python::RunFrame,
+    walls::{Admitted, Confined, Place, Walls},
     worker::{Begun, Channel, End, Printed},
 };
 
@@ -32,18 +25,27 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::node) struct Program {
     binary: PathBuf,
+    walls: Arc<Walls>,
+    place: Arc<Place>,
 }
 
 impl Program {
     /// A binary that is built already.
-    pub(super) fn new(binary: PathBuf) -> Self {
-        Program { binary }
+    pub(super) fn new(binary: PathBuf, walls: Arc<Walls>) -> Self {
+        let place = Arc::new(walls.place());
+        Program { binary, walls, place }
+    }
+
+    /// Where its runs have their folders.
+    pub(in crate::node::runtime) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// Starts a process for a run. Its frame must then be written to its channel.
     pub(in crate::node::runtime) async fn begin(&self, frame: &RunFrame) -> Result<Begun, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
-        channel.set_nonblocking(true)?;
+        let limits = Limits { memory: Some(frame.memory), ..Limits::default() };
+        let inner = Confined { read: vec![self.binary.clone()], limits, nested: false };
         let (stdout_theirs, stdout) = pipe::pipe()?;
         let (stderr_theirs, stderr) = pipe::pipe()?;
         let theirs =
@@ -51,8 +53,7 @@ impl Program {
         let mut tries = 0;
         let process = loop {
             let [stdin, stdout, stderr] = [theirs[0].try_clone()?, theirs[1].try_clone()?, theirs[2].try_clone()?];
-            let mut command = Command::new(&self.binary);
-            command.env_clear().env("LANG", "C.UTF-8").current_dir("/");
+            let mut command = self.walls.command(&self.place, &inner, &self.binary)?;
             command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
             let mut command = CommandWrap::from(tokio::process::Command::from(command));
             match command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn() {
@@ -65,16 +66,19 @@ impl Program {
             }
         };
         let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        for (resource, most) in [(Resource::Core, 0), (Resource::Data, frame.memory)] {
-            let limit = Rlimit { current: Some(most), maximum: Some(most) };
-            // One that has ended already needs none.
-            let _ = id.map(|id| prlimit(Some(id), resource, limit));
+        drop(theirs);
+        if !self.walls.stand() {
+            for (resource, most) in [(Resource::Core, 0), (Resource::Data, frame.memory)] {
+                // One that has ended already needs no limit.
+                let _ = prlimit(id, resource, Rlimit { current: Some(most), maximum: Some(most) });
+            }
         }
+        let Admitted { stream, served, .. } = self.walls.admit(&self.place, &inner, channel).await?;
         let kill = CancellationToken::new();
         let (exited, receiver) = oneshot::channel();
-        tokio::spawn(see_off(process, id, kill.clone(), exited));
+        tokio::spawn(see_off(process, id, kill.clone(), exited, served));
         Ok(Begun {
-            channel: Channel::Socket(UnixStream::from_std(channel)?),
+            channel: Channel::Socket(stream),
             printed: Printed::Pipes(stdout, stderr),
             end: End::Program(Started { kill, exited: Some(receiver), status: None }),
         })
@@ -113,6 +117,7 @@ async fn see_off(
     group: Option<Pid>,
     kill: CancellationToken,
     exited: oneshot::Sender<i32>,
+    served: Option<DropGuard>,
 ) {
     let status = tokio::select! {
         status = process.wait() => status,
@@ -127,6 +132,8 @@ async fn see_off(
     }
     let Ok(status) = status else { return };
     let signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| -signal);
+    // The launcher tells a signal as shells do.
+    let code = status.code().map(|code| if served.is_some() && code > 128 { 128 - code } else { code });
     // Whoever waited may be gone.
-    let _ = exited.send(signal.or(status.code()).unwrap_or_default());
+    let _ = exited.send(signal.or(code).unwrap_or_default());
 }
