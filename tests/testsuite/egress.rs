@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::support::{
+    Sandbox,
     http::send,
-    modules::Python,
-    node::{TestNode, User},
+    modules::{Python, write},
+    node::{TestNode, User, cache},
+    provider::Provider,
+    registry::TestRegistry,
     site::{Silent, Site},
 };
 
@@ -348,6 +351,79 @@ found = connection.recv(10).decode()";
     assert_eq!(silent.ended(), b"hello");
     let view = scene.user.ended(&taker.id);
     assert_eq!(view.result.as_deref(), Some("\"\""), "{:?}", view.error);
+}
+
+#[test]
+fn deploying_tells_what_a_module_may_reach_and_what_it_will_not() {
+    let node = TestNode::start(&["--egress", "*.example.com"]);
+    let hosts = ["api.example.com", "*.example.com", "a.b.example.com:8443", "example.org"];
+    let more = format!("[permissions]\nhosts = {hosts:?}\n");
+    let ran = node.deploy(&Python { more: &more, ..Python::new("agent:probe", PROBE) });
+    let step = format!("Hosts agent:probe may reach {}\n", hosts.join(", "));
+    assert!(ran.stderr.contains(&step), "{}", ran.stderr);
+    for refused in &hosts[2..] {
+        let warning = format!(
+            "warning: agent:probe names `{refused}`, which this node's operator refuses; \
+             `napt node --egress '{refused}'` would allow it\n"
+        );
+        assert!(ran.stderr.contains(&warning), "{}", ran.stderr);
+    }
+    assert_eq!(ran.stderr.matches("operator refuses").count(), 2, "{}", ran.stderr);
+}
+
+#[test]
+fn a_registry_tells_what_a_module_may_reach() {
+    let registry = TestRegistry::start();
+    let owner = registry.sandbox();
+    owner.napt(&["login"]).expect(0);
+    write(&owner, "m", "agent:probe", "0.1.0", "[permissions]\nhosts = [\"api.example.com\", \"b.example:8443\"]\n");
+    owner.napt(&["-C", "m", "publish", "--no-verify"]).expect(0);
+    let ran = owner.napt(&["info", "agent:probe", "--message-format", "json"]).expect(0);
+    let hosts = &ran.json()["data"]["manifest"]["permissions"]["hosts"];
+    assert_eq!(*hosts, json!(["api.example.com", "b.example:8443"]));
+    let ran = owner.napt(&["info", "agent:probe"]).expect(0);
+    assert!(ran.stdout.contains("\nreaches     api.example.com, b.example:8443\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_module_has_models_and_never_the_key_of_their_provider() {
+    let provider = Provider::start();
+    let key = "sk-canary-of-the-provider-0123456789";
+    let mut sandbox = Sandbox::new();
+    sandbox.set("NAPT_CACHE_DIR", &cache());
+    sandbox.set("NAPT_PROVIDER_KEY", key);
+    let node = TestNode::start_in(sandbox, &["--provider", &provider.url]);
+    let home = node.sandbox.home();
+    node.deploy(&Python::new("agent:probe", PROBE));
+    let code = "
+import glob
+key = key[::-1].encode()
+token = base64.b64encode(os.environ['NAPT_RUN_TOKEN'].encode()).decode()
+url = 'http://127.0.0.1:' + os.environ['NAPT_NODE_URL'].rpartition(':')[2] + '/inference/chat/completions'
+body = json.dumps({'model': 'good', 'messages': [{'role': 'user', 'content': 'hi'}]}).encode()
+headers = {'Authorization': 'Basic ' + token, 'Content-Type': 'application/json'}
+with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+    said = json.loads(answer.read())['choices'][0]['message']['content']
+places = ['/proc/*/environ', '/proc/*/cmdline', '/proc/*/task/*/environ', home + '/**', os.environ['HOME'] + '/**', '/etc/**']
+read, leaks = 0, []
+for place in places:
+    for path in glob.iglob(place, recursive=True, include_hidden=True) if sys.version_info >= (3, 11) else glob.iglob(place, recursive=True):
+        try:
+            with open(path, 'rb') as file:
+                text = file.read(1 << 20)
+        except OSError:
+            continue
+        read += 1
+        if key in text:
+            leaks.append(path)
+found = [said, read > 3, leaks, key.decode() in str(dict(os.environ))]";
+    // Backwards: no input may show one.
+    let backwards: String = key.chars().rev().collect();
+    let user = node.user();
+    let run = user.run("agent:probe", with_code(code, json!({ "key": backwards, "home": home })));
+    let result = run.result.unwrap_or_else(|| panic!("{:?}", run.error));
+    assert_eq!(serde_json::from_str::<Value>(&result).expect("JSON"), json!(["I am good", true, [], false]));
+    assert_eq!(provider.asked()[0].0, format!("Bearer {key}"));
 }
 
 #[test]

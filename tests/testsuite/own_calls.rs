@@ -304,3 +304,80 @@ fn a_node_has_as_many_descriptors_as_it_may() {
     assert_eq!(numbers[0], numbers[1], "{open}");
     assert_ne!(numbers[0], "128", "{open}");
 }
+
+/// Calls with `import napt`, as its inputs say.
+const PLAIN_CALLER: &str = r#"
+import asyncio, math
+
+import napt
+
+async def run(module_run):
+    inputs = module_run["inputs"]
+    assert napt.run()["id"] == module_run["id"]
+    said = await asyncio.gather(*(napt.call("agent:worker", {"say": f"{number}"}) for number in range(20)))
+    here = module_run["deployment"]["node"]
+    for node in ("local", here["id"], here):
+        said.append(await napt.call("agent:worker", {"say": "here"}, node=node))
+    told = []
+    for module, given, node in (
+        ("agent:worker", {"fail": "no flour"}, None),
+        ("agent:nonesuch", {}, None),
+        ("agent:UP", {}, None),
+        ("thing:worker", {}, None),
+        ("agent:worker", {}, "node:0123456789abcdef"),
+        ("agent:worker", {}, "http://127.0.0.1:1"),
+        ("agent:worker", {"x": math.nan}, None),
+    ):
+        try:
+            await napt.call(module, given, node=node)
+        except (napt.CallError, ValueError) as error:
+            told.append(f"{type(error).__name__}: {error}")
+    try:
+        await asyncio.wait_for(napt.call("agent:worker", {"wait": 600}), 1)
+    except asyncio.TimeoutError:
+        told.append("late")
+    return [said, told]
+"#;
+
+#[test]
+fn modules_without_the_sdk_call_by_napts_own_client() {
+    let node = TestNode::start(&["--allow-shared"]);
+    Python::new("agent:worker", WORKER).write(&node.sandbox);
+    for (name, isolation) in [("asker", "process"), ("sharer", "shared")] {
+        let more = format!(
+            "[dependencies]\n\"agent:worker\" = {{ path = \"../worker\", version = \"0.1\" }}\n[limits]\nisolation = \"{isolation}\"\n"
+        );
+        node.deploy(&Python { more: &more, ..Python::new(&format!("orchestrator:{name}"), PLAIN_CALLER) });
+        let user = node.user();
+        let run = user.run(&format!("orchestrator:{name}"), json!({}));
+        let found: Value = serde_json::from_str(&run.result.expect("a result")).expect("JSON");
+        let said: Vec<String> = (0..20).map(|n: u32| n.to_string()).chain(["here"; 3].map(str::to_owned)).collect();
+        assert_eq!(found[0], json!(said));
+        let told = [
+            "CallError: `agent:worker`: ValueError: no flour",
+            &format!("CallError: `agent:nonesuch`: `agent:nonesuch` is not part of the deployment `{name}`"),
+            "CallError: `agent:UP`: invalid character `U`",
+            "CallError: `thing:worker`: Invalid module type: thing",
+            "CallError: `agent:worker`: there is no node `0123456789abcdef`",
+            "CallError: the node is none of this run's deployment",
+            "ValueError: Out of range float values are not JSON compliant",
+            "late",
+        ];
+        let found: Vec<&str> = found[1].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert_eq!(found.len(), told.len(), "{found:?}");
+        assert!(found.iter().zip(told).all(|(found, told)| found.starts_with(told)), "{found:#?}");
+        let ended = |status| user.tree(&run.id)[1..].iter().filter(|run| run.status == status).count();
+        soon("what nobody waits for is cancelled", || ended(RunStatus::Cancelled) == 1);
+        assert_eq!((ended(RunStatus::Completed), ended(RunStatus::Error)), (23, 1));
+    }
+}
+
+#[test]
+fn a_package_called_napt_goes_before_its_own_client() {
+    let node = TestNode::start(&[]);
+    Python::new("agent:odd", "import napt\n\ndef run(module_run):\n    return napt.WHOSE\n").write(&node.sandbox);
+    node.sandbox.write("odd/napt/__init__.py", "WHOSE = 'its own'\n");
+    node.napt(&["deploy", "odd", "--no-verify"]).expect(0);
+    let run = node.user().run("agent:odd", json!({}));
+    assert_eq!(run.result.as_deref(), Some("its own"), "{:?}", run.error);
+}

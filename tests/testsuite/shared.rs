@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Sandbox,
-    modules::Python,
+    modules::{Python, copy_fixtures},
     node::{TestNode, User},
     processes::soon,
 };
@@ -192,6 +192,18 @@ fn one_that_does_not_stop_costs_the_interpreter() {
 }
 
 #[test]
+fn an_idle_interpreter_rests() {
+    let node = TestNode::start(&["--allow-shared", "--keep-warm", "0"]);
+    node.deploy(&Python { more: SHARED, ..Python::new("agent:sharer", WHO) });
+    let user = node.user();
+    let who = run(&user, json!({}));
+    soon("it has rested, and the next run has another", || run(&user, json!({})) != who);
+    // One that is at work does not.
+    let waits = user.start("agent:sharer", json!({ "wait": 1 }));
+    assert_eq!(user.ended(&waits.id).status, RunStatus::Completed);
+}
+
+#[test]
 fn one_that_dies_takes_the_others_with_it_and_the_next_goes_on() {
     let (_node, user) = node(WHO);
     let who = run(&user, json!({}));
@@ -327,4 +339,86 @@ fn functions_that_are_not_asynchronous_have_threads_and_nested_ones_never_wait_f
     assert_eq!(places.len(), 20);
     // More at each depth than there are threads for all.
     assert_eq!(run(&user, json!({ "deep": 6 })), 64);
+}
+
+/// Calls so many members at once, and has all their answers in order.
+const CROWD: &str = r#"
+import asyncio, napt
+
+async def run(module_run):
+    count = module_run["inputs"]["agents"]
+    calls = (napt.call("agent:member", {"number": number}) for number in range(count))
+    numbers = [int(number) for number in await asyncio.gather(*calls)]
+    assert numbers == [number * 37 % 101 for number in range(count)], numbers
+    return len(numbers)
+"#;
+
+const MEMBER: &str = r#"
+import asyncio
+
+async def run(module_run):
+    number = module_run["inputs"]["number"]
+    print("number", number)
+    await asyncio.sleep(0.2)
+    return number * 37 % 101
+"#;
+
+/// Every run of a crowd is a child of its orchestrator, ends well, and has its own line in its log.
+fn crowd(isolation: &str, agents: usize) {
+    let node = TestNode::start(&["--allow-shared"]);
+    let limits = format!("[limits]\nisolation = \"{isolation}\"\n");
+    let more = format!("[dependencies]\n\"agent:member\" = {{ path = \"../member\", version = \"0.1\" }}\n{limits}");
+    Python { more: &limits, ..Python::new("agent:member", MEMBER) }.write(&node.sandbox);
+    node.deploy(&Python { more: &more, ..Python::new("orchestrator:crowd", CROWD) });
+    let user = node.user();
+    let whole = user.run("orchestrator:crowd", json!({ "agents": agents }));
+    assert_eq!(result(&user, whole.clone()), json!(agents));
+    let tree = user.tree(&whole.id);
+    assert_eq!(tree.len(), agents + 1);
+    assert!(tree.iter().all(|run| run.status == RunStatus::Completed));
+    assert!(tree[1..].iter().all(|child| child.parent.as_deref() == Some(whole.id.as_str())));
+    let numbers: BTreeSet<String> = tree[1..].iter().step_by(agents / 20).map(|run| user.log(&run.id)).collect();
+    assert_eq!(numbers.len(), 20, "{numbers:?}");
+    assert!(numbers.iter().all(|log| log.starts_with("number ") && log.lines().count() == 1), "{numbers:?}");
+}
+
+#[test]
+fn a_crowd_of_agents_in_one_interpreter() {
+    crowd("shared", 500);
+}
+
+#[test]
+fn a_crowd_of_agents_in_processes() {
+    crowd("process", 100);
+}
+
+#[test]
+fn the_unmodified_sdk_calls_from_and_into_shared_interpreters() {
+    let node = TestNode::start(&["--allow-shared"]);
+    copy_fixtures(&node.sandbox, &["contest", "guesser"], "1.0.5");
+    for name in ["contest", "guesser"] {
+        let path = node.sandbox.work().join(name).join("napt.toml");
+        let text = std::fs::read_to_string(&path).expect("a file");
+        std::fs::write(path, format!("{text}\n{SHARED}")).expect("a file");
+    }
+    node.napt(&["deploy", "contest", "--no-verify"]).expect(0);
+    let user = node.user();
+    let runs: Vec<RunView> =
+        (0..3).map(|_| user.start("orchestrator:contest", json!({ "agents": 40, "seconds": 0.1 }))).collect();
+    for started in runs {
+        let won = result(&user, user.ended(&started.id));
+        assert_eq!((&won["agents"], user.tree(&started.id).len()), (&json!(40), 41));
+    }
+}
+
+#[test]
+fn secrets_are_a_runs_own_and_left_out_of_what_it_says() {
+    let code = "import os\n\nFIRST = os.environ.get('LOCK_CODE')\n\nasync def run(module_run):\n    \
+                print('it is', os.environ['LOCK_CODE'])\n    return [FIRST, os.environ['LOCK_CODE'][::-1], os.environ['LOCK_CODE']]\n";
+    let (node, user) = node(code);
+    node.sandbox.write("code.env", "LOCK_CODE=open-sesame-1234\n");
+    node.napt(&["secret", "set", "LOCK_CODE", "--from-env-file", "code.env"]).expect(0);
+    let ended = user.run("agent:sharer", json!({}));
+    assert_eq!(user.log(&ended.id), "it is …");
+    assert_eq!(result(&user, ended), json!([null, "4321-emases-nepo", "…"]));
 }

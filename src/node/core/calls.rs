@@ -156,8 +156,7 @@ impl Core {
             return Ok(record.results.pop().ok_or_else(|| record.error_message.unwrap_or_default()));
         }
         let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
-        let ended = self.wait(waiting.run()).await?.view;
-        Ok(ended.result.ok_or_else(|| ended.error.unwrap_or_default()))
+        Ok(self.outcome(waiting.run()).await)
     }
 
     /// A run as Naptha's clients read it, with addresses that suit the reader.

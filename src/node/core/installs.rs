@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::{COMPONENT_FILE, ConfigError, Deployment, ModuleConfigs, ModuleEntry, PersonaError, read_persona},
     crash,
-    module::{Manifest, ModuleType, Runtime, package_dir_of},
+    module::{Isolation, Manifest, ModuleType, Runtime, package_dir_of},
     package,
     report::{Amount, Reporter},
     wire::ModulePin,
@@ -46,6 +46,13 @@ impl Installed {
             Some(Code::Python(python)) => Some(python),
             Some(Code::Rust(_)) | None => None,
         }
+    }
+}
+
+impl Installed {
+    /// Whether its runs want one interpreter together.
+    pub(super) fn asks_to_share(&self) -> bool {
+        self.manifest.limits.isolation == Isolation::Shared && matches!(self.code, Some(Code::Python(_)))
     }
 }
 

@@ -103,6 +103,7 @@ async fn look_after_parents(core: Weak<Core>) {
     while let Some(core) = core.upgrade() {
         let after = core.options.keep_warm;
         core.parents.have_idle_rest(after);
+        core.interpreters.have_idle_rest(after);
         drop(core);
         tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
     }

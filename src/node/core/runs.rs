@@ -40,7 +40,7 @@ use crate::{
     config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
-    module::{Isolation, ModuleId},
+    module::ModuleId,
     node::error::reason,
     wire::{DeploymentView, EventPayload, RunStatus, RunView},
 };
@@ -76,6 +76,8 @@ pub(in crate::node) struct ActiveRun {
     reason: OnceLock<&'static str>,
     /// What it may reach beyond the node.
     pub(super) egress: RunEgress,
+    /// Its result, or why there is none; set before anybody is told that it has ended.
+    outcome: OnceLock<Result<String, String>>,
     /// The last event's number, and whether the run has ended.
     progress: watch::Sender<(u64, bool)>,
 }
@@ -280,18 +282,19 @@ impl Core {
         let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
             id,
+            module: stored.view.module.clone(),
             secret: random_hex(16),
             consumer: new.consumer,
             root,
             depth,
             modules: modules.map(OnceLock::from).unwrap_or_default(),
-            module: stored.view.module.clone(),
             via,
             has_secrets,
             cancel,
             claimed: AtomicBool::new(false),
             reason: OnceLock::new(),
             egress: RunEgress::default(),
+            outcome: OnceLock::new(),
             progress: watch::Sender::new((0, false)),
         };
         let core = self.clone();
@@ -482,6 +485,8 @@ impl Core {
         if run.has_secrets {
             self.forget_secrets_of_runs(Some(&run.root)).await;
         }
+        // Nobody else sets it.
+        let _ = run.outcome.set(result.ok_or_else(|| error.unwrap_or_default()));
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
         run.progress.send_modify(|(_, ended)| *ended = true);
     }
@@ -502,9 +507,9 @@ impl Core {
             return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", run.module)));
         };
         let revision = run.modules()?;
-        let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
         // Nobody's runs are begun by a process that ran for somebody else.
         let tenant = &run.consumer;
+        let asks_to_share = installed.asks_to_share();
         let worker = match code {
             Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
             Code::Python(python) if asks_to_share && self.options.allow_shared => {
@@ -536,7 +541,6 @@ impl Core {
         code: &Code,
         worker: &Worker,
     ) -> Result<Ended, NodeError> {
-        let asks_to_share = installed.manifest.limits.isolation == Isolation::Shared && matches!(code, Code::Python(_));
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         let started = Timestamp::now();
         run.egress.open(&installed.manifest);
@@ -551,7 +555,7 @@ impl Core {
         let stored = stored?;
         let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
         run.progress.send_modify(|(last, _)| *last = seq);
-        if asks_to_share && !self.options.allow_shared {
+        if installed.asks_to_share() && !self.options.allow_shared {
             let text = "napt: this node does not allow `isolation = \"shared\"`: the run has a process of its own";
             let line = EventPayload::Line { stream: "stderr".to_owned(), text: text.to_owned() };
             self.record(run, vec![(started, line)]).await;
@@ -579,9 +583,16 @@ impl Core {
 
     /// Waits for a run's end.
     pub(in crate::node) async fn wait(&self, run: &ActiveRun) -> Result<StoredRun, NodeError> {
+        // As it is stored.
+        let _ = self.outcome(run).await;
+        self.stored_run(&run.id).await
+    }
+
+    /// Waits for a run's end: its result, or why there is none.
+    pub(super) async fn outcome(&self, run: &ActiveRun) -> Result<String, String> {
         // The sender lives in the run itself.
         let _ = run.progress.subscribe().wait_for(|(_, ended)| *ended).await;
-        self.stored_run(&run.id).await
+        run.outcome.get().cloned().unwrap_or_else(|| Err(String::new()))
     }
 
     /// Asks a run to end. Asking again, or after its end, is fine.

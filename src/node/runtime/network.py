@@ -20,19 +20,18 @@ PORTS = (443, 80)
 # Places that are told of.
 MAX_TOLD = 100
 
-# The module of this process and the hosts that it may reach, and what has been told.
-RULES = None
-told = set()
+# Gives the module and its hosts of the run that asks; none outside of runs.
+rules_of_run = lambda: None  # noqa: E731 - it is replaced
 
 
 def enter(rules):
     """From now on this process is a run of a module with these rules."""
-    global RULES
-    RULES = rules
+    global rules_of_run
+    rules_of_run = lambda: rules  # noqa: E731 - as above
 
 
-def is_named(host, port):
-    for pattern in RULES["hosts"]:
+def is_named(rules, host, port):
+    for pattern in rules["hosts"]:
         name, _, own = pattern.partition(":")
         ports = (int(own),) if own else PORTS
         is_it = host.endswith(name[1:]) and len(host) >= len(name) if name.startswith("*.") else host == name
@@ -41,17 +40,17 @@ def is_named(host, port):
     return False
 
 
-def reason(host, port):
+def reason(rules, host, port):
     import ipaddress  # here, so that those who never fail do not pay for it
 
     place = host if port is None else f"{host}:{port}"
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        if is_named(host, port):
+        if is_named(rules, host, port):
             return f"`{place}` is reached through the proxy in `HTTPS_PROXY` only, which was not asked"
         entry = host if port in (None, *PORTS) else place
-        return f'`{place}` is not in `[permissions] hosts` of {RULES["module"]}: add `hosts = ["{entry}"]`'
+        return f'`{place}` is not in `[permissions] hosts` of {rules["module"]}: add `hosts = ["{entry}"]`'
     if address.is_loopback:
         return f"`{place}` is this machine, of which a module reaches its node only"
     return f"`{place}` is an address; a module reaches hosts by the names in its `[permissions] hosts`, through the proxy in `HTTPS_PROXY`"
@@ -62,10 +61,14 @@ def tell(host, port):
         host = host.decode() if isinstance(host, bytes) else str(host)
         host = host.lower().rstrip(".")
         port = int(port) if port else None
-        if RULES is None or not host or (host, port) in told or len(told) >= MAX_TOLD:
+        rules = rules_of_run()
+        if rules is None or not host:
+            return
+        told = rules.setdefault("told", set())
+        if (host, port) in told or len(told) >= MAX_TOLD:
             return
         told.add((host, port))
-        print(f"napt: {reason(host, port)}", file=sys.stderr, flush=True)
+        print(f"napt: {reason(rules, host, port)}", file=sys.stderr, flush=True)
     except Exception:  # noqa: BLE001 - the attempt's own error matters, not this
         pass
 

@@ -14,7 +14,7 @@ belongs to a run is a pair of its id and the frame:
 An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
 output and calls are its own, whatever else the interpreter has is everybody's.
 
-The texts of `sdk.py`, `compat.py` and `runner.py` are this program's arguments.
+The texts of `sdk.py`, `compat.py`, `network.py` and `runner.py` are this program's arguments.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def load(name, text):
 
 
 runner = load("napt_runner", sys.argv[4])
-compat = runner.compat
+compat, network = runner.compat, runner.network
 
 # The run that code belongs to; none while the module is imported.
 CURRENT = contextvars.ContextVar("napt_run", default=None)
@@ -64,6 +64,7 @@ class Run(compat.Run):
         self.id = id
         self.environ = {**BASE, **{os.fsencode(name): os.fsencode(value) for name, value in frame["env"].items()}}
         self.budget = frame["output"]
+        self.network = frame["network"]
         # What has been printed and not sent: a decoder and the text by stream.
         self.printed = {}
         # Also what goes out of scope meanwhile may print.
@@ -74,6 +75,8 @@ class Run(compat.Run):
         self.stopped = False
         self.flying = set()
         self.queued = collections.OrderedDict()
+        # The places that it was told it cannot reach.
+        self.told = set()
 
     # Calls
 
@@ -328,8 +331,23 @@ class Output(io.RawIOBase):
         return len(data)
 
 
+class Told:
+    """In the place of `network.told`: each run's log tells of the places that it tried."""
+
+    def __contains__(self, place):
+        run = CURRENT.get()
+        return run is None or place in run.told
+
+    def __len__(self):
+        return len(CURRENT.get().told)
+
+    def add(self, place):
+        CURRENT.get().told.add(place)
+
+
 def separate():
     """Environment, output, and the context of what a run starts."""
+    network.told = Told()
     BASE.update(os.environ._data)
     for environ in (os.environ, os.environb):
         environ.__class__ = Environ
@@ -409,8 +427,10 @@ def imported(start):
 def main(sock):
     start = compat.receive(sock)
     compat.install()
+    network.install()
     separate()
     runner.limit(start)
+    network.enter(start["network"])
     os.chdir(start["root"])
     sys.path.insert(0, start["folder"])
     sys.argv = [start["module"]]

@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use process_wrap::tokio::ChildWrapper;
@@ -27,7 +27,7 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, NETWORK, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
+    python::{COMPAT, FromChild, NETWORK, Network, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
     walls::{Admitted, Confined, Place, Walls, interpreter_paths},
 };
 use crate::compat;
@@ -37,9 +37,6 @@ const SHARED: &str = include_str!("shared.py");
 
 /// How long a run may take to stop before its interpreter is given up.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// How long an interpreter is kept that runs nothing: up to twice this.
-const IDLE: Duration = Duration::from_secs(150);
 
 /// Runs of a function that is not asynchronous that go on at a time, nested equally deep: they hold none of the threads
 /// that what they call for needs.
@@ -100,8 +97,8 @@ struct Live {
     process: Mutex<Box<dyn ChildWrapper>>,
     /// Threads by depth, where the function needs one.
     turns: Option<Mutex<HashMap<u32, Arc<Semaphore>>>>,
-    /// How many runs have begun.
-    begun: AtomicU64,
+    /// When the last run has begun or ended.
+    used: Mutex<Instant>,
     /// No more of them may.
     is_retired: AtomicBool,
 }
@@ -128,6 +125,7 @@ struct Start<'a> {
     schemas: &'a str,
     component: &'a Value,
     memory: u64,
+    network: &'a Network,
 }
 
 /// What it says to that.
@@ -169,6 +167,16 @@ impl Interpreters {
         });
         known.insert(key, interpreter.clone());
         interpreter
+    }
+
+    /// Ends those that have had nothing to do for so long.
+    pub(in crate::node) fn have_idle_rest(&self, after: Duration) {
+        for interpreter in lock(&self.known).values() {
+            let mut live = lock(&interpreter.live);
+            if live.as_ref().and_then(|live| live.idle()).is_some_and(|idle| idle >= after) {
+                *live = None;
+            }
+        }
     }
 }
 
@@ -227,7 +235,6 @@ impl Interpreter {
         }
         let live = self.start(frame).await?;
         *lock(&self.live) = Some(live.clone());
-        tokio::spawn(let_go_when_idle(Arc::downgrade(self), Arc::downgrade(&live)));
         Ok(live)
     }
 
@@ -236,9 +243,12 @@ impl Interpreter {
         let inner = Confined { read: interpreter_paths(&self.python), ..Confined::default() };
         let (process, Admitted { mut stream, served, .. }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
-        let RunFrame { root, folder, module, function, schemas, component, memory, .. } = frame;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory: *memory })
-            .await?;
+        let RunFrame { root, folder, module, function, schemas, component, memory, network, .. } = frame;
+        write_frame(
+            &mut stream,
+            &Start { root, folder, module, function, schemas, component, memory: *memory, network },
+        )
+        .await?;
         let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
         let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
             Some(Started::Ready { asynchronous }) => asynchronous,
@@ -255,7 +265,7 @@ impl Interpreter {
             routes: Mutex::new(Some(HashMap::new())),
             process: Mutex::new(process),
             turns: (!asynchronous).then(Mutex::default),
-            begun: AtomicU64::new(0),
+            used: Mutex::new(Instant::now()),
             is_retired: AtomicBool::new(false),
         });
         tokio::spawn(listen(reader, Arc::downgrade(&live), served));
@@ -275,7 +285,6 @@ impl Live {
 
     /// Whether a run can begin.
     fn open(&self, run: &str, route: Route) -> bool {
-        self.begun.fetch_add(1, Ordering::AcqRel);
         match &mut *lock(&self.routes) {
             Some(routes) if !self.is_retired.load(Ordering::Acquire) => {
                 routes.insert(run.to_owned(), route);
@@ -289,6 +298,7 @@ impl Live {
         if let Some(routes) = &mut *lock(&self.routes) {
             routes.remove(run);
         }
+        *lock(&self.used) = Instant::now();
     }
 
     /// Kills it, and what it has started.
@@ -298,8 +308,10 @@ impl Live {
         *lock(&self.routes) = None;
     }
 
-    fn is_idle(&self) -> bool {
-        lock(&self.routes).as_ref().is_none_or(HashMap::is_empty)
+    /// How long it has had nothing to do.
+    fn idle(&self) -> Option<Duration> {
+        let is_idle = lock(&self.routes).as_ref().is_none_or(HashMap::is_empty);
+        is_idle.then(|| lock(&self.used).elapsed())
     }
 
     async fn send(&self, run: &str, message: &impl Serialize) -> io::Result<()> {
@@ -424,23 +436,5 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
     }
     if let Some(live) = interpreter.upgrade() {
         live.kill();
-    }
-}
-
-/// Ends an interpreter that has nothing to do for a while.
-async fn let_go_when_idle(interpreter: Weak<Interpreter>, live: Weak<Live>) {
-    let mut before = 0;
-    loop {
-        tokio::time::sleep(IDLE).await;
-        let (Some(interpreter), Some(live)) = (interpreter.upgrade(), live.upgrade()) else { return };
-        let begun = live.begun.load(Ordering::Acquire);
-        if begun == before && live.is_idle() {
-            let mut slot = lock(&interpreter.live);
-            if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, &live)) {
-                *slot = None;
-            }
-            return;
-        }
-        before = begun;
     }
 }

@@ -57,6 +57,7 @@ impl Core {
                 claimed: AtomicBool::new(false),
                 reason: OnceLock::new(),
                 egress: RunEgress::default(),
+                outcome: OnceLock::new(),
                 progress: watch::Sender::new((0, false)),
             });
             match demand {
