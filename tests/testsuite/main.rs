@@ -71,3 +71,4 @@ mod structure;
 mod templates;
 mod terminal;
 mod three_nodes;
+mod two_accounts;
