@@ -24,6 +24,7 @@ use crate::{
   napt node --name one.example --url http://one.example:7001
   NAPT_PROVIDER_KEY=… napt node --provider https://models.example/v1
   napt node --provider 'local=http://127.0.0.1:8080/v1,models=llama-*'
+  napt node --limit memory=2GiB --limit timeout=30m
   napt node fsck")]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
@@ -104,6 +105,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     quota: bytesize::ByteSize,
 
+    /// The most that a run gets of something, whatever its module asks for: `NAME=VALUE`; repeatable
+    ///
+    /// Names are those of `[limits]` in manifests, and `result`.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<node::Cap>,
+
     /// Do not start unless modules can be shut in with everything that napt knows
     #[arg(long)]
     require_sandbox: bool,
@@ -163,6 +170,9 @@ impl Args {
         options.max_processes = self.max_processes.map_or(options.max_processes, NonZeroUsize::get);
         options.keep_warm = Duration::from_secs(self.keep_warm);
         options.quota = self.quota.as_u64();
+        for cap in &self.limits {
+            options.caps.set(*cap);
+        }
         options.require_sandbox = self.require_sandbox;
         let data = options.data.clone();
         context.shell.start_log();

@@ -1,9 +1,8 @@
 //! `napt.toml`: as it is written ([`ManifestFile`]) and as it is meant ([`Manifest`], nothing inherited and nothing
 //! defaulted; this is also what an archive carries as `.napt/manifest.json`).
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use bytesize::ByteSize;
 use schemars::JsonSchema;
 use semver::{Version, VersionReq};
 use serde::{
@@ -15,13 +14,11 @@ use super::{
     git::{GitReference, GitSource, GitSourceError},
     hosts::HostPattern,
     id::{IdError, ModuleId, ModuleType},
+    limits::{Limits, LimitsTable},
     name::{ModuleName, NameError},
     native::{NativeError, NativeManifest},
 };
 use crate::report::{Fault, Kind};
-
-/// How long a run may take when the manifest does not say.
-pub const LIMITS_DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `napt.toml` as written. `[module]` and `[workspace]` may stand side by side only in a workspace's root module.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -201,32 +198,6 @@ impl<'de> Deserialize<'de> for DependencyEntry {
     }
 }
 
-/// `[limits]` as written.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LimitsTable {
-    /// Wall time.
-    #[schemars(extend("default" = "10m"))]
-    pub timeout: Option<String>,
-    /// Memory that it allocates.
-    #[schemars(extend("default" = "512MiB"))]
-    pub memory: Option<String>,
-    /// How runs are kept apart.
-    #[schemars(extend("default" = "process"))]
-    pub isolation: Option<Isolation>,
-}
-
-/// How runs of one module are kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Isolation {
-    /// A fresh process a run.
-    #[default]
-    Process,
-    /// One interpreter for all runs of a user, where the node allows it; else a process too.
-    Shared,
-}
-
 /// `[permissions]` as written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -256,27 +227,6 @@ pub struct WorkspaceTable {
     /// Folders of modules, relative to the root; `*` stands for one folder name.
     #[schemars(example = ["modules/*"])]
     pub members: Vec<String>,
-}
-
-/// What a run asks for, in units. A node may give less, never more than its own caps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Wall time in seconds.
-    pub timeout_seconds: u64,
-    /// Bytes.
-    pub memory_bytes: u64,
-    /// How runs are kept apart.
-    pub isolation: Isolation,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            timeout_seconds: LIMITS_DEFAULT_TIMEOUT.as_secs(),
-            memory_bytes: ByteSize::mib(512).as_u64(),
-            isolation: Isolation::Process,
-        }
-    }
 }
 
 /// What a module reaches beyond its node. A node may allow less, never more.
@@ -532,31 +482,6 @@ impl ManifestFile {
     }
 }
 
-impl LimitsTable {
-    /// Reads durations and sizes; `invalid` makes the error of a key and a reason.
-    pub(crate) fn parse(
-        &self,
-        invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError,
-    ) -> Result<Limits, ManifestError> {
-        let default = Limits::default();
-        let timeout_seconds = match &self.timeout {
-            None => default.timeout_seconds,
-            Some(text) => {
-                let span: jiff::SignedDuration = text.parse().map_err(|error| invalid("limits.timeout", &error))?;
-                u64::try_from(span.as_secs())
-                    .ok()
-                    .filter(|seconds| *seconds > 0)
-                    .ok_or_else(|| invalid("limits.timeout", &"it must be at least a second, for example `10m`"))?
-            }
-        };
-        let memory_bytes = match &self.memory {
-            None => default.memory_bytes,
-            Some(text) => text.parse::<ByteSize>().map_err(|error| invalid("limits.memory", &error))?.as_u64(),
-        };
-        Ok(Limits { timeout_seconds, memory_bytes, isolation: self.isolation.unwrap_or_default() })
-    }
-}
-
 impl PermissionsTable {
     fn parse(&self, invalid: &dyn Fn(&str, &dyn fmt::Display) -> ManifestError) -> Result<Permissions, ManifestError> {
         let hosts = self.hosts.iter().map(|host| host.parse().map_err(|error| invalid("permissions.hosts", &error)));
@@ -612,16 +537,15 @@ mod tests {
         let schema = schemars::schema_for!(ManifestFile).to_value();
         let documented = |table: &str, key: &str| {
             let default = &schema["$defs"][table]["properties"][key]["default"];
-            default.as_str().unwrap_or_else(|| panic!("{table}.{key} has no default")).to_owned()
+            assert!(!default.is_null(), "{table}.{key} has no default");
+            default.to_string()
         };
         let bare = "[module]\ntype=\"agent\"\nname=\"x\"\nversion=\"1.0.0\"\n";
-        let told = format!(
-            "{bare}entrypoint={:?}\n[limits]\ntimeout={:?}\nmemory={:?}\nisolation={:?}\n",
-            documented("ModuleTable", "entrypoint"),
-            documented("LimitsTable", "timeout"),
-            documented("LimitsTable", "memory"),
-            documented("LimitsTable", "isolation"),
-        );
+        let mut told = format!("{bare}entrypoint={}\n[limits]\n", documented("ModuleTable", "entrypoint"));
+        let limits = schema["$defs"]["LimitsTable"]["properties"].as_object().expect("keys");
+        for key in limits.keys() {
+            told += &format!("{key}={}\n", documented("LimitsTable", key));
+        }
         assert_eq!(complete(&told).expect("a manifest"), complete(bare).expect("a manifest"));
     }
 

@@ -5,6 +5,7 @@ mod edit;
 mod git;
 mod hosts;
 mod id;
+mod limits;
 mod locks;
 mod manifest;
 mod name;
@@ -19,11 +20,12 @@ pub use edit::{ManifestEdit, NewDependency};
 pub use git::{GitReference, GitSource, GitSourceError, is_commit};
 pub use hosts::{HostPattern, HostPatternError, is_localhost};
 pub use id::{IdError, ModuleId, ModuleSpec, ModuleType, near_id};
+pub use limits::{Isolation, Limits, LimitsTable};
+pub(crate) use limits::{bytes, seconds};
 pub use locks::PythonLock;
 pub use manifest::{
-    Dependency, DependencyEntry, DependencyTable, Isolation, LIMITS_DEFAULT_TIMEOUT, Limits, LimitsTable, LintLevel,
-    Manifest, ManifestError, ManifestFile, ModuleTable, Permissions, PermissionsTable, Publish, Runtime,
-    WorkspaceTable,
+    Dependency, DependencyEntry, DependencyTable, LintLevel, Manifest, ManifestError, ManifestFile, ModuleTable,
+    Permissions, PermissionsTable, Publish, Runtime, WorkspaceTable,
 };
 pub use name::{ModuleName, NameError};
 pub use native::{NativeError, NativeManifest};

@@ -25,7 +25,7 @@ pub use fsck::fsck;
 use napt_registry_client::Policy;
 pub use napt_sandbox::Mechanisms;
 use napt_sandbox::{Launcher, probe};
-pub use runtime::Caps;
+pub use runtime::{Cap, CapError, Caps};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;

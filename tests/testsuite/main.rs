@@ -46,6 +46,7 @@ mod node_faults;
 mod node_frames;
 mod node_fsck;
 mod node_grpc;
+mod node_limits;
 mod node_peers;
 mod node_runs;
 mod node_warmth;

@@ -1,5 +1,5 @@
 use super::{Example, Findings, Module, Part, Rule, Run};
-use crate::module::{LimitsTable, LintLevel, ManifestError};
+use crate::module::{LintLevel, bytes, seconds};
 
 pub(super) static RULE: Rule = Rule {
     name: "invalid-limits",
@@ -33,19 +33,12 @@ memory = "512MiB""#,
 fn run(module: &Module, findings: &mut Findings<'_>) {
     let Some(manifest) = &module.manifest else { return };
     let Some(limits) = manifest.get(&["limits"]) else { return };
-    for (key, example) in [("timeout", "10m"), ("memory", "512MiB")] {
+    let durations = ["timeout", "cpu"].map(|key| (key, "10m", seconds as fn(&str) -> _));
+    let sizes = [("memory", "512MiB"), ("file-size", "1GiB"), ("disk", "1GiB"), ("output", "10MiB")];
+    let sizes = sizes.map(|(key, example)| (key, example, bytes as fn(&str) -> _));
+    for (key, example, parse) in durations.into_iter().chain(sizes) {
         let Some((text, span)) = limits.text(key) else { continue };
-        let text = Some(text.to_owned());
-        let table = match key {
-            "timeout" => LimitsTable { timeout: text, ..LimitsTable::default() },
-            _ => LimitsTable { memory: text, ..LimitsTable::default() },
-        };
-        let parsed = table.parse(&|_, reason| ManifestError::Invalid {
-            path: module.root.clone(),
-            key: key.to_owned(),
-            reason: reason.to_string(),
-        });
-        if let Err(ManifestError::Invalid { reason, .. }) = parsed {
+        if let Err(reason) = parse(text) {
             let finding = findings.report(manifest.at(span), format!("invalid `{key}`"));
             finding.label(reason).help(format!("write for example `{key} = \"{example}\"`"));
         }

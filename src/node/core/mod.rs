@@ -58,7 +58,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Caps, Environments, Interpreters, Parents, Walls},
+    runtime::{Binaries, Cgroups, Environments, Interpreters, Parents, Walls},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -90,6 +90,8 @@ pub(in crate::node) struct Core {
     runs: Runs,
     /// Processes that start at a time.
     starting: Arc<Semaphore>,
+    /// Where the system lets it make them.
+    cgroups: Option<Arc<Cgroups>>,
     /// Held as long as the node lives.
     _lock: std::fs::File,
 }
@@ -162,6 +164,11 @@ impl Core {
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
+        let cgroups = tokio::task::spawn_blocking({
+            let id = id.clone();
+            move || Cgroups::find(&id).map(Arc::new)
+        });
+        let cgroups = cgroups.await.map_err(NodeError::internal("look for control groups"))?;
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address, listed, inference.names(), walls.stand()),
@@ -181,6 +188,7 @@ impl Core {
             turns: Turns::default(),
             runs: Runs::new(options.max_runs, options.max_processes),
             starting: Arc::new(Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))),
+            cgroups,
             key,
             id,
             options,
@@ -190,16 +198,5 @@ impl Core {
         core.recover().await?;
         tokio::spawn(look_after_parents(Arc::downgrade(&core)));
         Ok(core)
-    }
-
-    /// Upper bounds of a run of a module that asks for these limits.
-    fn caps(&self, limits: &crate::module::Limits) -> Caps {
-        let caps = self.options.caps;
-        Caps {
-            timeout: caps.timeout.min(std::time::Duration::from_secs(limits.timeout_seconds)),
-            memory: caps.memory.min(limits.memory_bytes),
-            output: caps.output,
-            result: caps.result,
-        }
     }
 }

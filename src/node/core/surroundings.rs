@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        runtime::{Calls, Code, Execution, Network, Place, PythonModule, RunFrame},
+        runtime::{Calls, Code, Execution, Network, Place, PythonModule, RunFrame, Scratch},
         store::StoredRun,
     },
     Core, NodeError,
@@ -37,7 +37,7 @@ pub(super) struct Surroundings {
     /// The values of its user's secrets.
     values: Vec<Secret>,
     /// Removed with its end.
-    _scratch: tempfile::TempDir,
+    scratch: Scratch,
 }
 
 impl Surroundings {
@@ -92,7 +92,7 @@ impl Core {
             ),
         ]);
         env.extend(self.way_out(&credential, manifest));
-        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), _scratch: scratch })
+        Ok(Surroundings { id: id.to_owned(), secret: secret.to_owned(), env, values: Vec::new(), scratch })
     }
 
     /// The variables by which HTTP clients find the node's proxy; none for a module that reaches nothing.
@@ -123,8 +123,9 @@ impl Core {
         module_run: Option<Value>,
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
-        let caps = self.caps(&manifest.limits);
-        let (memory, output, env) = (caps.memory, caps.output, surroundings.env.clone());
+        let caps = self.options.caps.within(&manifest.limits);
+        let limits = caps.of_process(self.cgroups.as_deref());
+        let (scratch, output, env) = (surroundings.scratch.path().to_owned(), caps.output, surroundings.env.clone());
         let network = Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() };
         let frame = match code {
             Code::Python(PythonModule { root, folder, package, entry, component, .. }) => RunFrame {
@@ -134,7 +135,8 @@ impl Core {
                 function: entry.clone(),
                 schemas: format!("{package}.schemas"),
                 component: component.clone(),
-                memory,
+                limits,
+                scratch,
                 output,
                 network,
                 env,
@@ -148,7 +150,8 @@ impl Core {
                 function: String::new(),
                 schemas: String::new(),
                 component: Value::Null,
-                memory,
+                limits,
+                scratch,
                 output,
                 network,
                 env,
@@ -163,6 +166,7 @@ impl Core {
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),
+            cgroups: self.cgroups.clone(),
             values: surroundings.values.clone(),
         }
     }

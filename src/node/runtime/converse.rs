@@ -1,6 +1,6 @@
 //! The conversation with a run's process: its calls of other modules, many at a time, and its result.
 
-use std::{collections::HashMap, convert::Infallible, fmt, io, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, fmt, io, os::fd::BorrowedFd, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -40,18 +40,19 @@ pub(in crate::node) enum Answered {
 }
 
 /// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
-/// `started` is cancelled once the module's function is called.
+/// `doors` are those of the run's control groups. `started` is cancelled once the module's function is called.
 pub(super) async fn converse(
     channel: &mut Channel,
     frame: RunFrame,
+    doors: &[BorrowedFd<'_>],
     calls: Option<&Arc<dyn Calls>>,
     limit: usize,
     started: &CancellationToken,
 ) -> io::Result<Option<ResultFrame>> {
-    let (mut reader, mut writer) = channel.split();
-    writer.send(&frame).await?;
+    channel.open(&frame, doors).await?;
     // There may be thousands that wait.
     drop(frame);
+    let (mut reader, writer) = channel.split();
     let (requests, received) = mpsc::channel(64);
     let reading = async {
         loop {

@@ -1,8 +1,13 @@
 //! One run of a module: its process from the fork to the end, its output as lines, its limits.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    os::fd::BorrowedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use bytesize::ByteSize;
+use rustix::process::Signal;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     sync::{Semaphore, mpsc},
@@ -12,9 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     RuntimeError,
+    caps::{Caps, Limit},
+    cgroups::{Cgroups, Group},
     converse::{Calls, converse},
     python::{RunFrame, Stream},
     redact::Redactor,
+    scratch,
     worker::{Begun, Channel, End, Printed, Worker},
 };
 use crate::identity::Secret;
@@ -25,24 +33,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a process may count as one that starts.
 const STARTING: Duration = Duration::from_millis(300);
 
+/// How often it is looked what a run has used.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The longest line that is kept in one piece.
 const MAX_LINE: usize = 64 * 1024;
 
 /// What a line costs beside its bytes, so that empty lines are not free.
 const LINE_COST: u64 = 64;
-
-/// Upper bounds of one run.
-#[derive(Debug, Clone, Copy)]
-pub struct Caps {
-    /// Wall time.
-    pub timeout: Duration,
-    /// Bytes that it may allocate.
-    pub memory: u64,
-    /// Bytes that it may print.
-    pub output: u64,
-    /// Bytes of its result.
-    pub result: u64,
-}
 
 /// What is run.
 #[derive(Debug)]
@@ -62,6 +60,8 @@ pub(in crate::node) struct Execution {
     /// A process that starts wants a whole core: a thousand at once would starve each other, and the parents that fork
     /// them.
     pub starting: Arc<Semaphore>,
+    /// Where the groups of runs are made.
+    pub cgroups: Option<Arc<Cgroups>>,
     /// The values of its user's secrets, which must not reach its log or its result.
     pub values: Vec<Secret>,
 }
@@ -77,12 +77,6 @@ pub(in crate::node) enum Ended {
     Cancelled,
 }
 
-impl Default for Caps {
-    fn default() -> Self {
-        Caps { timeout: Duration::from_secs(3600), memory: 4 << 30, output: 10 << 20, result: 16 << 20 }
-    }
-}
-
 /// Has a run begun and sees it through to its end. Lines go to `lines` as they come. Once this returns, no process of the
 /// run is left.
 pub(in crate::node) async fn execute(
@@ -91,7 +85,7 @@ pub(in crate::node) async fn execute(
     lines: mpsc::Sender<(&'static str, String)>,
     cancel: CancellationToken,
 ) -> Ended {
-    let Execution { run, frame, caps, depth, secret, calls, starting, values } = execution;
+    let Execution { run, frame, caps, depth, secret, calls, starting, cgroups, values } = execution;
     let redactor = Redactor::new(&secret, &values);
     let output = Output { lines, redactor: &redactor, budget: caps.output.into() };
     let started = CancellationToken::new();
@@ -115,9 +109,15 @@ pub(in crate::node) async fn execute(
         ready = getting_ready => ready,
         () = cancel.cancelled() => return Ended::Cancelled,
     };
+    // An interpreter of many runs is in none of theirs.
+    let cgroups = cgroups.filter(|_| !matches!(worker, Worker::Shared(_)));
+    let group = match make_group(cgroups, &run, caps).await {
+        Ok(group) => group,
+        Err(error) => return Ended::Failed(format!("cannot make the run's control group: {error}")),
+    };
     let begun = match ready {
         Ok(()) => tokio::select! {
-            begun = worker.begin(&run, &frame, depth) => begun,
+            begun = worker.begin(&run, &frame, depth, group.as_deref()) => begun,
             // Where it may have to wait for its turn; a fork is seen to its end.
             () = cancel.cancelled(), if matches!(worker, Worker::Shared(_)) => return Ended::Cancelled,
         },
@@ -128,7 +128,7 @@ pub(in crate::node) async fn execute(
         Err(RuntimeError::Import { kind, message, traceback }) => {
             // What is more than its budget is left out, and the error says enough.
             let _ = output.take(Stream::Stderr, &mut Vec::new(), traceback.as_bytes()).await;
-            return Ended::Failed(redactor.redact(&failure(&kind, message, &caps)));
+            return Ended::Failed(redactor.redact(&failure(&kind, None, message, &caps)));
         }
         Err(error) => return Ended::Failed(error.to_string()),
     };
@@ -137,37 +137,49 @@ pub(in crate::node) async fn execute(
     tokio::pin!(printing);
     let mut printed = false;
     let ended = {
-        let working = work(&mut channel, &mut end, frame, calls.as_ref(), &caps, &started);
-        tokio::pin!(working);
+        let doors: Vec<_> = group.iter().flat_map(|group| group.doors()).collect();
+        let watching = watch(group.clone(), caps, frame.scratch.clone());
+        let working = work(&mut channel, &mut end, frame, &doors, calls.as_ref(), &caps, &started);
+        tokio::pin!(working, watching);
         loop {
             tokio::select! {
-                ended = &mut working => break ended,
+                ended = &mut working => break Ok(ended),
                 over = &mut printing, if !printed => {
                     printed = true;
                     if let Err(OverBudget) = over {
-                        break Ended::Failed(format!("output limit of {} reached", ByteSize::b(caps.output)));
+                        break Err(Limit::Output);
                     }
                 }
-                () = tokio::time::sleep_until(deadline) => break Ended::Failed(format!(
-                    "time limit of {} s reached", caps.timeout.as_secs()
-                )),
-                () = cancel.cancelled() => break Ended::Cancelled,
+                limit = &mut watching => break Err(limit),
+                () = tokio::time::sleep_until(deadline) => break Err(Limit::Time),
+                () = cancel.cancelled() => break Ok(Ended::Cancelled),
             }
         }
     };
     // Whatever it was, nothing of the run is left. One that has a result ends by itself, which takes the least.
-    {
-        let is_done = matches!(ended, Ended::Completed(_));
-        let stopping = end.reach(&mut channel, is_done);
+    let hit = {
+        let is_done = matches!(ended, Ok(Ended::Completed(_)));
+        let stopping = async {
+            if is_done {
+                end.reach(&mut channel, true).await;
+                return end_group(group, caps).await;
+            }
+            tokio::join!(end_group(group, caps), end.reach(&mut channel, false)).0
+        };
         tokio::pin!(stopping);
         loop {
             tokio::select! {
-                () = &mut stopping => break,
+                hit = &mut stopping => break hit,
                 // It may want to say something before it goes.
                 _ = &mut printing, if !printed => printed = true,
             }
         }
-    }
+    };
+    let ended = match (ended, hit) {
+        (Ok(Ended::Cancelled), _) => Ended::Cancelled,
+        (Err(limit), _) | (Ok(_), Some(limit)) => Ended::Failed(caps.reached(limit)),
+        (Ok(ended), None) => ended,
+    };
     if !printed {
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
@@ -178,23 +190,63 @@ pub(in crate::node) async fn execute(
     }
 }
 
+async fn make_group(cgroups: Option<Arc<Cgroups>>, run: &str, caps: Caps) -> std::io::Result<Option<Arc<Group>>> {
+    let Some(cgroups) = cgroups else { return Ok(None) };
+    let run = run.to_owned();
+    let group = tokio::task::spawn_blocking(move || cgroups.group(&run, &caps)).await??;
+    Ok(Some(Arc::new(group)))
+}
+
+/// Kills what is in a run's group and removes it; the limit that it had hit before.
+async fn end_group(group: Option<Arc<Group>>, caps: Caps) -> Option<Limit> {
+    let group = group?;
+    let ending = move || {
+        // Killing keeps it from starting processes, which counts as a limit too.
+        let hit = group.hit(&caps);
+        group.end();
+        hit
+    };
+    tokio::task::spawn_blocking(ending).await.ok()?
+}
+
+/// Waits until a run has hit a limit that only others see.
+async fn watch(group: Option<Arc<Group>>, caps: Caps, scratch: PathBuf) -> Limit {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (group, scratch) = (group.clone(), scratch.clone());
+        let looked = tokio::task::spawn_blocking(move || look(group.as_deref(), &caps, &scratch));
+        if let Ok(Some(limit)) = looked.await {
+            return limit;
+        }
+    }
+}
+
+fn look(group: Option<&Group>, caps: &Caps, scratch: &Path) -> Option<Limit> {
+    group.and_then(|group| group.hit(caps)).or_else(|| {
+        let unlinked = group.into_iter().flat_map(Group::processes).map(|process| scratch::unlinked(process, scratch));
+        let used = scratch::usage(scratch, caps.disk).saturating_add(unlinked.sum());
+        (used > caps.disk).then_some(Limit::Disk)
+    })
+}
+
 /// Has the run done, and waits for the exit when there is no result.
 async fn work(
     channel: &mut Channel,
     end: &mut End,
     frame: RunFrame,
+    doors: &[BorrowedFd<'_>],
     calls: Option<&Arc<dyn Calls>>,
     caps: &Caps,
     started: &CancellationToken,
 ) -> Ended {
     let limit = usize::try_from(caps.result).unwrap_or(usize::MAX);
-    match converse(channel, frame, calls, limit, started).await {
+    match converse(channel, frame, doors, calls, limit, started).await {
         Ok(Some(frame)) if frame.ok => Ended::Completed(frame.result),
-        Ok(Some(frame)) => Ended::Failed(failure(&frame.kind, frame.message, caps)),
-        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
-            Ended::Failed(format!("result limit of {} reached", ByteSize::b(caps.result)))
-        }
+        Ok(Some(frame)) => Ended::Failed(failure(&frame.kind, frame.limit.as_deref(), frame.message, caps)),
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Ended::Failed(caps.reached(Limit::Result)),
         Ok(None) | Err(_) => Ended::Failed(match tokio::time::timeout(GRACE, end.wait()).await {
+            Ok(Some(status)) if status == -Signal::XCPU.as_raw() => caps.reached(Limit::Cpu),
+            Ok(Some(status)) if status == -Signal::XFSZ.as_raw() => caps.reached(Limit::FileSize),
             Ok(Some(status)) if status < 0 => {
                 format!("the module's process was ended by signal {} before it had a result", -status)
             }
@@ -206,10 +258,11 @@ async fn work(
 }
 
 /// Why a run failed, from what its process says.
-fn failure(kind: &str, message: String, caps: &Caps) -> String {
-    match kind {
-        "memory" => format!("memory limit of {} reached", ByteSize::b(caps.memory)),
-        _ => message,
+fn failure(kind: &str, limit: Option<&str>, message: String, caps: &Caps) -> String {
+    match limit.and_then(Limit::named) {
+        Some(limit) => caps.reached(limit),
+        None if kind == "memory" => caps.reached(Limit::Memory),
+        None => message,
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest},
-    net::{UnixStream, unix::OwnedWriteHalf},
+    net::UnixStream,
 };
 
 /// Reads one frame of at most `limit` bytes; `None` at the end of the stream.
@@ -51,22 +51,29 @@ pub(super) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), message:
     stream.write_all(&encode(message)?).await
 }
 
-/// Writes one small frame with three file descriptors; they travel with its first byte.
+/// Descriptors of one frame at the most.
+pub(super) const MAX_FDS: usize = 8;
+
+/// Writes one frame with file descriptors; they travel with its first byte. Nobody else may write to the stream meanwhile.
 pub(super) async fn write_frame_with_fds(
-    writer: &mut OwnedWriteHalf,
+    stream: &UnixStream,
     message: &impl Serialize,
-    fds: [BorrowedFd<'_>; 3],
+    fds: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let frame = encode(message)?;
-    let stream: &UnixStream = writer.as_ref();
-    let sent = stream
-        .async_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            control.push(SendAncillaryMessage::ScmRights(&fds));
-            Ok(sendmsg(stream, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL)?)
-        })
-        .await?;
-    // The rest, should the socket's buffer have been nearly full.
-    writer.write_all(&frame[sent..]).await
+    let mut sent = 0;
+    while sent < frame.len() {
+        let fds = if sent == 0 { fds } else { &[] };
+        sent += stream
+            .async_io(Interest::WRITABLE, || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+                let mut control = SendAncillaryBuffer::new(&mut space);
+                if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+                    return Err(io::Error::other("more descriptors than a frame may have"));
+                }
+                Ok(sendmsg(stream, &[IoSlice::new(&frame[sent..])], &mut control, SendFlags::NOSIGNAL)?)
+            })
+            .await?;
+    }
+    Ok(())
 }

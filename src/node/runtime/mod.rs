@@ -1,5 +1,7 @@
 //! Runtimes: what turns an installed module and a run into a process, and its output into events and a result.
 
+mod caps;
+mod cgroups;
 mod converse;
 mod environment;
 mod execute;
@@ -9,19 +11,22 @@ mod parents;
 mod python;
 mod redact;
 mod rust;
+mod scratch;
 mod shared;
 mod walls;
 mod worker;
 
+pub use caps::{Cap, CapError, Caps};
+pub(in crate::node) use cgroups::Cgroups;
 pub(in crate::node) use converse::{Answered, Calls};
 pub(in crate::node) use environment::{EnvironmentError, Environments, WayOut};
-pub use execute::Caps;
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;
 pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
 pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
+pub(in crate::node) use scratch::Scratch;
 pub(in crate::node) use shared::Interpreters;
 pub(in crate::node) use walls::{Inside, Place, Walls};
 pub(in crate::node) use worker::{Code, Worker};

@@ -28,6 +28,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
+    caps::ProcessLimits,
     frames::{read_frame, write_frame, write_frame_with_fds},
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
 };
@@ -44,6 +45,9 @@ pub(super) const COMPAT: &str = include_str!("compat.py");
 
 /// What says why there is no network.
 pub(super) const NETWORK: &str = include_str!("network.py");
+
+/// What shuts a run in.
+pub(super) const SEAL: &str = include_str!("seal.py");
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -94,7 +98,9 @@ pub(in crate::node) struct RunFrame {
     pub schemas: String,
     /// What is in `component.yaml`, for modules of 2024.
     pub component: Value,
-    pub memory: u64,
+    pub limits: ProcessLimits,
+    /// The only folder that it may write to.
+    pub scratch: PathBuf,
     /// Bytes that it may print, for an interpreter that has many runs.
     pub output: u64,
     pub network: Network,
@@ -161,7 +167,7 @@ pub(in crate::node) struct Call {
     pub brief: bool,
 }
 
-/// How a child says that it is done.
+/// How a child says that it is done. `limit` is what it had too little of.
 #[derive(Debug, Deserialize)]
 pub(in crate::node) struct ResultFrame {
     pub ok: bool,
@@ -169,6 +175,8 @@ pub(in crate::node) struct ResultFrame {
     pub result: String,
     #[serde(default)]
     pub kind: String,
+    #[serde(default)]
+    pub limit: Option<String>,
     #[serde(default)]
     pub message: String,
 }
@@ -408,7 +416,7 @@ impl Parent {
 
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
-        let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK].map(OsStr::new);
+        let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK, SEAL].map(OsStr::new);
         let inner = Confined { read: interpreter_paths(&self.python), nested: true, ..Confined::default() };
         let (process, Admitted { mut stream, seal, served }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
@@ -481,7 +489,7 @@ impl Live {
         };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
         let asked = async {
-            write_frame_with_fds(&mut *self.writer.lock().await, &ToParent::Fork { run: &name }, fds).await.ok()?;
+            write_frame_with_fds(self.writer.lock().await.as_ref(), &ToParent::Fork { run: &name }, &fds).await.ok()?;
             answer.await.ok()
         };
         let pid = match tokio::time::timeout(FORK_TIMEOUT, asked).await {

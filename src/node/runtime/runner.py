@@ -2,7 +2,7 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {imports}                         once
+    node   → parent  start {imports, seal}                   once; `seal.py` has what is in `seal`, which may be missing
     parent → node    ready {warm}                            all of it imported; warm is false when forking
                                                              after that would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr
@@ -12,7 +12,7 @@ Frames on every socket: four bytes of length, big-endian, then JSON. The parent'
 
 A child's own channel:
 
-    node  → child    run {…}                                 once
+    node  → child    run {…} + fds of control groups         once
     child → node     started                                 once, before the module's function is called
     child → node     call {id, type, target, input}          a call of a module, many at a time; `target` as in addresses
     child → node     cancel {id}                             nobody waits for that call any more
@@ -22,7 +22,8 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, whose texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
+What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, what shuts a run in in `seal.py`; their
+texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
 import fcntl
@@ -33,7 +34,6 @@ import io
 import json
 import mmap
 import os
-import resource
 import select
 import signal
 import socket
@@ -49,6 +49,9 @@ MAX_MESSAGE = 8192
 # Characters of a traceback in its log.
 MAX_TRACEBACK = 64 * 1024
 
+# Descriptors that come with one frame.
+MAX_FDS = 8
+
 # Bytes that are kept for the end of a run that runs out of memory.
 RESERVE = 1 << 20
 
@@ -62,12 +65,13 @@ def load(name, text):
 load("napt_sdk", sys.argv[1])
 compat = load("napt_compat", sys.argv[2])
 network = load("napt_network", sys.argv[3])
+seal = load("napt_seal", sys.argv[4])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
 def receive_with_fds(sock):
     """The fds travel with the first byte of the frame's length."""
-    header, fds, _, _ = socket.recv_fds(sock, 4, 3)
+    header, fds, _, _ = socket.recv_fds(sock, 4, MAX_FDS)
     if not header:
         raise EOFError
     header += read_exactly(sock, 4 - len(header))
@@ -100,7 +104,8 @@ def preload(imports):
 
 
 def parent(sock):
-    imports = receive(sock)["imports"]
+    start = receive(sock)
+    imports, seal.POLICY = start["imports"], start.get("seal")
     compat.install()
     network.install()
     # What is imported stays: looking for garbage among it meanwhile finds none.
@@ -115,8 +120,7 @@ def parent(sock):
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_ASYNC)
         preload(imports)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags)
-    control = process_control()
-    control(PR_SET_CHILD_SUBREAPER, 1)
+    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -158,7 +162,7 @@ def parent(sock):
                         for fd in (wake_read, wake_write):
                             os.close(fd)
                         sock.close()
-                        tie(control, me)
+                        tie(me)
                         child(fds)
                     runs[pid] = message["run"]
                     send(sock, {"op": "forked", "run": message["run"], "pid": pid})
@@ -173,26 +177,11 @@ def parent(sock):
 
 # --- processes
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
-
-def process_control():
-    """Linux's `prctl` with one argument; nothing where Python was built without ctypes."""
-    try:
-        import ctypes
-
-        control = ctypes.CDLL(None).prctl
-        control.argtypes = [ctypes.c_int, ctypes.c_ulong]
-        return control
-    except (ImportError, OSError, AttributeError):
-        return lambda *_: None
-
-
-def tie(control, parent_pid):
+def tie(parent_pid):
     """A child dies with its parent, and what it starts stays below it, also what detaches itself."""
-    control(PR_SET_CHILD_SUBREAPER, 1)
-    control(PR_SET_PDEATHSIG, signal.SIGKILL)
+    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
+    seal.control(seal.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(70)
 
@@ -221,6 +210,10 @@ def sweep(runs):
     """Kills what no run in `runs` owns. Such processes have come to this one when theirs ended, as theirs will."""
     while True:
         strays = [pid for pid in below() if pid not in runs]
+        if strays and seal.POLICY is not None:
+            # What has left a run that goes on is still in its namespace.
+            going_on = {users(pid) for pid in runs} - {users("self"), None}
+            strays = [pid for pid in strays if users(pid) not in going_on]
         if not strays:
             return
         for pid in strays:
@@ -230,6 +223,14 @@ def sweep(runs):
                 os.waitpid(pid, 0)
             except ChildProcessError:
                 pass
+
+
+def users(pid):
+    """The user namespace of a process."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/user")
+    except OSError:
+        return None
 
 
 def below():
@@ -289,10 +290,10 @@ def child(fds):
         channel = socket.socket(fileno=channel_fd)
         title("napt-spare")
         prepare()
-        run = receive(channel)
+        run, groups = receive_with_fds(channel)
         title("napt-run")
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
-        compat.RUN.send({"op": "result", **outcome(run)})
+        compat.RUN.send({"op": "result", **outcome(run, groups)})
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
@@ -305,8 +306,10 @@ def child(fds):
 def title(text):
     """What `ps` and `top` call this process: who waits for a run, and who is one."""
     try:
-        with open("/proc/self/comm", "w") as file:
-            file.write(text)
+        # Not emptied first, which a sandbox takes for more than writing.
+        comm = os.open("/proc/self/comm", os.O_WRONLY)
+        os.write(comm, text.encode())
+        os.close(comm)
     except OSError:  # another system than Linux
         pass
 
@@ -314,7 +317,7 @@ def title(text):
 def prepare():
     """What every run needs, whatever it is. A child that waits for its run has done it by then."""
     os.environ.clear()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seal.prepare()
     for name, seed in (("random", "seed"), ("numpy.random", "seed")):
         if name in sys.modules:
             getattr(sys.modules[name], seed)()
@@ -340,14 +343,15 @@ def rehearse():
         pass
 
 
-def outcome(run):
+def outcome(run, groups):
     # Given back when memory runs out, so that there is some to say so. Nothing is written there, so it costs nothing.
     reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
+        seal.enter(run, groups)
         reply = {"ok": True, "result": execute(run)}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
         reserve.close()
-        reply = failure(error, log)
+        reply = {**failure(error, log), "limit": seal.reached(error)}
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -358,7 +362,7 @@ def outcome(run):
 
 def failure(error, log):
     """The result of a run that raised this, whose traceback goes to `log`."""
-    if isinstance(error, Refused):
+    if isinstance(error, (Refused, seal.Unsealed)):
         kind, message = error.kind, str(error)
     else:
         log_exception(log)
@@ -388,11 +392,6 @@ def log_exception(log):
 def log(text):
     """Whatever the module has done to `sys.stderr`."""
     os.write(2, text.encode("utf-8", "backslashreplace"))
-
-
-def limit(run):
-    # Private writable memory: what a module allocates, not what it maps.
-    resource.setrlimit(resource.RLIMIT_DATA, (run["memory"], run["memory"]))
 
 
 def execute(run):
@@ -447,10 +446,9 @@ def plain(value):
 
 
 def enter(run):
-    """The surroundings of a run: environment, limits, folder."""
+    """The surroundings of a run: environment, folder."""
     os.environ.clear()
     os.environ.update(run["env"])
-    limit(run)
     network.enter(run["network"])
     os.chdir(run["root"])
     sys.path.insert(0, run["folder"])

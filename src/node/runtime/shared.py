@@ -14,7 +14,7 @@ belongs to a run is a pair of its id and the frame:
 An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
 output and calls are its own, whatever else the interpreter has is everybody's.
 
-The texts of `sdk.py`, `compat.py`, `network.py` and `runner.py` are this program's arguments.
+The texts of `sdk.py`, `compat.py`, `network.py`, `seal.py` and `runner.py` are this program's arguments.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def load(name, text):
     return module
 
 
-runner = load("napt_runner", sys.argv[4])
+runner = load("napt_runner", sys.argv[5])
 compat, network = runner.compat, runner.network
 
 # The run that code belongs to; none while the module is imported.
@@ -429,7 +429,7 @@ def main(sock):
     compat.install()
     network.install()
     separate()
-    runner.limit(start)
+    runner.seal.limit_memory(start["memory"])
     network.enter(start["network"])
     os.chdir(start["root"])
     sys.path.insert(0, start["folder"])
@@ -458,7 +458,7 @@ if __name__ == "__main__":
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     # The node's end is this one's, whatever the module is doing.
-    runner.process_control()(runner.PR_SET_PDEATHSIG, runner.signal.SIGKILL)
+    runner.seal.control(runner.seal.PR_SET_PDEATHSIG, runner.signal.SIGKILL)
     try:
         main(connection)
     except (EOFError, ConnectionError):

@@ -27,7 +27,7 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, NETWORK, Network, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, Stream},
+    python::{COMPAT, FromChild, NETWORK, Network, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, SEAL, Stream},
     walls::{Admitted, Confined, Place, Walls, interpreter_paths},
 };
 use crate::compat;
@@ -239,16 +239,14 @@ impl Interpreter {
     }
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
-        let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, RUNNER].map(OsStr::new);
+        let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, SEAL, RUNNER].map(OsStr::new);
         let inner = Confined { read: interpreter_paths(&self.python), ..Confined::default() };
         let (process, Admitted { mut stream, served, .. }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
-        let RunFrame { root, folder, module, function, schemas, component, memory, network, .. } = frame;
-        write_frame(
-            &mut stream,
-            &Start { root, folder, module, function, schemas, component, memory: *memory, network },
-        )
-        .await?;
+        let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
+        let memory = limits.memory;
+        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory, network })
+            .await?;
         let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
         let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
             Some(Started::Ready { asynchronous }) => asynchronous,

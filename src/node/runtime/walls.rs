@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::RuntimeError;
+use super::{RuntimeError, scratch::Scratch};
 
 /// How long the launcher may take.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -178,7 +178,6 @@ impl Walls {
     /// Waits until a program that was started is shut in, and serves it. The stream is then the program's.
     pub(super) async fn admit(
         &self,
-        place: &Place,
         inner: &Confined,
         stream: std::os::unix::net::UnixStream,
     ) -> Result<Admitted, RuntimeError> {
@@ -196,7 +195,8 @@ impl Walls {
         let seal = Seal {
             filter: hex::encode(napt_sandbox::child_filter()),
             landlock: inside.landlock,
-            read: read.chain([place.view.clone()]).collect(),
+            // Of its view, each run has its own module.
+            read: read.collect(),
             ports: self.ports,
         };
         let served = self.inside.get().zip(<[TcpListener; 2]>::try_from(inside.listeners).ok());
@@ -225,7 +225,7 @@ impl Walls {
         let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
         // It holds the other end, whose closing must be noticed.
         drop(command);
-        Ok((process, self.admit(place, inner, ours).await?))
+        Ok((process, self.admit(inner, ours).await?))
     }
 }
 
@@ -255,7 +255,7 @@ impl Place {
         &self,
         run: &str,
         fill: impl FnOnce(&Path) -> std::io::Result<T>,
-    ) -> std::io::Result<(tempfile::TempDir, T)> {
+    ) -> std::io::Result<(Scratch, T)> {
         self.make()?;
         let folder = tempfile::Builder::new().prefix(&format!("{run}-")).tempdir_in(&self.scratch)?;
         let filled = fill(folder.path())?;
@@ -266,7 +266,7 @@ impl Place {
             }
             std::os::unix::fs::lchown(folder.path(), Some(user), Some(user))?;
         }
-        Ok((folder, filled))
+        Ok((Scratch::new(folder.keep()), filled))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What runs modules: a process for each run, or one interpreter for many. Whoever sees a run through finds the same in
 //! both: a conversation, output, and an end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
@@ -14,7 +14,8 @@ use tokio::{
 
 use super::{
     RuntimeError,
-    frames::{read_frame, write_frame},
+    cgroups::Group,
+    frames::{read_frame, write_frame, write_frame_with_fds},
     python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
     rust::{Program, RustModule, Started},
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
@@ -114,7 +115,13 @@ impl Worker {
     }
 
     /// Begins a run that is nested so deep.
-    pub(super) async fn begin(&self, run: &str, frame: &RunFrame, depth: u32) -> Result<Begun, RuntimeError> {
+    pub(super) async fn begin(
+        &self,
+        run: &str,
+        frame: &RunFrame,
+        depth: u32,
+        group: Option<&Group>,
+    ) -> Result<Begun, RuntimeError> {
         match self {
             Worker::Process(parent) => {
                 let child = parent.fork(run).await?;
@@ -130,12 +137,20 @@ impl Worker {
                 let (lane, pieces) = interpreter.begin(run, frame, depth).await?;
                 Ok(Begun { channel: Channel::Lane(lane), printed: Printed::Pieces(pieces), end: End::Shared })
             }
-            Worker::Program(program) => program.begin(frame).await,
+            Worker::Program(program) => program.begin(frame, group).await,
         }
     }
 }
 
 impl Channel {
+    /// Sends the run. `doors` are those of its control groups, for a process to enter by.
+    pub(super) async fn open(&mut self, frame: &RunFrame, doors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match self {
+            Channel::Socket(socket) => write_frame_with_fds(socket, frame, doors).await,
+            Channel::Lane(lane) => lane.split().1.send(frame).await,
+        }
+    }
+
     /// Its two directions.
     pub(super) fn split(&mut self) -> (Incoming<'_>, Outgoing<'_>) {
         match self {

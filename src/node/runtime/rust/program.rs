@@ -10,6 +10,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::{
     RuntimeError,
+    caps::ProcessLimits,
+    cgroups::Group,
     python::RunFrame,
     walls::{Admitted, Confined, Place, Walls},
     worker::{Begun, Channel, End, Printed},
@@ -42,9 +44,20 @@ impl Program {
     }
 
     /// Starts a process for a run. Its frame must then be written to its channel.
-    pub(in crate::node::runtime) async fn begin(&self, frame: &RunFrame) -> Result<Begun, RuntimeError> {
+    pub(in crate::node::runtime) async fn begin(
+        &self,
+        frame: &RunFrame,
+        group: Option<&Group>,
+    ) -> Result<Begun, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
-        let limits = Limits { memory: Some(frame.memory), ..Limits::default() };
+        let ProcessLimits { cpu, memory, files, file_size, .. } = frame.limits;
+        let limits = Limits {
+            cpu: Some(cpu),
+            memory: Some(memory),
+            files: Some(files),
+            file_size: Some(file_size),
+            ..Limits::default()
+        };
         let inner = Confined { read: vec![self.binary.clone()], limits, nested: false };
         let (stdout_theirs, stdout) = pipe::pipe()?;
         let (stderr_theirs, stderr) = pipe::pipe()?;
@@ -66,14 +79,27 @@ impl Program {
             }
         };
         let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        if let (Some(group), Some(id)) = (group, id) {
+            // The launcher, and so all that it starts.
+            group.bring(id)?;
+        }
         drop(theirs);
         if !self.walls.stand() {
-            for (resource, most) in [(Resource::Core, 0), (Resource::Data, frame.memory)] {
-                // One that has ended already needs no limit.
-                let _ = prlimit(id, resource, Rlimit { current: Some(most), maximum: Some(most) });
+            let limits = &frame.limits;
+            let bounds = [
+                (Resource::Core, 0),
+                (Resource::Data, limits.memory),
+                (Resource::Cpu, limits.cpu),
+                (Resource::Nofile, limits.files),
+                (Resource::Fsize, limits.file_size),
+            ];
+            for (resource, most) in bounds {
+                let limit = Rlimit { current: Some(most), maximum: Some(most) };
+                // One that has ended already needs none.
+                let _ = id.map(|id| prlimit(Some(id), resource, limit));
             }
         }
-        let Admitted { stream, served, .. } = self.walls.admit(&self.place, &inner, channel).await?;
+        let Admitted { stream, served, .. } = self.walls.admit(&inner, channel).await?;
         let kill = CancellationToken::new();
         let (exited, receiver) = oneshot::channel();
         tokio::spawn(see_off(process, id, kill.clone(), exited, served));

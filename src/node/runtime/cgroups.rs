@@ -1,0 +1,459 @@
+//! Control groups: what all processes of a run use together is counted and bounded there, and they are killed by them. Version 2
+//! where the node may make one, version 1 else, and none where it may make neither.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::caps::{Caps, Limit};
+
+/// What a process cannot allocate it is told; only what is past that is for the kernel to kill for.
+const SLACK: u64 = 32 << 20;
+
+/// What the names of nodes' places begin with.
+const PREFIX: &str = "napt-";
+
+/// How often a group is looked at that has processes which are about to be gone, and how long between.
+const PASSES: u32 = 400;
+const BETWEEN: Duration = Duration::from_millis(5);
+
+/// Where a node makes the groups of its runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::node) enum Cgroups {
+    /// One folder for all.
+    V2(PathBuf),
+    /// A folder for each of those controllers that are there.
+    V1 { memory: Option<PathBuf>, pids: Option<PathBuf>, cpuacct: Option<PathBuf> },
+}
+
+/// The groups of one run.
+#[derive(Debug)]
+pub(in crate::node) struct Group {
+    place: Cgroups,
+    /// `cgroup.procs` of each, for the run's process to enter.
+    doors: Vec<OwnedFd>,
+}
+
+impl Cgroups {
+    /// Looks for what this process may make, and clears what an earlier one of this node has left.
+    pub(in crate::node) fn find(node: &str) -> Option<Self> {
+        let id: String = node.chars().skip_while(|c| *c != ':').skip(1).take(16).collect();
+        Self::find_at(Path::new("/proc/self"), &format!("{PREFIX}{id}"))
+    }
+
+    /// `proc` has the `mountinfo` and the `cgroup` of this process.
+    fn find_at(proc: &Path, name: &str) -> Option<Self> {
+        let mounts = Mount::all(&fs_err::read_to_string(proc.join("mountinfo")).ok()?);
+        let member = fs_err::read_to_string(proc.join("cgroup")).ok()?;
+        let own = |controller: &str| {
+            let mount = mounts.iter().find(|mount| mount.has(controller))?;
+            let path = member.lines().find_map(|line| {
+                let (_, line) = line.split_once(':')?;
+                let (controllers, path) = line.split_once(':')?;
+                controllers.split(',').any(|one| one == controller).then_some(path)
+            })?;
+            Some(mount.folder_of(path))
+        };
+        let found = match own("").and_then(|own| version_2(&own, name)) {
+            Some(folder) => Cgroups::V2(folder),
+            None => {
+                let made = |controller: &str| {
+                    let own = own(controller)?;
+                    remove_unused(&own);
+                    let folder = own.join(name);
+                    make(&folder).ok().map(|()| folder)
+                };
+                let (memory, pids, cpuacct) = (made("memory"), made("pids"), made("cpuacct"));
+                memory.as_ref().or(pids.as_ref()).or(cpuacct.as_ref())?;
+                Cgroups::V1 { memory, pids, cpuacct }
+            }
+        };
+        found.sweep();
+        Some(found)
+    }
+
+    /// The folders, each once: controllers may share one.
+    fn folders(&self) -> BTreeSet<&Path> {
+        match self {
+            Cgroups::V2(folder) => BTreeSet::from([folder.as_path()]),
+            Cgroups::V1 { memory, pids, cpuacct } => {
+                [memory, pids, cpuacct].into_iter().flatten().map(PathBuf::as_path).collect()
+            }
+        }
+    }
+
+    /// Whether they count processes.
+    pub(in crate::node) fn count_processes(&self) -> bool {
+        matches!(self, Cgroups::V2(_) | Cgroups::V1 { pids: Some(_), .. })
+    }
+
+    fn below(&self, name: &str) -> Cgroups {
+        let below = |folder: &Option<PathBuf>| folder.as_ref().map(|folder| folder.join(name));
+        match self {
+            Cgroups::V2(folder) => Cgroups::V2(folder.join(name)),
+            Cgroups::V1 { memory, pids, cpuacct } => {
+                Cgroups::V1 { memory: below(memory), pids: below(pids), cpuacct: below(cpuacct) }
+            }
+        }
+    }
+
+    /// Removes the groups of runs of a process that was killed.
+    fn sweep(&self) {
+        for folder in self.folders() {
+            for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    clear(&entry.path());
+                }
+            }
+        }
+    }
+
+    /// Makes the groups of a run.
+    pub(in crate::node) fn group(&self, run: &str, caps: &Caps) -> io::Result<Group> {
+        let mut group = Group { place: self.below(run), doors: Vec::new() };
+        for folder in group.place.folders() {
+            match make(folder) {
+                // Another node has taken it for one that nobody uses.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs_err::create_dir_all(folder)?,
+                made => made?,
+            }
+        }
+        let memory = caps.memory.saturating_add(SLACK).to_string();
+        match &group.place {
+            Cgroups::V2(folder) => {
+                write(folder, "memory.max", &memory)?;
+                // Without swap there is no such file.
+                let _ = write(folder, "memory.swap.max", "0");
+                let _ = write(folder, "memory.oom.group", "1");
+                write(folder, "pids.max", &caps.processes.to_string())?;
+            }
+            Cgroups::V1 { memory: of_memory, pids, .. } => {
+                if let Some(folder) = of_memory {
+                    write(folder, "memory.limit_in_bytes", &memory)?;
+                    // Only where swap is counted.
+                    let _ = write(folder, "memory.memsw.limit_in_bytes", &memory);
+                }
+                if let Some(folder) = pids {
+                    write(folder, "pids.max", &caps.processes.to_string())?;
+                }
+            }
+        }
+        let doors = group.place.folders().into_iter().map(|folder| {
+            let file = fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?;
+            Ok(OwnedFd::from(file.into_parts().0))
+        });
+        group.doors = doors.collect::<io::Result<_>>()?;
+        Ok(group)
+    }
+}
+
+impl Group {
+    /// What the run's process enters by.
+    pub(in crate::node) fn doors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.doors.iter().map(AsFd::as_fd)
+    }
+
+    /// Brings a process in that cannot enter by itself.
+    pub(in crate::node) fn bring(&self, process: Pid) -> io::Result<()> {
+        let number = process.as_raw_nonzero().to_string();
+        self.place.folders().into_iter().try_for_each(|folder| match write(folder, "cgroup.procs", &number) {
+            // It has ended already.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
+            written => written,
+        })
+    }
+
+    /// The limit that the run has hit, if it has.
+    pub(in crate::node) fn hit(&self, caps: &Caps) -> Option<Limit> {
+        let (oom, pids, cpu) = match &self.place {
+            Cgroups::V2(folder) => (
+                number(folder, "memory.events", "oom_kill"),
+                number(folder, "pids.events", "max"),
+                number(folder, "cpu.stat", "usage_usec").map(Duration::from_micros),
+            ),
+            Cgroups::V1 { memory, pids, cpuacct } => (
+                memory.as_ref().and_then(|folder| number(folder, "memory.oom_control", "oom_kill")),
+                pids.as_ref().and_then(|folder| number(folder, "pids.events", "max")),
+                cpuacct
+                    .as_ref()
+                    .and_then(|folder| fs_err::read_to_string(folder.join("cpuacct.usage")).ok())
+                    .and_then(|text| text.trim().parse().ok())
+                    .map(Duration::from_nanos),
+            ),
+        };
+        let is_some = |count: Option<u64>| count.is_some_and(|count| count > 0);
+        if is_some(oom) {
+            Some(Limit::Memory)
+        } else if is_some(pids) {
+            Some(Limit::Processes)
+        } else if cpu.is_some_and(|cpu| cpu >= caps.cpu) {
+            Some(Limit::Cpu)
+        } else {
+            None
+        }
+    }
+
+    /// Its processes.
+    pub(in crate::node) fn processes(&self) -> Vec<u32> {
+        let folder = self.place.folders().into_iter().next();
+        folder.into_iter().flat_map(processes).map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
+    }
+
+    /// Kills all that is in it, and whatever that starts meanwhile, and removes it.
+    pub(in crate::node) fn end(&self) {
+        for folder in self.place.folders() {
+            clear(folder);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Where that was not done.
+        self.end();
+    }
+}
+
+/// The folder for runs below this process's own group, once it has the controllers. A group that has processes of its own gives
+/// none to those below it: so this one goes into a leaf.
+fn version_2(own: &Path, name: &str) -> Option<PathBuf> {
+    let has = |folder: &Path, file: &str| {
+        let controllers = fs_err::read_to_string(folder.join(file)).unwrap_or_default();
+        ["memory", "pids"].iter().all(|wanted| controllers.split_whitespace().any(|one| one == *wanted))
+    };
+    if !has(own, "cgroup.controllers") {
+        return None;
+    }
+    let runs = own.join(name);
+    let leaf = own.join(format!("{name}.node"));
+    if !has(own, "cgroup.subtree_control") {
+        make(&leaf).and_then(|()| write(&leaf, "cgroup.procs", "0")).ok()?;
+        if write(own, "cgroup.subtree_control", "+memory +pids").is_err() {
+            // Others are in it.
+            let _ = write(own, "cgroup.procs", "0");
+            let _ = fs_err::remove_dir(&leaf);
+            return None;
+        }
+    }
+    make(&runs).and_then(|()| write(&runs, "cgroup.subtree_control", "+memory +pids")).ok()?;
+    Some(runs)
+}
+
+/// Removes the places of nodes that are no more. One that has runs cannot be removed; one that has none is soon made again.
+fn remove_unused(folder: &Path) {
+    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            let _ = fs_err::remove_dir(entry.path());
+        }
+    }
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    match fs_err::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write(folder: &Path, file: &str, text: &str) -> io::Result<()> {
+    // Such a file is never made, only written to.
+    io::Write::write_all(&mut fs_err::OpenOptions::new().write(true).open(folder.join(file))?, text.as_bytes())
+}
+
+/// A value of a file of names and numbers.
+fn number(folder: &Path, file: &str, name: &str) -> Option<u64> {
+    let text = fs_err::read_to_string(folder.join(file)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+fn processes(folder: &Path) -> Vec<Pid> {
+    let text = fs_err::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    // A process that is not in this one's namespace is shown as 0.
+    text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
+}
+
+/// Kills what is in a group until nothing is.
+fn kill(folder: &Path) {
+    for pass in 0..PASSES {
+        if processes(folder).is_empty() {
+            return;
+        }
+        if write(folder, "cgroup.kill", "1").is_err() {
+            // Nothing is started there any more, so that it comes to an end.
+            let _ = write(folder, "pids.max", "0");
+            kill_each(folder);
+        }
+        // The first time they are just about to go.
+        std::thread::sleep(if pass == 0 { Duration::from_micros(200) } else { BETWEEN });
+    }
+    tracing::warn!(group = %folder.display(), "processes of a run cannot be killed");
+}
+
+fn kill_each(folder: &Path) {
+    let held: Vec<_> = processes(folder)
+        .into_iter()
+        .filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok().map(|process| (pid, process)))
+        .collect();
+    // What is still there with that number is what is held.
+    let still = processes(folder);
+    for (pid, process) in held {
+        if still.contains(&pid) {
+            // It may have ended by itself.
+            let _ = pidfd_send_signal(process, Signal::KILL);
+        }
+    }
+}
+
+/// Removes a group and what is in it.
+fn clear(folder: &Path) {
+    for _ in 0..PASSES {
+        match fs_err::remove_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                kill(folder);
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "a control group of a run is left; the node's next start removes it");
+                return;
+            }
+            _ => return,
+        }
+    }
+}
+
+/// A mounted hierarchy.
+#[derive(Debug)]
+struct Mount {
+    /// What of the hierarchy is mounted.
+    root: PathBuf,
+    place: PathBuf,
+    /// Of version 1; version 2 has one without a name.
+    controllers: Vec<String>,
+}
+
+impl Mount {
+    /// Those in a `mountinfo`.
+    fn all(mountinfo: &str) -> Vec<Self> {
+        mountinfo
+            .lines()
+            .filter_map(|line| {
+                let (before, after) = line.split_once(" - ")?;
+                let mut before = before.split(' ').skip(3);
+                let (root, place) = (before.next()?, before.next()?);
+                let mut after = after.split(' ');
+                let (kind, options) = (after.next()?, after.nth(1)?);
+                let controllers = match kind {
+                    "cgroup" => options.split(',').map(str::to_owned).collect(),
+                    "cgroup2" => vec![String::new()],
+                    _ => return None,
+                };
+                Some(Mount { root: root.into(), place: place.into(), controllers })
+            })
+            .collect()
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|one| one == controller)
+    }
+
+    /// Where the group is. In a container it may be outside of what is mounted: then that is all there is.
+    fn folder_of(&self, path: &str) -> PathBuf {
+        let inside = Path::new(path).strip_prefix(&self.root).map(|rest| self.place.join(rest));
+        inside.ok().filter(|folder| folder.is_dir()).unwrap_or_else(|| self.place.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with these files in it.
+    fn folder(path: PathBuf, files: &[(&str, &str)]) -> PathBuf {
+        fs_err::create_dir_all(&path).expect("a folder");
+        for (name, text) in files {
+            fs_err::write(path.join(name), text).expect("a file");
+        }
+        path
+    }
+
+    fn read(folder: &Path, file: &str) -> String {
+        fs_err::read_to_string(folder.join(file)).expect("a file")
+    }
+
+    /// What the kernel makes in a group is made by hand here: so this shows what is written where, not what comes of it.
+    #[test]
+    fn version_2_gives_runs_a_folder_and_the_node_a_leaf() {
+        let machine = tempfile::tempdir().expect("a folder");
+        let mounted = folder(machine.path().join("unified"), &[]);
+        let own = folder(
+            mounted.join("user.slice"),
+            &[("cgroup.controllers", "cpuset cpu io memory pids\n"), ("cgroup.subtree_control", "")],
+        );
+        let leaf = folder(own.join("napt-1.node"), &[("cgroup.procs", "")]);
+        let runs = folder(own.join("napt-1"), &[("cgroup.subtree_control", "")]);
+        let mountinfo = format!("30 24 0:26 / {} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n", mounted.display());
+        let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", "0::/user.slice\n")]);
+        let groups = Cgroups::find_at(&proc, "napt-1").expect("groups");
+        assert_eq!(groups, Cgroups::V2(runs.clone()));
+        assert!(groups.count_processes());
+        assert_eq!(read(&leaf, "cgroup.procs"), "0");
+        for folder in [&own, &runs] {
+            assert_eq!(read(folder, "cgroup.subtree_control"), "+memory +pids");
+        }
+
+        let files = ["memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cgroup.procs"];
+        let run = folder(runs.join("run"), &files.map(|file| (file, "")));
+        let caps = Caps { memory: 1 << 20, processes: 7, cpu: Duration::from_secs(2), ..Caps::default() };
+        let group = groups.group("run", &caps).expect("a group");
+        assert_eq!(group.doors().count(), 1);
+        assert_eq!(read(&run, "memory.max"), ((1 << 20) + SLACK).to_string());
+        assert_eq!((read(&run, "memory.swap.max"), read(&run, "pids.max")), ("0".to_owned(), "7".to_owned()));
+        assert_eq!(group.hit(&caps), None);
+        for (file, fine, hit, limit) in [
+            ("cpu.stat", "usage_usec 1999999\nuser_usec 5\n", "usage_usec 2000000\n", Limit::Cpu),
+            ("pids.events", "max 0\n", "max 3\n", Limit::Processes),
+            ("memory.events", "low 0\noom 4\noom_kill 0\n", "oom 1\noom_kill 1\noom_group_kill 1\n", Limit::Memory),
+        ] {
+            let before = group.hit(&caps);
+            fs_err::write(run.join(file), fine).expect("a file");
+            assert_eq!(group.hit(&caps), before, "{file}");
+            fs_err::write(run.join(file), hit).expect("a file");
+            assert_eq!(group.hit(&caps), Some(limit));
+        }
+    }
+
+    #[test]
+    fn without_controllers_or_the_right_to_make_groups_there_are_none() {
+        let machine = tempfile::tempdir().expect("a folder");
+        let mounted = folder(machine.path().join("unified"), &[("cgroup.controllers", "cpu\n")]);
+        let mountinfo = format!(
+            "30 24 0:26 / {} rw - cgroup2 cgroup2 rw\n31 24 0:27 /docker/x {}/none rw - cgroup cgroup rw,memory\n",
+            mounted.display(),
+            mounted.display()
+        );
+        let member = "4:memory:/docker/x/y\n0::/\n";
+        let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", member)]);
+        assert_eq!(Cgroups::find_at(&proc, "napt-1"), None);
+    }
+
+    #[test]
+    fn a_container_sees_its_own_part_of_a_hierarchy() {
+        let machine = tempfile::tempdir().expect("a folder");
+        let memory = folder(machine.path().join("memory"), &[]);
+        folder(memory.join("y"), &[]);
+        let mountinfo = format!("31 24 0:27 /docker/x {} rw - cgroup cgroup rw,memory\n", memory.display());
+        for (path, below) in [("/docker/x/y", "y/napt-1"), ("/docker/x", "napt-1"), ("/elsewhere", "napt-1")] {
+            let member = format!("4:memory:{path}\n");
+            let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", &member)]);
+            let place = memory.join(below);
+            let expected = Cgroups::V1 { memory: Some(place), pids: None, cpuacct: None };
+            assert_eq!(Cgroups::find_at(&proc, "napt-1"), Some(expected), "{path}");
+        }
+    }
+}
