@@ -21,6 +21,7 @@ mod directory;
 mod docs;
 mod egress;
 mod errors;
+mod escapes;
 mod exec;
 mod faults;
 mod generations;

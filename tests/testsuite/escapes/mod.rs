@@ -11,7 +11,6 @@ mod network;
 mod page;
 mod privileges;
 mod processes;
-mod rust;
 mod stage;
 mod state;
 
