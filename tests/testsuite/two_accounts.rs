@@ -38,10 +38,10 @@ def run(module_run):
                 continue
             if name in ("identity.key", "node.sqlite") or NEEDLE in text:
                 found.append(os.path.join(folder, name))
-    for name in os.listdir("/proc"):
+    for name in range(1, 1000):
         try:
-            if name.isdigit() and NEEDLE in open(f"/proc/{name}/environ", "rb").read():
-                found.append(name)
+            if NEEDLE in open(f"/proc/{name}/environ", "rb").read():
+                found.append(str(name))
         except OSError:
             pass
     print("looked", flush=True)

@@ -31,6 +31,7 @@ POLICY = None
 
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -162,7 +163,10 @@ def own_users():
 
 
 def drop_capabilities():
-    """Those that a process has in a user namespace of its own."""
+    """Those that a process has in a user namespace of its own, and all that it could get back there."""
+    capability = 0
+    while libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     check(libc.capset(header, bytes(24)))
 

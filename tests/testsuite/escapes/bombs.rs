@@ -3,7 +3,7 @@
 use super::{
     Attack,
     End::{Error, Refused},
-    all_fail, attacks,
+    Stage, all_fail, attacks,
 };
 
 pub const ATTACKS: &[Attack] = attacks! {
@@ -29,5 +29,5 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn nobody_takes_more_than_their_share() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
 }

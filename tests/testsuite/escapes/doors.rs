@@ -3,7 +3,7 @@
 use super::{
     Attack,
     End::{Error, Refused, Result},
-    all_fail, attacks,
+    Stage, all_fail, attacks,
 };
 
 pub const ATTACKS: &[Attack] = attacks! {
@@ -27,5 +27,5 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn nobody_is_taken_for_another() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
 }

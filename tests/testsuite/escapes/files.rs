@@ -1,6 +1,6 @@
 //! What lies on the machine's disks: nobody else's is read, changed or removed.
 
-use super::{Attack, End::Refused, all_fail, attacks};
+use super::{Attack, End::Refused, Stage, all_fail, attacks};
 
 pub const ATTACKS: &[Attack] = attacks! {
     read_the_nodes_keys => [Refused];
@@ -22,5 +22,10 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn nobody_elses_files_are_reached() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
+}
+
+#[test]
+fn nor_from_an_interpreter_that_is_shared() {
+    all_fail(ATTACKS, Stage::shared(ATTACKS));
 }

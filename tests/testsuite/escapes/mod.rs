@@ -104,16 +104,14 @@ pub fn all() -> Vec<&'static Attack> {
     tables.into_iter().flatten().collect()
 }
 
-/// Has each attack tried on one node, one after the other, and tells all that got out.
+/// Has each attack tried on a node, one after the other, and tells all that got out.
 #[track_caller]
-fn all_fail(attacks: &'static [Attack]) {
-    let stage = Stage::with(attacks);
+fn all_fail(attacks: &'static [Attack], stage: Stage) {
     let mut out = Vec::new();
     for attack in attacks {
         let run = stage.run(attack);
-        out.extend(
-            attack.judge(&run).into_iter().chain(stage.harm(&run)).map(|what| format!("{}: {what}", attack.name)),
-        );
+        let wrong = attack.judge(&run).into_iter().chain(stage.harm(&run));
+        out.extend(wrong.map(|what| format!("{}: {what}", attack.name)));
     }
     out.extend(stage.end());
     assert!(out.is_empty(), "{} got out:\n{}", out.len(), out.join("\n"));

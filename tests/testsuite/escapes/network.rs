@@ -1,6 +1,6 @@
 //! Other machines and servers: none is reached but the node, and what its proxy lets through.
 
-use super::{Attack, End::Refused, all_fail, attacks};
+use super::{Attack, End::Refused, Stage, all_fail, attacks};
 
 pub const ATTACKS: &[Attack] = attacks! {
     reach_the_database => [Refused];
@@ -14,5 +14,10 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn nothing_is_reached_but_the_node() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
+}
+
+#[test]
+fn nor_from_an_interpreter_that_is_shared() {
+    all_fail(ATTACKS, Stage::shared(ATTACKS));
 }

@@ -1,6 +1,6 @@
 //! What only the machine's administrator may: nothing of it is gained, and the kernel is asked for little.
 
-use super::{Attack, End::Refused, all_fail, attacks};
+use super::{Attack, End::Refused, Stage, all_fail, attacks};
 
 pub const ATTACKS: &[Attack] = attacks! {
     mounts => [Refused];
@@ -17,5 +17,5 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn no_privilege_is_gained() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
 }

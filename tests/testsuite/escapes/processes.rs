@@ -3,7 +3,7 @@
 use super::{
     Attack,
     End::{Error, Refused},
-    all_fail, attacks,
+    Stage, all_fail, attacks,
 };
 
 pub const ATTACKS: &[Attack] = attacks! {
@@ -23,5 +23,5 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn no_other_process_is_touched_and_none_is_left() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
 }

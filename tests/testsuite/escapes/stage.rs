@@ -32,6 +32,9 @@ use crate::support::{
 /// What all hostile modules may have, unless their row says otherwise.
 const LIMITS: [&str; 2] = ["timeout = \"30s\"", "memory = \"256MiB\""];
 
+/// What is left behind by modules that are not told a mark.
+const IMPORT_MARK: &str = "napt-import-time-mark";
+
 /// How every node here is started: where something is missing to shut modules in with, these tests say so.
 pub const FLAGS: &[&str] = &["--require-sandbox"];
 
@@ -184,11 +187,20 @@ const LEAVER: &str = "import os\n\n\ndef run(module_run):\n    return os.environ
 impl Stage {
     /// Everything that these attacks need.
     pub fn with(attacks: &[Attack]) -> Self {
+        Self::of(attacks, &[], "")
+    }
+
+    /// The same, where hostile modules share an interpreter from one run to the next.
+    pub fn shared(attacks: &[Attack]) -> Self {
+        Self::of(attacks, &["--allow-shared"], "isolation = \"shared\"\n")
+    }
+
+    fn of(attacks: &[Attack], flags: &[&str], isolation: &str) -> Self {
         let (hostile, honest) = (Person::new(), Person::new());
         let mut sandbox = Sandbox::new();
         own_cache(&mut sandbox);
         let users = ["--user", &hostile.id(), "--user", &honest.id()];
-        let node = TestNode::start_in(sandbox, &[FLAGS, &users].concat());
+        let node = TestNode::start_in(sandbox, &[FLAGS, flags, &users].concat());
         let kept: Vec<(PathBuf, String)> = [
             node.sandbox.home().join(".ssh/id_ed25519"),
             node.data().join("storage/canary.txt"),
@@ -219,7 +231,7 @@ impl Stage {
             vec![("diary", include_str!("modules/diary.py"), "".to_owned()), ("leaver", LEAVER, String::new())];
         for attack in attacks {
             if !modules.iter().any(|(name, ..)| *name == attack.name) {
-                modules.push((attack.name, attack.code, limits(attack.limits)));
+                modules.push((attack.name, attack.code, limits(&format!("{}{isolation}", attack.limits))));
             }
         }
         let modules: Vec<(&str, &str, &str)> =
@@ -258,12 +270,16 @@ impl Stage {
 
     /// Runs it to its end.
     pub fn run(&self, attack: &Attack) -> RunView {
+        let more = if attack.inputs.is_empty() { "{}" } else { attack.inputs };
+        self.start(&format!("agent:{}", attack.name), &serde_json::from_str(more).expect("JSON"))
+    }
+
+    /// Runs a module of the attacker's to its end, with all that attackers know, and more.
+    pub fn start(&self, module: &str, more: &Value) -> RunView {
         let mut inputs = self.known();
-        if !attack.inputs.is_empty() {
-            let more: serde_json::Map<String, Value> = serde_json::from_str(attack.inputs).expect("JSON");
-            inputs.as_object_mut().expect("an object").extend(more);
-        }
-        self.hostile.user(&self.node).run(&format!("agent:{}", attack.name), inputs)
+        let all = inputs.as_object_mut().expect("an object");
+        all.extend(more.as_object().expect("an object").clone());
+        self.hostile.user(&self.node).run(module, inputs)
     }
 
     /// What a run has done to others.
@@ -285,7 +301,7 @@ impl Stage {
                 .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&run.id)))
                 .map(|path| format!("its scratch is left: {}", path.display())),
         );
-        let left = [self.mark.as_str(), "napt-import-time-mark"].map(called_with);
+        let left = [self.mark.as_str(), IMPORT_MARK].map(called_with);
         found.extend(left.iter().flatten().map(|pid| format!("its process {pid} is left")));
         found
     }

@@ -20,7 +20,7 @@ pub const ATTACKS: &[Attack] = attacks! {
 
 #[test]
 fn no_run_finds_anything_of_another() {
-    all_fail(ATTACKS);
+    all_fail(ATTACKS, Stage::with(ATTACKS));
 }
 
 /// Answers for the node's own side of its process, whatever it is asked.

@@ -70,7 +70,8 @@ def others(inputs):
     return sorted(found - {os.getpid()})
 
 
-URL = "http://127.0.0.1:" + os.environ["NAPT_NODE_URL"].rpartition(":")[2]
+def node_port():
+    return int(os.environ["NAPT_NODE_URL"].rpartition(":")[2])
 
 
 def ask(method, path, body=None, credential=None, headers={}):
@@ -80,7 +81,7 @@ def ask(method, path, body=None, credential=None, headers={}):
     if credential:
         headers["Authorization"] = "Basic " + base64.b64encode(credential.encode()).decode()
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(URL + path, data, headers, method=method)
+    request = urllib.request.Request(f"http://127.0.0.1:{node_port()}{path}", data, headers, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=20) as answer:

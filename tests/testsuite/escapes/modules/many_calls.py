@@ -3,7 +3,7 @@
 
 def run(module_run):
     kept = []
-    host, port = "127.0.0.1", int(URL.rpartition(":")[2])
+    host, port = "127.0.0.1", node_port()
     token = base64.b64encode(os.environ["NAPT_RUN_TOKEN"].encode()).decode()
     for _ in range(600):
         try:

@@ -9,7 +9,7 @@ def proxied(request):
 
 
 def proxy_port():
-    return 3129 if URL.endswith(":3128") else 3128
+    return 3129 if node_port() == 3128 else 3128
 
 
 def run(module_run):

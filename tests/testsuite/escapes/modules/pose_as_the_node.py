@@ -2,7 +2,7 @@
 
 
 def run(module_run):
-    port = int(URL.rpartition(":")[2])
+    port = node_port()
 
     def listened(family, address):
         with socket.socket(family) as door:
