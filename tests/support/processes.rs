@@ -24,23 +24,6 @@ pub fn without_spares(processes: BTreeSet<u32>) -> BTreeSet<u32> {
     processes.into_iter().filter(|pid| !is_spare(pid)).collect()
 }
 
-/// What a process has started, and that in turn, by their names.
-pub fn names_below(pid: u32) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut queue = vec![pid];
-    while let Some(one) = queue.pop() {
-        let tasks = std::fs::read_dir(format!("/proc/{one}/task")).into_iter().flatten().flatten();
-        for task in tasks {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            queue.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        if one != pid {
-            names.extend(std::fs::read_to_string(format!("/proc/{one}/comm")).map(|name| name.trim().to_owned()));
-        }
-    }
-    names
-}
-
 /// Those with this text among their arguments.
 pub fn called_with(text: &str) -> BTreeSet<u32> {
     let has = |arguments: Vec<u8>| arguments.split(|byte| *byte == 0).any(|argument| argument == text.as_bytes());

@@ -7,7 +7,7 @@ use crate::support::{
     gate::Gate,
     modules::{CALL, Python},
     node::TestNode,
-    processes::{names_below, soon},
+    processes::{soon, working_in},
 };
 
 /// Counts what it is called for in this process, and leaves what another run must not find.

@@ -282,6 +282,7 @@ impl Core {
         let guard = cancel.clone().drop_guard();
         let run = ActiveRun {
             id,
+            module: stored.view.module.clone(),
             secret: random_hex(16),
             consumer: new.consumer,
             root,
