@@ -48,7 +48,7 @@ impl Gate {
     fn files(&self) -> Vec<PathBuf> {
         let environments = Path::new(&cache()).join("environments");
         let all = std::fs::read_dir(environments).expect("environments").filter_map(Result::ok);
-        all.map(|entry| entry.path())
+        all.map(|entry| entry.path().join("venv"))
             .filter(|folder| folder.join("bin/python").exists())
             .map(|folder| folder.join(&self.name))
             .collect()

@@ -172,7 +172,8 @@ impl Resolver for System {
             return Ok(own.map(|ip| SocketAddr::new(ip, place.port)).to_vec());
         }
         let turn = self.lookups.clone().acquire_owned().await.map_err(Error::other)?;
-        let asked = (place.host.clone(), place.port);
+        // URLs have addresses of the sixth version in brackets.
+        let asked = (place.host.trim_matches(['[', ']']).to_owned(), place.port);
         let found = tokio::task::spawn_blocking(move || {
             let found = asked.to_socket_addrs();
             // Only now: nobody can end the thread before.
