@@ -158,7 +158,7 @@ def main():
             rows.append((what, milliseconds(timed(lambda: run(module, inputs), 200))))
 
         environments = pathlib.Path(env.get("NAPT_CACHE_DIR", root / "home" / "cache")) / "environments"
-        for python in sorted(environments.glob("*/bin/python")):
+        for python in sorted(environments.glob("*/venv/bin/python")):
             done = subprocess.run([python, "-I", "-c", FLOOR], capture_output=True, text=True)
             if done.returncode == 0:
                 rows.append(("floor: fork and exit with the SDK imported", milliseconds([float(t) for t in done.stdout.split()])))

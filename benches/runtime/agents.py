@@ -27,7 +27,7 @@ CALLS = [word for word in ("own", "sdk") if word in WORDS] or ["own", "sdk"]
 CAP = 64 * os.cpu_count()
 FIXTURES = pathlib.Path(__file__).parents[2] / "tests" / "fixtures" / "modules"
 
-LIMITS = '\n[limits]\nisolation = "{isolation}"\nmemory = "2GiB"\ntimeout = "30m"\n'
+LIMITS = '\n[limits]\nisolation = "{isolation}"\nmemory = "2GiB"\ntimeout = "30m"\noutput = "1GiB"\n'
 PROJECT = '[project]\nname = "{name}"\nversion = "0.1.0"\nrequires-python = ">=3.10"\ndependencies = []\n'
 
 # With napt's own calls: what the contest does, without the SDK.
@@ -87,7 +87,7 @@ def main():
             for calls in CALLS:
                 folder = root / f"{calls}-{isolation}"
                 folder.mkdir()
-                node = bench.Node(NAPT, folder, "--allow-shared").admit()
+                node = bench.Node(NAPT, folder, "--allow-shared", "--limit", "output=1GiB").admit()
                 project, module = (of_own if calls == "own" else of_sdk)(folder / "modules", isolation)
                 node.deploy(project)
                 connection = bench.Connection(node)

@@ -212,7 +212,7 @@ class Node:
     def pythons(self):
         """The interpreters of its environments, newest first."""
         cache = pathlib.Path(self.env.get("NAPT_CACHE_DIR") or self.root / "home" / "cache")
-        found = cache.glob("environments/*/bin/python")
+        found = cache.glob("environments/*/venv/bin/python")
         return sorted(found, key=lambda path: path.lstat().st_mtime, reverse=True)
 
     def stop(self):

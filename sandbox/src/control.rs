@@ -47,6 +47,13 @@ pub struct Sealed {
     pub seccomp: bool,
 }
 
+impl Sealed {
+    /// Whether it is shut in with no less than what was found.
+    pub fn is_as(&self, found: &crate::Mechanisms) -> bool {
+        self.landlock >= found.landlock && self.seccomp >= found.seccomp
+    }
+}
+
 /// Waits for what the launcher says at the other end of the control socket. What comes after that is the program's.
 pub fn sealed(control: &UnixStream, timeout: Duration) -> Result<Sealed, SandboxError> {
     let deadline = Instant::now() + timeout;

@@ -48,7 +48,7 @@ pub enum Isolation {
     /// A fresh process a run.
     #[default]
     Process,
-    /// One long-lived interpreter for trusted modules; for now nodes give these a process too.
+    /// One interpreter for all runs of a user, where the node allows it; else a process too.
     Shared,
 }
 
@@ -60,18 +60,24 @@ pub struct Limits {
     /// Wall time in seconds.
     pub timeout_seconds: u64,
     /// Time of processors in seconds.
+    #[serde(skip_serializing_if = "usual::cpu_seconds")]
     pub cpu_seconds: u64,
     /// Bytes that it allocates.
     pub memory_bytes: u64,
     /// Processes and threads.
+    #[serde(skip_serializing_if = "usual::processes")]
     pub processes: u64,
     /// Open files of a process.
+    #[serde(skip_serializing_if = "usual::files")]
     pub files: u64,
     /// Bytes of a file that it writes.
+    #[serde(skip_serializing_if = "usual::file_size_bytes")]
     pub file_size_bytes: u64,
     /// Bytes of its scratch folder.
+    #[serde(skip_serializing_if = "usual::disk_bytes")]
     pub disk_bytes: u64,
     /// Bytes that it prints.
+    #[serde(skip_serializing_if = "usual::output_bytes")]
     pub output_bytes: u64,
     /// How runs are kept apart.
     pub isolation: Isolation,
@@ -91,6 +97,21 @@ impl Default for Limits {
             isolation: Isolation::Process,
         }
     }
+}
+
+/// What is as usual is not written, so that a module packs to the same bytes as it did before there was such a limit.
+mod usual {
+    use super::Limits;
+
+    macro_rules! usual {
+        ($($field:ident)*) => {$(
+            pub(super) fn $field(value: &u64) -> bool {
+                *value == Limits::default().$field
+            }
+        )*};
+    }
+
+    usual! { cpu_seconds processes files file_size_bytes disk_bytes output_bytes }
 }
 
 /// A duration such as `90s` or `1h 30m`, in seconds.

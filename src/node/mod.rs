@@ -202,8 +202,8 @@ impl Inside for Doors {
         let (Ok(node), Ok(proxy)) = (TcpListener::from_std(node), TcpListener::from_std(proxy)) else {
             return tracing::error!("modules cannot reach the node");
         };
-        let node = node.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let doors = async { axum::serve(node, doors::router(core.clone())).await };
+        let router = doors::inside::router(doors::router(core.clone()));
+        let doors = async { axum::serve(doors::inside::Bounded::new(node), router).await };
         // Whoever has this served ends it.
         let egress = doors::egress::serve(core.clone(), doors::egress::Who::Runs, proxy, CancellationToken::new());
         let (served, ()) = tokio::join!(doors, egress);

@@ -24,6 +24,13 @@ from naptha_sdk.schemas import AgentRunInput
 from naptha_sdk.user import get_public_key
 
 
+def environment_of(pid):
+    try:
+        return open("/proc/%d/environ" % pid).read()
+    except PermissionError:
+        return "refused"
+
+
 async def run(module_run):
     logging.basicConfig(level=logging.DEBUG)
     token = os.environ["NAPT_RUN_TOKEN"]
@@ -39,7 +46,7 @@ async def run(module_run):
         "file": open(os.environ["PRIVATE_KEY_FULL_PATH"]).read(),
         "mode": os.stat(os.environ["PRIVATE_KEY_FULL_PATH"]).st_mode & 0o777,
         "cwd": sorted(os.listdir(".")),
-        "parent": open("/proc/%d/environ" % os.getppid()).read(),
+        "parent": environment_of(os.getppid()),
         "child": json.loads(child.results[0]),
     }
 "#;
@@ -156,7 +163,7 @@ fn a_module_sees_its_node_its_run_and_a_key_of_its_own() {
         assert!(!seen.to_string().contains(&key.to_hex()));
     }
     assert_eq!((&seen["file"], &seen["mode"]), (&seen["env"]["PRIVATE_KEY"], &json!(0o600)));
-    assert_eq!(seen["parent"], "LANG=C.UTF-8\0PATH=/usr/local/bin:/usr/bin:/bin\0", "what started it knows no more");
+    assert_eq!(seen["parent"], "refused", "what started it is not its business");
 
     let logs = node.napt(&["logs", &id]).expect(0);
     let url = format!("{}/v1/runs/{id}/events", node.url);

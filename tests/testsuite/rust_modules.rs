@@ -159,7 +159,7 @@ fn what_a_run_gives_prints_and_calls() {
 
 #[test]
 fn however_a_run_ends_it_is_told() {
-    let node = probe("[limits]\ntimeout = \"5s\"\nmemory = \"64MiB\"\n");
+    let node = probe("[limits]\ntimeout = \"5s\"\nmemory = \"256MiB\"\n");
     fails(&node, "fail", "no more tea", "no more tea");
     fails(&node, "panic", "a teapot", "the module panicked: a teapot");
     let panicked = doing(&node, "panic", "a teapot");
@@ -167,7 +167,7 @@ fn however_a_run_ends_it_is_told() {
     fails(&node, "exit", "", "the module's process exited with code 7 before it had a result");
     fails(&node, "abort", "", "the module's process was ended by signal ");
     fails(&node, "sleep", "", "time limit of 5 s reached");
-    fails(&node, "allocate", "", "memory limit of 64");
+    fails(&node, "allocate", "", "memory limit of 256");
     fails(&node, "flood", &"x".repeat(1000), "output limit of 10");
     fails(&node, "large", "", "result limit of 16");
     assert_eq!(gives(&node, "frames", ""), "true");

@@ -268,10 +268,10 @@ fn ends_are_as_in_a_process() {
         ("raise", "ValueError: no flour"),
         ("exit", "the module called sys.exit(3)"),
         ("set", "the module returned what is neither text nor JSON: Object of type set is not JSON serializable"),
-        ("much", "output limit of 10.0 MiB reached"),
-        ("large", "result limit of 16.0 MiB reached"),
+        ("much", "output limit of 10 MiB reached"),
+        ("large", "result limit of 16 MiB reached"),
         ("huge", "result limit of 64 MiB reached"),
-        ("memory", "memory limit of 512.0 MiB reached"),
+        ("memory", "memory limit of 512 MiB reached"),
     ] {
         let ended = user.run("agent:sharer", json!({ "how": how }));
         assert_eq!((ended.status, ended.error.as_deref()), (RunStatus::Error, Some(error)), "{how}");

@@ -102,8 +102,7 @@ impl Installs {
 
     /// From now on this is how package indexes are reached.
     pub(in crate::node) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
-        self.environments.reach_by(way_out.clone());
-        self.binaries.reach_by(way_out);
+        self.environments.reach_by(way_out);
     }
 
     /// Where dependencies are put.

@@ -58,7 +58,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Cgroups, Environments, Interpreters, Parents, Walls},
+    runtime::{Binaries, Cgroups, Environments, Interpreters, Parents, Steps, Walls},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -140,13 +140,14 @@ impl Core {
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
         let launcher = Launcher::new(options.launcher.clone());
+        let steps = Arc::new(Steps::new(launcher.clone(), &mechanisms));
         let environments = Environments::new(
             options.environments.clone(),
             options.installer.clone(),
             options.path.clone(),
-            launcher.clone(),
+            steps.clone(),
         );
-        let walls = Walls::new(launcher.clone(), mechanisms, address.port(), &data);
+        let walls = Walls::new(launcher, mechanisms, options.caps, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
             data.join("binaries"),
@@ -155,7 +156,7 @@ impl Core {
             options.rustup.clone(),
             options.path.clone(),
             walls.clone(),
-            launcher,
+            steps,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)
             .with_policy(options.policy.clone());

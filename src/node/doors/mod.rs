@@ -5,6 +5,7 @@ pub(super) mod egress;
 mod forward;
 mod grpc;
 mod inference;
+pub(super) mod inside;
 mod naptha;
 mod request;
 mod secrets;

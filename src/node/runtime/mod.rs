@@ -19,7 +19,7 @@ mod worker;
 pub use caps::{Cap, CapError, Caps};
 pub(in crate::node) use cgroups::Cgroups;
 pub(in crate::node) use converse::{Answered, Calls};
-pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, WayOut};
+pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, Steps, WayOut};
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use parents::Parents;

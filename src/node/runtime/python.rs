@@ -417,7 +417,12 @@ impl Parent {
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
         let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK, SEAL].map(OsStr::new);
-        let inner = Confined { read: interpreter_paths(&self.python), nested: true, ..Confined::default() };
+        let inner = Confined {
+            read: interpreter_paths(&self.python),
+            limits: self.walls.bounds(),
+            nested: true,
+            ..Confined::default()
+        };
         let (process, Admitted { mut stream, seal, served }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
         let start = ToParent::Start { imports: if warm { &self.imports } else { &[] }, seal: seal.as_ref() };

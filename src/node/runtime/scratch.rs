@@ -95,7 +95,7 @@ impl Drop for Scratch {
 }
 
 /// Removes a folder of whose run no process is left.
-fn remove(folder: &Path) -> io::Result<()> {
+pub(in crate::node::runtime) fn remove(folder: &Path) -> io::Result<()> {
     match open(CWD, folder) {
         Err(Errno::NOENT) => return Ok(()),
         top => empty(top?.fd()?, None, 0)?,

@@ -240,7 +240,8 @@ impl Interpreter {
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
         let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, SEAL, RUNNER].map(OsStr::new);
-        let inner = Confined { read: interpreter_paths(&self.python), ..Confined::default() };
+        let inner =
+            Confined { read: interpreter_paths(&self.python), limits: self.walls.bounds(), ..Confined::default() };
         let (process, Admitted { mut stream, served, .. }) =
             self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;

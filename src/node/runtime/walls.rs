@@ -22,7 +22,11 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{RuntimeError, scratch::Scratch};
+use super::{
+    RuntimeError,
+    caps::Caps,
+    scratch::{self, Scratch},
+};
 
 /// How long the launcher may take.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,6 +36,9 @@ const FIRST_USER: u32 = 0x7000_0000;
 
 /// Where the egress proxy is, on the loopback of each parent.
 const PROXY_PORT: u16 = 3128;
+
+/// Processes and threads of an interpreter and of all runs that come from it.
+const PROCESSES: u64 = 32_768;
 
 /// Who serves what listens inside of the walls.
 #[async_trait]
@@ -45,6 +52,7 @@ pub(in crate::node) trait Inside: std::fmt::Debug + Send + Sync {
 pub(in crate::node) struct Walls {
     launcher: Launcher,
     mechanisms: Mechanisms,
+    caps: Caps,
     /// The node's port and the proxy's, as modules see them.
     ports: [u16; 2],
     views: PathBuf,
@@ -84,6 +92,8 @@ pub(super) struct Seal {
 pub(super) struct Confined {
     /// What it may read and execute.
     pub(super) read: Vec<PathBuf>,
+    /// The folder that it may write to, if not all of its place's scratch.
+    pub(super) write: Option<PathBuf>,
     /// Limits of each of its processes.
     pub(super) limits: Limits,
     /// Whether it shuts in what it starts.
@@ -106,24 +116,34 @@ impl Walls {
     pub(in crate::node) fn new(
         launcher: Launcher,
         mechanisms: Mechanisms,
+        caps: Caps,
         port: u16,
         data: &Path,
     ) -> std::io::Result<Self> {
         let [views, scratch] = ["views", "scratch"].map(|name| data.join(name));
         for folder in [&views, &scratch] {
-            if folder.exists() {
-                fs_err::remove_dir_all(folder)?;
-            }
+            scratch::remove(folder)?;
             fs_err::create_dir_all(folder)?;
         }
         let proxy = if port == PROXY_PORT { PROXY_PORT + 1 } else { PROXY_PORT };
         let (places, inside, over) = (AtomicU32::new(0), OnceLock::new(), CancellationToken::new());
-        Ok(Walls { launcher, mechanisms, ports: [port, proxy], views, scratch, places, inside, over })
+        Ok(Walls { launcher, mechanisms, caps, ports: [port, proxy], views, scratch, places, inside, over })
     }
 
     /// Whether there are any.
     pub(in crate::node) fn stand(&self) -> bool {
         self.mechanisms.namespaces
+    }
+
+    /// Bounds of an interpreter that runs come from: what it imports is strangers' code as well.
+    pub(super) fn bounds(&self) -> Limits {
+        Limits {
+            memory: Some(self.caps.memory),
+            files: Some(self.caps.files),
+            file_size: Some(self.caps.file_size),
+            processes: Some(PROCESSES),
+            ..Limits::default()
+        }
     }
 
     /// From now on this serves what is inside.
@@ -161,7 +181,7 @@ impl Walls {
         let mut command = if self.stand() {
             let policy = Policy {
                 read: inner.read.iter().chain([&place.view]).cloned().collect(),
-                write: vec![place.scratch.clone()],
+                write: vec![inner.write.clone().unwrap_or_else(|| place.scratch.clone())],
                 listen: self.ports.to_vec(),
                 uid: place.user,
                 limits: inner.limits.clone(),
@@ -192,6 +212,9 @@ impl Walls {
             Ok::<_, SandboxError>((stream, sealed))
         });
         let (stream, inside) = shut_in.await.map_err(std::io::Error::other)??;
+        if !inside.is_as(&self.mechanisms) {
+            return Err(SandboxError::Failed("it is not shut in as it was at the node's start".to_owned()).into());
+        }
         stream.set_nonblocking(true)?;
         let read = napt_sandbox::system_paths().into_iter().chain(inner.read.iter().cloned());
         let seal = Seal {
@@ -276,7 +299,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         for folder in [&self.view, &self.scratch] {
             // What stays is cleared by the next start of the node.
-            let _ = fs_err::remove_dir_all(folder);
+            let _ = scratch::remove(folder);
         }
     }
 }

@@ -24,11 +24,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use napt_sandbox::Launcher;
 use sha2::{Digest, Sha256};
 
-pub(in crate::node) use self::step::{Reach, WayOut};
-use self::{install::Site, settings::Settings, step::Steps, tools::Tools};
+pub(in crate::node) use self::step::{Reach, Steps, WayOut};
+use self::{install::Site, settings::Settings, tools::Tools};
 use crate::{
     crash,
     module::{PythonNeeds, PythonNeedsError, python_needs},
@@ -85,7 +84,7 @@ pub(in crate::node) enum EnvironmentError {
 pub(in crate::node) struct Environments {
     folder: PathBuf,
     settings: Settings,
-    steps: Steps,
+    steps: Arc<Steps>,
     path: String,
     /// Hosts that indexes have sent to.
     indexes: Mutex<HashSet<(String, u16)>>,
@@ -95,17 +94,17 @@ pub(in crate::node) struct Environments {
 }
 
 impl Environments {
-    /// Environments below `folder`. `variables` let the installer reach the network; `launcher` shuts it in.
+    /// Environments below `folder`. `variables` let the installer reach the network; `steps` shut it in.
     pub(in crate::node) fn new(
         folder: PathBuf,
         variables: Vec<(String, String)>,
         path: String,
-        launcher: Launcher,
+        steps: Arc<Steps>,
     ) -> Self {
         let settings = Settings::new(variables);
         Environments {
             folder,
-            steps: Steps::new(launcher),
+            steps,
             settings,
             path,
             indexes: Mutex::default(),

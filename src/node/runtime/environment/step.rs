@@ -21,12 +21,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytesize::ByteSize;
-use napt_sandbox::{Launcher, Limits, Policy, probe, sealed};
+use napt_sandbox::{Launcher, Limits, Mechanisms, Policy, sealed};
 use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    sync::{OnceCell, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -128,27 +128,33 @@ pub(in crate::node) trait WayOut: std::fmt::Debug + Send + Sync {
 
 /// Runs the programs of installs.
 #[derive(Debug)]
-pub(in crate::node::runtime) struct Steps {
+pub(in crate::node) struct Steps {
     /// For those that want a whole one.
     cores: Semaphore,
     /// More than cores: a build that only waits must not hold up the others.
     builds: Semaphore,
     launcher: Launcher,
     /// Whether this machine can shut programs in.
-    stands: OnceCell<bool>,
+    stands: bool,
+    /// Whether its programs become users of their own.
+    has_users: bool,
+    /// What there was at the node's start; nothing runs with less.
+    weakest: Mechanisms,
     way_out: OnceLock<Arc<dyn WayOut>>,
     /// Builds that there have been.
     users: AtomicU32,
 }
 
 impl Steps {
-    pub(in crate::node::runtime) fn new(launcher: Launcher) -> Self {
+    pub(in crate::node) fn new(launcher: Launcher, found: &Mechanisms) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Steps {
             cores: Semaphore::new(cores),
             builds: Semaphore::new((2 * cores).max(8)),
             launcher,
-            stands: OnceCell::new(),
+            stands: found.namespaces,
+            has_users: found.namespaces && found.users,
+            weakest: found.clone(),
             way_out: OnceLock::new(),
             users: AtomicU32::new(0),
         }
@@ -160,15 +166,9 @@ impl Steps {
         let _ = self.way_out.set(way_out);
     }
 
-    async fn stands(&self) -> bool {
-        let launcher = self.launcher.clone();
-        let probed = || async { tokio::task::spawn_blocking(move || probe(&launcher)).await };
-        *self.stands.get_or_init(|| async { probed().await.is_ok_and(|found| found.namespaces) }).await
-    }
-
     /// Who a program becomes, when root runs the node.
     fn user(&self, code: Code) -> Option<u32> {
-        napt_sandbox::is_root().then(|| match code {
+        self.has_users.then(|| match code {
             Code::Own => INSTALLER,
             Code::Strangers => FIRST_BUILDER + self.users.fetch_add(1, Ordering::Relaxed) % BUILDERS,
         })
@@ -183,8 +183,8 @@ impl Steps {
             (Code::Own, _) => None,
         };
         let failed = |output: String| EnvironmentError::Failed { what: step.what.to_owned(), output };
-        let stands = self.stands().await;
-        let user = self.user(step.code).filter(|_| stands);
+        let stands = self.stands;
+        let user = self.user(step.code);
         if let Some(user) = user {
             let folders: Vec<_> = step.write.iter().cloned().chain([step.work.to_owned()]).collect();
             let claimed = tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| give(folder, user)));
@@ -225,6 +225,9 @@ impl Steps {
                     .await
                     .map_err(std::io::Error::other)?
                     .map_err(|error| failed(format!("it cannot be shut in: {error}")))?;
+                if !inside.is_as(&self.weakest) {
+                    return Err(failed("it is not shut in as it was at the node's start".to_owned()));
+                }
                 (control, self.serve(inside.listeners, step.reach))
             }
             false => (control, None),

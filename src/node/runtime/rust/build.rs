@@ -8,13 +8,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use napt_sandbox::Launcher;
 use sha2::{Digest, Sha256};
 
 use super::{
     super::{
         environment::{
-            EnvironmentError, WayOut, lock_file,
+            EnvironmentError, lock_file,
             step::{Code, Reach, Step, Steps},
         },
         walls::Walls,
@@ -37,7 +36,7 @@ pub(in crate::node) struct Binaries {
     /// They tell rustup where its toolchains are.
     rustup: Vec<(String, String)>,
     path: String,
-    steps: Steps,
+    steps: Arc<Steps>,
     toolchain: tokio::sync::Mutex<Option<Toolchain>>,
     /// One build at a time in each target folder.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -45,6 +44,9 @@ pub(in crate::node) struct Binaries {
     /// By binary and tenant.
     programs: Mutex<HashMap<(PathBuf, String), Weak<Program>>>,
 }
+
+/// The largest binary that is kept.
+const BINARY: u64 = 512 << 20;
 
 /// A name for a folder that says nothing and is nobody else's.
 fn tag(parts: &[&str]) -> String {
@@ -65,7 +67,7 @@ impl Binaries {
         rustup: Vec<(String, String)>,
         path: String,
         walls: Arc<Walls>,
-        launcher: Launcher,
+        steps: Arc<Steps>,
     ) -> Self {
         Binaries {
             folder,
@@ -73,17 +75,12 @@ impl Binaries {
             network,
             rustup,
             path,
-            steps: Steps::new(launcher),
+            steps,
             toolchain: tokio::sync::Mutex::default(),
             building: Mutex::default(),
             walls,
             programs: Mutex::default(),
         }
-    }
-
-    /// From now on this is how crates are fetched.
-    pub(in crate::node) fn reach_by(&self, way_out: Arc<dyn WayOut>) {
-        self.steps.reach_by(way_out);
     }
 
     /// Where a module's binary is once it is built. Each owner builds for themselves: a build script has the target folder
@@ -269,6 +266,9 @@ fn take(target: &Path, made: &Path, built: &Path) -> Result<(), BuildError> {
     let is_own = fs_err::canonicalize(target)?.join("release").join(made.file_name().unwrap_or_default()) == real;
     if !is_own || !real.symlink_metadata()?.is_file() {
         return Err(odd());
+    }
+    if real.symlink_metadata()?.len() > BINARY {
+        return Err(BuildError::Unfit(format!("its binary is larger than {} MiB", BINARY >> 20)));
     }
     let folder = built.parent().unwrap_or(target);
     fs_err::create_dir_all(folder)?;

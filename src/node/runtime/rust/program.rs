@@ -50,15 +50,17 @@ impl Program {
         group: Option<&Group>,
     ) -> Result<Begun, RuntimeError> {
         let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
-        let ProcessLimits { cpu, memory, files, file_size, .. } = frame.limits;
+        let ProcessLimits { cpu, memory, processes, files, file_size } = frame.limits;
         let limits = Limits {
             cpu: Some(cpu),
             memory: Some(memory),
             files: Some(files),
             file_size: Some(file_size),
-            ..Limits::default()
+            // The launcher, which sees it off, is one of them.
+            processes: processes.map(|most| most + 1),
         };
-        let inner = Confined { read: vec![self.binary.clone()], limits, nested: false };
+        let inner =
+            Confined { read: vec![self.binary.clone()], write: Some(frame.scratch.clone()), limits, nested: false };
         let (stdout_theirs, stdout) = pipe::pipe()?;
         let (stderr_theirs, stderr) = pipe::pipe()?;
         let theirs =
