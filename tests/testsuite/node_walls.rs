@@ -162,3 +162,28 @@ fn a_node_that_must_have_a_sandbox_does_not_start_without() {
     let node = TestNode::start_in(sandbox, &["--require-sandbox"]);
     assert!(!node.log().contains("warning"), "{}", node.log());
 }
+
+/// Asks its node with a credential and without.
+const ASKING: &str = r#"
+import json, os, urllib.error, urllib.request
+
+def status(headers):
+    address = os.environ["NAPT_NODE_URL"].rpartition("@")[2]
+    request = urllib.request.Request(f"http://{address}/user/check", b'{"public_key": "x"}', headers)
+    request.add_header("Content-Type", "application/json")
+    try:
+        return urllib.request.urlopen(request, timeout=20).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+def run(module_run):
+    return json.dumps([status({}), status({"Authorization": "Bearer None"})])
+"#;
+
+#[test]
+fn a_module_that_leaves_its_credential_out_is_nobody_on_an_open_node_too() {
+    let node = TestNode::start(&["--open"]);
+    node.deploy(&Python::new("agent:asking", ASKING));
+    let run = node.user().run("agent:asking", json!({}));
+    assert_eq!(run.result.as_deref(), Some("[401, 401]"), "{:?}", run.error);
+}

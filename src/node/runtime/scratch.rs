@@ -94,13 +94,21 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes a folder of whose run no process is left.
+/// Removes a folder that strangers have written to, however deep it is, once no process of theirs is left.
 pub(in crate::node::runtime) fn remove(folder: &Path) -> io::Result<()> {
     match open(CWD, folder) {
         Err(Errno::NOENT) => return Ok(()),
+        // A link or a file, in its place.
+        Err(Errno::NOTDIR | Errno::LOOP) => return fs_err::remove_file(folder),
         top => empty(top?.fd()?, None, 0)?,
     }
     fs_err::remove_dir(folder)
+}
+
+/// The same beside what else goes on.
+pub(in crate::node::runtime) async fn removed(folder: &Path) -> io::Result<()> {
+    let folder = folder.to_owned();
+    tokio::task::spawn_blocking(move || remove(&folder)).await.map_err(io::Error::other)?
 }
 
 /// Empties a folder. What is deep in it is moved to the `top`, where its turn comes later: so this needs few descriptors.

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::{
+    super::scratch,
     EnvironmentError,
     install::{INSTALLING, Site, Wanted, words},
     lock_file,
@@ -148,7 +149,7 @@ impl Site<'_> {
                 proxies: self.settings.proxies(),
             })
             .await?;
-        fs_err::tokio::remove_dir_all(&work).await?;
+        scratch::removed(&work).await?;
         sources(&String::from_utf8_lossy(&printed), wanted, built).ok_or_else(|| EnvironmentError::Failed {
             what: INSTALLING.to_owned(),
             output: "its result cannot be read".to_owned(),
@@ -199,15 +200,13 @@ impl Site<'_> {
                 output: "it gave no wheel of that name and version".to_owned(),
             });
         }
-        Ok(fs_err::tokio::remove_dir_all(&work).await?)
+        Ok(scratch::removed(&work).await?)
     }
 
     /// A new folder for one step, which is removed with what is left of it.
     async fn work(&self, name: &str) -> std::io::Result<PathBuf> {
         let work = self.folder.join("work").join(name);
-        if work.exists() {
-            fs_err::tokio::remove_dir_all(&work).await?;
-        }
+        scratch::removed(&work).await?;
         fs_err::tokio::create_dir_all(&work).await?;
         Ok(work)
     }

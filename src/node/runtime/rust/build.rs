@@ -16,6 +16,7 @@ use super::{
             EnvironmentError, lock_file,
             step::{Code, Reach, Step, Steps},
         },
+        scratch,
         walls::Walls,
     },
     BuildError, Program, RustModule,
@@ -187,10 +188,7 @@ impl Binaries {
     ) -> Result<(), BuildError> {
         // Cargo locks its home, and a build script could hold that lock: so each has its own, with everybody's crates in it.
         let own_home = target.join("home");
-        // What stands there is strangers' work.
-        if own_home.symlink_metadata().is_ok() {
-            fs_err::remove_dir_all(&own_home)?;
-        }
+        scratch::removed(&own_home).await?;
         fs_err::create_dir(&own_home)?;
         let shared = ["registry", "config.toml"].map(|name| (home.join(name), own_home.join(name)));
         for (there, link) in shared.iter().filter(|(there, _)| there.exists()) {
@@ -213,7 +211,7 @@ impl Binaries {
             Err(error) => {
                 // What earlier versions have left may be what is too much.
                 if matches!(error, EnvironmentError::Limit { .. }) {
-                    fs_err::tokio::remove_dir_all(target).await?;
+                    scratch::removed(target).await?;
                 }
                 Err(error.into())
             }
