@@ -276,7 +276,7 @@ fn main() {
     tried("crates", fs::write(crates.join("mine"), "x").is_ok());
     tried("sources", fs::write(Path::new(&sources).join("mine"), "x").is_ok());
     tried("home", fs::write(Path::new("/root/mine"), "x").is_ok() || fs::read_dir("/home").is_ok());
-    tried("other processes", fs::read_dir("/proc/1/root/etc").is_ok());
+    tried("other processes", fs::read_dir("/proc/1/root/home").is_ok());
     // Cargo waits for whatever has its output.
     let nothing = std::process::Stdio::null;
     Command::new("setsid").args(["sleep", "86399"]).stdout(nothing()).stderr(nothing()).spawn().ok();
