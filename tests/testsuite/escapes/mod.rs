@@ -11,6 +11,7 @@ mod network;
 mod page;
 mod privileges;
 mod processes;
+mod rust;
 mod stage;
 mod state;
 
