@@ -62,10 +62,10 @@ def write(name, size):
         file.write(b"x" * size)
 
 def write_many():
-    number = 0
-    while True:
+    # Twice what it may, and then waits: what it writes is looked at, and may not take longer than its processor time.
+    for number in range(256):
         write(str(number), 64 << 10)
-        number += 1
+    time.sleep(3600)
 
 def write_nowhere(size):
     files = []
@@ -78,9 +78,10 @@ def write_nowhere(size):
 
 def dig():
     os.chdir(HOME)
-    while True:
+    for _ in range(4096):
         os.mkdir("d")
         os.chdir("d")
+    time.sleep(3600)
 
 def dd():
     subprocess.run(["dd", "if=/dev/zero", f"of={HOME}/dd", "bs=64k", "count=1000"], check=True)
