@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    io::ErrorKind,
     os::{
         fd::OwnedFd,
         unix::{
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -143,6 +144,8 @@ pub(in crate::node) struct Steps {
     way_out: OnceLock<Arc<dyn WayOut>>,
     /// Builds that there have been.
     users: AtomicU32,
+    /// Whoever holds it gives folders away.
+    giving: Arc<Mutex<()>>,
 }
 
 impl Steps {
@@ -157,6 +160,7 @@ impl Steps {
             weakest: found.clone(),
             way_out: OnceLock::new(),
             users: AtomicU32::new(0),
+            giving: Arc::default(),
         }
     }
 
@@ -186,9 +190,16 @@ impl Steps {
         let stands = self.stands;
         let user = self.user(step.code);
         if let Some(user) = user {
-            let folders: Vec<_> = step.write.iter().cloned().chain([step.work.to_owned()]).collect();
-            let claimed = tokio::task::spawn_blocking(move || folders.iter().try_for_each(|folder| give(folder, user)));
-            claimed.await.map_err(std::io::Error::other)??;
+            let (write, work, giving) = (step.write.clone(), step.work.to_owned(), self.giving.clone());
+            let given = tokio::task::spawn_blocking(move || {
+                // What all installs share is given away by the first of them, before any of them works in it.
+                let _one = giving.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_given = |folder: &Path| fs_err::symlink_metadata(folder).is_ok_and(|it| it.uid() == user);
+                write.iter().filter(|folder| !is_given(folder)).try_for_each(|folder| give(folder, user))?;
+                // One below them may have been made, and not been filled yet, while they were given away.
+                if write.contains(&work) { Ok(()) } else { give(&work, user) }
+            });
+            given.await.map_err(std::io::Error::other)??;
         }
         let mut command = match stands {
             true => self.launcher.command(&step.policy(user), step.program),
@@ -303,18 +314,16 @@ impl Step<'_> {
     }
 }
 
-/// Gives a folder away with all that is in it, unless it has been.
+/// Gives a folder away with all that is in it.
 fn give(folder: &Path, user: u32) -> std::io::Result<()> {
-    if fs_err::symlink_metadata(folder)?.uid() == user {
-        return Ok(());
-    }
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            give(&entry.path(), user)?;
-        } else {
-            lchown(entry.path(), Some(user), Some(user))?;
-        }
+        let given = match entry.file_type()?.is_dir() {
+            true => give(&entry.path(), user),
+            false => lchown(entry.path(), Some(user), Some(user)),
+        };
+        // What another install has removed meanwhile is nobody's.
+        given.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     }
     // Last, since it says that all is done.
     lchown(folder, Some(user), Some(user))
