@@ -3,13 +3,12 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use super::{
-    python::{Parent, PythonModule},
+    python::{Parent, Python, PythonModule},
     walls::Walls,
 };
 
@@ -26,7 +25,7 @@ const MAX_STALLED: f64 = 10.0;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     /// The interpreter of an environment, whose path says its content.
-    python: PathBuf,
+    python: Python,
     imports: Vec<String>,
     /// Whose runs they are. Nobody's are forked from a process that ran for somebody else.
     tenant: String,
@@ -134,6 +133,8 @@ fn is_short(memory: &str, pressure: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
 
     fn module(imports: &[&str]) -> PythonModule {
         PythonModule {
-            python: PathBuf::from("/e/bin/python"),
+            python: Python { interpreter: PathBuf::from("/e/bin/python"), library: PathBuf::from("/e/library") },
             root: PathBuf::new(),
             folder: PathBuf::new(),
             package: String::new(),
