@@ -510,19 +510,18 @@ impl Core {
         // Nobody's runs are begun by a process that ran for somebody else.
         let tenant = &run.consumer;
         let worker = match code {
-            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
             Code::Python(python) if installed.asks_to_share() && self.options.allow_shared => {
                 Worker::Shared(self.interpreters.of(python, tenant))
             }
-            Code::Python(python) => {
-                let parent = self.parents.of(python, tenant);
+            code => {
+                let parent = self.parents.of(self.installs.origin(code, &revision.owner), tenant);
                 self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
                 Worker::Process(parent)
             }
         };
         // Roots have come through the queue, and what shares an interpreter takes no process.
         let _slot = match &worker {
-            Worker::Process(_) | Worker::Program(_) if run.depth > 0 => tokio::select! {
+            Worker::Process(_) if run.depth > 0 => tokio::select! {
                 slot = self.runs.processes.take(run.depth, &run.root) => Some(slot),
                 () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
             },
