@@ -85,10 +85,9 @@ impl Core {
         // Nobody's runs are begun by a process that ran for somebody else.
         let tenant = &run.consumer;
         let worker = match code {
-            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
             Code::Python(python) if self.shares(&installed) => Worker::Shared(self.interpreters.of(python, tenant)),
-            Code::Python(python) => {
-                let parent = self.parents.of(python, tenant);
+            code => {
+                let parent = self.parents.of(self.installs.origin(code, &revision.owner), tenant);
                 self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
                 Worker::Process(parent)
             }
@@ -96,7 +95,7 @@ impl Core {
         let _turn = match (turn, &worker) {
             (Some(turn), _) => turn,
             (None, Worker::Shared(_)) => Turn::Free,
-            (None, Worker::Process(_) | Worker::Program(_)) => tokio::select! {
+            (None, Worker::Process(_)) => tokio::select! {
                 slot = self.runs.processes.take(run.depth, &run.root) => Turn::Called(slot),
                 () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
             },

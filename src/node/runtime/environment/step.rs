@@ -310,6 +310,7 @@ impl Step<'_> {
             limits,
             nested: false,
             init: true,
+            serves: false,
         }
     }
 }
