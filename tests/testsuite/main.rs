@@ -69,6 +69,7 @@ mod rust_modules;
 mod sdk;
 mod secrets;
 mod shared;
+mod shared_left;
 mod sources;
 mod storage;
 mod structure;
