@@ -7,6 +7,7 @@
 mod bombs;
 mod doors;
 mod files;
+mod imports;
 mod network;
 mod page;
 mod privileges;
