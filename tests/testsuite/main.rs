@@ -70,6 +70,7 @@ mod sdk;
 mod secrets;
 mod shared;
 mod shared_left;
+mod shared_limits;
 mod sources;
 mod storage;
 mod structure;

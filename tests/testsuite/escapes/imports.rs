@@ -1,6 +1,6 @@
 //! What a dependency starts when it is imported, before there is any run: nothing of it lives beside the runs.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::stage::FLAGS;
 use crate::support::{
@@ -8,7 +8,7 @@ use crate::support::{
     index::Index,
     modules::Python,
     node::{TestNode, own_cache},
-    processes::called_with,
+    processes::{called_with, soon, working_in},
 };
 
 /// Leaves processes that nobody waits for: one that runs a program, and one that never stays the same process.
@@ -37,42 +37,54 @@ STARTED = [detach(program), detach(comet)]
 "#;
 
 /// The same beside a thread, with which no parent forks: then each run imports for itself.
-const THREADS: &str = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n";
+const THREADS: &str =
+    "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,), daemon=True).start()\n";
 
-/// Its number among the processes, and what was started.
+/// Says its number among the processes, and stays.
 const LOOK: &str = r#"
-import json, os, evil
+import os, time, evil
 
 def run(module_run):
-    return json.dumps({"started": len(evil.STARTED), "own": os.getpid()})
+    print(len(evil.STARTED), os.getpid(), flush=True)
+    time.sleep(module_run["inputs"]["stay"])
 "#;
 
 #[test]
 fn what_an_import_starts_ends_before_there_is_a_run() {
-    for (name, more, is_warm) in [("alone", "", true), ("beside a thread", THREADS, false)] {
-        let (index, mark) = (Index::start(), format!("napt-import-{}-{}", std::process::id(), name.len()));
-        let code = DAEMONS.replace("MARK", &mark);
+    for (more, is_warm) in [("", true), (THREADS, false)] {
+        let index = Index::start();
+        let [at_start, at_import] =
+            ["start", "import"].map(|when| format!("napt-{when}-{}-{is_warm}", std::process::id()));
+        let code = |mark: &str| DAEMONS.replace("MARK", mark);
         // The first line of such a file is run with every start of the interpreter.
-        let started = format!("import sys; sys.modules.setdefault('evil_started', exec({code:?}, {{}}))");
-        index.wheel("evil", "1.0", &[("evil/__init__.py", &format!("{code}{more}")), ("evil.pth", &started)]);
+        let of_start = format!("import sys; exec({:?}, {{}})", code(&at_start));
+        let of_import = code(&at_import) + more;
+        index.wheel("evil", "1.0", &[("evil/__init__.py", &of_import), ("evil.pth", &of_start)]);
         let mut sandbox = Sandbox::new();
         own_cache(&mut sandbox);
         sandbox.set("UV_DEFAULT_INDEX", &index.url());
-        let node = TestNode::start_in(sandbox, FLAGS);
+        // Each run is the first one of its parent.
+        let node = TestNode::start_in(sandbox, &[FLAGS, &["--keep-warm", "0"]].concat());
         node.deploy(&Python { requirements: &["evil"], ..Python::new("agent:watcher", LOOK) });
-        assert_eq!(called_with(&mark).len(), 0, "{name}: after the import");
         let user = node.user();
-        let mut highest = 0;
-        for _ in 0..3 {
-            let run = user.run("agent:watcher", json!({}));
-            let text = run.result.unwrap_or_else(|| panic!("{name}: {:?}", run.error));
-            let seen: Value = serde_json::from_str(&text).expect("JSON");
-            assert_eq!(seen["started"], 2, "{name}");
-            assert_eq!(called_with(&mark).len(), 0, "{name}: after a run");
+        for _ in 0..2 {
+            soon("its parent has rested", || working_in(&node.data()).is_empty());
+            let run = user.start("agent:watcher", json!({ "stay": 3600 }));
+            let said = user.line(&run.id, "2 ");
+            // What a run itself imports is its own, as long as it lasts.
+            let expected = if is_warm { 0 } else { 1 };
+            assert_eq!((called_with(&at_start).len(), called_with(&at_import).len()), (0, expected), "{is_warm}");
             // Whoever forks all the time takes numbers by the thousand.
-            let own = seen["own"].as_u64().expect("a number");
-            assert!(!is_warm || highest == 0 || own < highest + 200, "{name}: {highest} and then {own}");
-            highest = own;
+            let number: u64 = said.rsplit(' ').next().and_then(|text| text.parse().ok()).expect("a number");
+            let later = user.start("agent:watcher", json!({ "stay": 3600 }));
+            let said = user.line(&later.id, "2 ");
+            let next: u64 = said.rsplit(' ').next().and_then(|text| text.parse().ok()).expect("a number");
+            assert!(!is_warm || next < number + 200, "{number} and then {next}");
+            for run in [run, later] {
+                user.cancel(&run.id);
+                user.ended(&run.id);
+            }
+            assert_eq!((called_with(&at_start).len(), called_with(&at_import).len()), (0, 0), "{is_warm}");
         }
     }
 }
