@@ -120,10 +120,6 @@ fn each_limit_ends_its_run_and_those_beside_it_go_on() {
             ("chatter()", "output limit of 4 KiB reached"),
             ("'x' * 2000", "result limit of 1 KiB reached"),
         ] {
-            // Threads that runs are given may fork more than one that has none.
-            if module == "agent:threaded" && code.contains(&mark) {
-                continue;
-            }
             ends(&user, module, code, error);
             assert_eq!(called_with(&mark), BTreeSet::new(), "{module}: {code}: processes are left");
             assert_eq!(user.view(&beside.id).status, RunStatus::Processing, "{module}: {code}");

@@ -42,10 +42,8 @@ WINDOW = 4096
 # Bytes of the stack of a thread that runs a function; it counts against the interpreter's memory.
 STACK = 2 * 1024 * 1024
 
-# Processes and threads that are none of a run's: the launcher's two, this one's own, and those that runs have where the
-# function needs one, 32 at each of 33 depths of calls.
+# Processes that are none of a run's: the launcher's two, and this one.
 OWN_PROCESSES = 3
-OWN_THREADS = 32 * 33
 
 
 def load(name, text):
@@ -161,6 +159,7 @@ class Run(compat.Run):
         if MODULE.asynchronous:
             self.task = context.run(self.wire.loop.create_task, self.perform())
             return
+        MODULE.has_thread(1)
         before = threading.stack_size(STACK)
         try:
             threading.Thread(target=context.run, args=(self.perform_in_thread,), daemon=True).start()
@@ -206,6 +205,8 @@ class Run(compat.Run):
 
     def end(self, reply):
         self.wire.runs.pop(self.id, None)
+        if self.task is None:
+            MODULE.has_thread(-1)
         if belongings.are_gone(self):
             self.belongings.is_over = True
             self.tell(reply)
@@ -392,8 +393,24 @@ def own_temporary_folder(module):
 
 # --- the program
 
-# The module: its `InputSchema`, its function, and whether that is asynchronous.
-MODULE = types.SimpleNamespace()
+
+class Module:
+    """The module: its `InputSchema`, its function, and whether that is asynchronous."""
+
+    # Processes and threads that all runs may have together, beside the threads that they are given.
+    processes = None
+    threads = 0
+    set_limit = resource.setrlimit
+
+    def has_thread(self, more):
+        self.threads += more
+        if self.processes is not None:
+            _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+            most = self.processes + self.threads
+            self.set_limit(resource.RLIMIT_NPROC, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+MODULE = Module()
 
 
 def imported(start):
@@ -429,8 +446,8 @@ def main(sock):
         return
     if start["alone"]:
         # Elsewhere all that the node's user runs would count.
-        more = OWN_PROCESSES if MODULE.asynchronous else OWN_PROCESSES + OWN_THREADS
-        seal.bound(resource.RLIMIT_NPROC, limits["processes"] + more)
+        MODULE.processes = limits["processes"] + OWN_PROCESSES
+        MODULE.has_thread(0)
     belongings.remember(start["alone"])
     loop = belongings.Loop()
     asyncio.set_event_loop(loop)
