@@ -25,6 +25,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
+    cgroups::Group,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
     python::{COMPAT, FromChild, NETWORK, Network, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, SEAL, Stream},
@@ -95,6 +96,8 @@ struct Live {
     /// Its runs; `None` once it is gone.
     routes: Mutex<Option<HashMap<String, Route>>>,
     process: Mutex<Box<dyn ChildWrapper>>,
+    /// Of all that is in it.
+    group: Option<Arc<Group>>,
     /// Threads by depth, where the function needs one.
     turns: Option<Mutex<HashMap<u32, Arc<Semaphore>>>>,
     /// When the last run has begun or ended.
@@ -242,20 +245,23 @@ impl Interpreter {
         let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, SEAL, RUNNER].map(OsStr::new);
         let inner =
             Confined { read: interpreter_paths(&self.python), limits: self.walls.bounds(), ..Confined::default() };
-        let (process, Admitted { mut stream, served, .. }) =
-            self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
+        let (Admitted { process, mut stream, served, .. }, group) =
+            self.walls.start_interpreter(&self.place, inner, &self.python, &arguments).await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
         let memory = limits.memory;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory, network })
-            .await?;
-        let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
-        let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
-            Some(Started::Ready { asynchronous }) => asynchronous,
-            Some(Started::Failed { kind, message, traceback }) => {
-                return Err(RuntimeError::Import { kind, message, traceback });
+        let started = async {
+            let start = Start { root, folder, module, function, schemas, component, memory, network };
+            write_frame(&mut stream, &start).await?;
+            let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
+            match started.map_err(|_| RuntimeError::NotReady)?? {
+                Some(Started::Ready { asynchronous }) => Ok(asynchronous),
+                Some(Started::Failed { kind, message, traceback }) => {
+                    Err(RuntimeError::Import { kind, message, traceback })
+                }
+                None => Err(RuntimeError::NotReady),
             }
-            None => return Err(RuntimeError::NotReady),
         };
+        let asynchronous = started.await.map_err(|error| RuntimeError::of_group(group.as_deref(), error))?;
         let (reader, writer) = stream.into_split();
         let (outgoing, frames) = mpsc::channel(OUTGOING);
         tokio::spawn(write(writer, frames));
@@ -263,6 +269,7 @@ impl Interpreter {
             outgoing,
             routes: Mutex::new(Some(HashMap::new())),
             process: Mutex::new(process),
+            group,
             turns: (!asynchronous).then(Mutex::default),
             used: Mutex::new(Instant::now()),
             is_retired: AtomicBool::new(false),
@@ -326,6 +333,11 @@ impl Drop for Live {
 }
 
 impl Lane {
+    /// The group of its interpreter.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.live.group.as_deref()
+    }
+
     /// Its two directions.
     pub(super) fn split(&mut self) -> (LaneReader<'_>, LaneWriter<'_>) {
         let reader = LaneReader { frames: &mut self.frames, is_over: &mut self.is_over };

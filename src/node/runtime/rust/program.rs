@@ -1,10 +1,10 @@
 //! A built module: its binary is started for each run, with the run's channel as its standard input.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use napt_sandbox::Limits;
-use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use process_wrap::tokio::ChildWrapper;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{net::unix::pipe, sync::oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -16,9 +16,6 @@ use super::super::{
     walls::{Admitted, Confined, Place, Walls},
     worker::{Begun, Channel, End, Printed},
 };
-
-/// How often a file that somebody still seems to write is tried again.
-const BUSY_TRIES: u32 = 50;
 
 /// How long a process may take to be gone once it is killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,7 +46,6 @@ impl Program {
         frame: &RunFrame,
         group: Option<&Group>,
     ) -> Result<Begun, RuntimeError> {
-        let (channel, channel_theirs) = std::os::unix::net::UnixStream::pair()?;
         let ProcessLimits { cpu, memory, processes, files, file_size } = frame.limits;
         let limits = Limits {
             cpu: Some(cpu),
@@ -63,45 +59,12 @@ impl Program {
             Confined { read: vec![self.binary.clone()], write: Some(frame.scratch.clone()), limits, nested: false };
         let (stdout_theirs, stdout) = pipe::pipe()?;
         let (stderr_theirs, stderr) = pipe::pipe()?;
-        let theirs =
-            [OwnedFd::from(channel_theirs), stdout_theirs.into_blocking_fd()?, stderr_theirs.into_blocking_fd()?];
-        let mut tries = 0;
-        let process = loop {
-            let [stdin, stdout, stderr] = [theirs[0].try_clone()?, theirs[1].try_clone()?, theirs[2].try_clone()?];
-            let mut command = self.walls.command(&self.place, &inner, &self.binary)?;
-            command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
-            let mut command = CommandWrap::from(tokio::process::Command::from(command));
-            match command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn() {
-                // A process that the node forked just now may hold the file that was written until it executes its own.
-                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-                process => break process?,
-            }
-        };
+        let [stdout_theirs, stderr_theirs] = [stdout_theirs.into_blocking_fd()?, stderr_theirs.into_blocking_fd()?];
+        let admitted = self.walls.start(&self.place, inner, &self.binary, group, |command| {
+            command.stdout(Stdio::from(stdout_theirs)).stderr(Stdio::from(stderr_theirs));
+        });
+        let Admitted { process, stream, served, .. } = admitted.await?;
         let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        if let (Some(group), Some(id)) = (group, id) {
-            // The launcher, and so all that it starts.
-            group.bring(id)?;
-        }
-        drop(theirs);
-        if !self.walls.stand() {
-            let limits = &frame.limits;
-            let bounds = [
-                (Resource::Core, 0),
-                (Resource::Data, limits.memory),
-                (Resource::Cpu, limits.cpu),
-                (Resource::Nofile, limits.files),
-                (Resource::Fsize, limits.file_size),
-            ];
-            for (resource, most) in bounds {
-                let limit = Rlimit { current: Some(most), maximum: Some(most) };
-                // One that has ended already needs none.
-                let _ = id.map(|id| prlimit(Some(id), resource, limit));
-            }
-        }
-        let Admitted { stream, served, .. } = self.walls.admit(&inner, channel).await?;
         let kill = CancellationToken::new();
         let (exited, receiver) = oneshot::channel();
         tokio::spawn(see_off(process, id, kill.clone(), exited, served));
