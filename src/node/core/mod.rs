@@ -51,14 +51,24 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use self::{
-    addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
-    egress::Egress, files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
+    addresses::Addresses,
+    contents::Contents,
+    database::Database,
+    deployments::Turns,
+    directory::Directory,
+    egress::Egress,
+    files::Files,
+    inference::Inference,
+    installs::Installs,
+    peers::Peers,
+    runs::{MAX_DEPTH, Runs},
+    secrets::Secrets,
 };
 use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Cgroups, Environments, Interpreters, Launches, Parents, Steps, Walls},
+    runtime::{Binaries, Cgroups, Environments, Interpreters, Launches, Parents, Steps, Walls, have_idle_rest},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -100,14 +110,16 @@ pub(in crate::node) struct Core {
 const LOOK_AFTER: Duration = Duration::from_secs(5);
 const LOOK_AFTER_SOON: Duration = Duration::from_millis(100);
 
-/// Has parents rest that are idle, as long as the node is there.
+/// Has parents and interpreters rest that are idle, as long as the node is there.
 async fn look_after_parents(core: Weak<Core>) {
     while let Some(core) = core.upgrade() {
         let after = core.options.keep_warm;
-        core.parents.have_idle_rest(after);
-        core.interpreters.have_idle_rest(after);
+        have_idle_rest(&core.parents, &core.interpreters, after, core.options.max_warm);
+        let walls = core.walls.clone();
         drop(core);
-        tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
+        let pause = (after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER);
+        // Whether that time is over, or there is one more.
+        let _ = tokio::time::timeout(pause, walls.started().notified()).await;
     }
 }
 
@@ -153,7 +165,7 @@ impl Core {
             options.path.clone(),
             steps.clone(),
         );
-        let at_a_time = options.max_runs.saturating_add(options.max_processes);
+        let at_a_time = options.max_processes.saturating_mul(MAX_DEPTH as usize).saturating_add(options.max_runs);
         let walls = Walls::new(launches, options.caps, at_a_time, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
@@ -162,7 +174,6 @@ impl Core {
             options.installer.clone(),
             options.rustup.clone(),
             options.path.clone(),
-            walls.clone(),
             steps,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)

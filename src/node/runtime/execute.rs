@@ -20,7 +20,6 @@ use super::{
     caps::{Caps, Limit},
     cgroups::{Cgroups, Group},
     converse::{Calls, converse},
-    launch::LAUNCHERS,
     python::{RunFrame, Stream},
     redact::Redactor,
     scratch,
@@ -114,13 +113,13 @@ pub(in crate::node) async fn execute(
     };
     // An interpreter of many runs is in none of theirs.
     let cgroups = cgroups.filter(|_| !matches!(worker, Worker::Shared(_)));
-    let group = match make_group(cgroups, &run, worker, &caps).await {
+    let group = match make_group(cgroups, &run, &caps).await {
         Ok(group) => group,
         Err(error) => return Ended::Failed(format!("cannot make the run's control group: {error}")),
     };
     let begun = match ready {
         Ok(()) => tokio::select! {
-            begun = worker.begin(&run, &frame, depth, group.as_deref()) => begun,
+            begun = worker.begin(&run, &frame, depth) => begun,
             // Where it may have to wait for its turn; a fork is seen to its end.
             () = cancel.cancelled(), if matches!(worker, Worker::Shared(_)) => return Ended::Cancelled,
         },
@@ -197,23 +196,12 @@ pub(in crate::node) async fn execute(
     }
 }
 
-async fn make_group(
-    cgroups: Option<Arc<Cgroups>>,
-    run: &str,
-    worker: &Worker,
-    caps: &Caps,
-) -> std::io::Result<Option<Arc<Group>>> {
+async fn make_group(cgroups: Option<Arc<Cgroups>>, run: &str, caps: &Caps) -> std::io::Result<Option<Arc<Group>>> {
     let Some(cgroups) = cgroups else { return Ok(None) };
-    let (run, mut bounds, is_forked) = (run.to_owned(), caps.of_all(), matches!(worker, Worker::Process(_)));
-    if !is_forked {
-        bounds.processes = bounds.processes.saturating_add(LAUNCHERS);
-    }
+    let (run, bounds) = (run.to_owned(), caps.of_all());
     let making = move || {
         let mut group = cgroups.group(&run, bounds)?;
-        if is_forked {
-            // What is started for it is so in its group.
-            group.open_doors()?;
-        }
+        group.open_doors()?;
         Ok(Some(Arc::new(group)))
     };
     tokio::task::spawn_blocking(making).await?

@@ -15,6 +15,7 @@ mod rust;
 mod scratch;
 mod shared;
 mod walls;
+mod warmth;
 mod worker;
 
 pub use caps::{Cap, CapError, Caps};
@@ -24,13 +25,14 @@ pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, Ste
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use launch::Launches;
-pub(in crate::node) use parents::Parents;
+pub(in crate::node) use parents::{Origin, Parents};
 pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
-pub(in crate::node) use rust::{Binaries, BuildError, Program, RustModule};
+pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 pub(in crate::node) use scratch::Scratch;
 pub(in crate::node) use shared::Interpreters;
 pub(in crate::node) use walls::{Inside, Place, Walls};
+pub(in crate::node) use warmth::have_idle_rest;
 pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.

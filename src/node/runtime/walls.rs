@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use napt_sandbox::{Limits, Policy};
 use process_wrap::tokio::ChildWrapper;
 use serde::Serialize;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::Notify};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -30,6 +30,9 @@ use super::{
 
 /// The first of the users that parents become when root runs the node; no system gives such numbers away.
 const FIRST_USER: u32 = 0x7000_0000;
+
+/// Bytes that a fork server takes for each of its runs.
+const OF_A_RUN: u64 = 256 << 10;
 
 /// Processes and threads of an interpreter and of all runs that come from it.
 const PROCESSES: u64 = 32_768;
@@ -57,6 +60,8 @@ pub(in crate::node) struct Walls {
     inside: OnceLock<Arc<dyn Inside>>,
     /// Cancelled when the node stops.
     over: CancellationToken,
+    /// Told when something has been started that stays warm.
+    started: Notify,
 }
 
 /// What belongs to one parent: a view of modules and a folder for its runs. Both go with it.
@@ -87,12 +92,12 @@ pub(super) struct Seal {
 pub(super) struct Confined {
     /// What it may read and execute.
     pub(super) read: Vec<PathBuf>,
-    /// The folder that it may write to, if not all of its place's scratch.
-    pub(super) write: Option<PathBuf>,
     /// Limits of each of its processes.
     pub(super) limits: Limits,
     /// Whether it shuts in what it starts.
     pub(super) nested: bool,
+    /// Whether it is started by a fork server, and not by itself.
+    pub(super) serves: bool,
 }
 
 /// A program that was started, and is shut in where there are walls.
@@ -124,7 +129,13 @@ impl Walls {
         }
         let ports = [port, if port == PROXY_PORT { PROXY_PORT + 1 } else { PROXY_PORT }];
         let (places, inside, over) = (AtomicU32::new(0), OnceLock::new(), CancellationToken::new());
-        Ok(Walls { launches, caps, runs: runs as u64, ports, views, scratch, places, inside, over })
+        let started = Notify::new();
+        Ok(Walls { launches, caps, runs: runs as u64, ports, views, scratch, places, inside, over, started })
+    }
+
+    /// Told when something has been started that stays warm: there may be too much of that now.
+    pub(in crate::node) fn started(&self) -> &Notify {
+        &self.started
     }
 
     /// Whether there are any.
@@ -182,17 +193,18 @@ impl Walls {
         prepare: impl FnOnce(&mut Command),
     ) -> Result<Admitted, RuntimeError> {
         place.make()?;
-        let Confined { read, write, limits, nested } = inner;
+        let Confined { read, limits, nested, serves } = inner;
         let policy = Policy {
             read: read.iter().chain([&place.view]).cloned().collect(),
-            write: vec![write.unwrap_or_else(|| place.scratch.clone())],
+            write: vec![place.scratch.clone()],
             listen: self.ports.to_vec(),
             uid: place.user,
             limits,
             groups: Vec::new(),
             nested,
             // A warm parent waits for its children itself.
-            init: !nested,
+            init: !nested && !serves,
+            serves,
         };
         let launched = self.launches.start(program, policy, group, |command| {
             command.current_dir(&place.view).env_clear().env("LANG", "C.UTF-8");
@@ -226,7 +238,7 @@ impl Walls {
         program: &Path,
         arguments: &[&OsStr],
     ) -> Result<(Admitted, Option<Arc<Group>>), RuntimeError> {
-        let group = self.launches.group("interpreter", self.together()).await?;
+        let group = self.launches.group("interpreter", self.together(inner.serves)).await?;
         let admitted = self.start(place, inner, program, group.as_deref(), |command| {
             command.args(arguments).env("PATH", "/usr/local/bin:/usr/bin:/bin");
             command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -239,9 +251,14 @@ impl Walls {
     }
 
     /// Bounds of all processes of an interpreter, until those that are runs are in groups of their own: as much memory as one
-    /// run may have at the most, and as many processes, and one for each run that it may be starting.
-    fn together(&self) -> Bounds {
-        Bounds { memory: self.caps.memory, processes: self.caps.processes.saturating_add(self.runs), cpu: None }
+    /// run may have at the most, and as many processes, and one for each run. In a fork server no stranger's code runs.
+    fn together(&self, is_server: bool) -> Bounds {
+        let of_runs = if is_server { self.runs.saturating_mul(OF_A_RUN) } else { 0 };
+        Bounds {
+            memory: self.caps.memory.saturating_add(of_runs),
+            processes: self.caps.processes.saturating_add(self.runs),
+            cpu: None,
+        }
     }
 }
 

@@ -300,6 +300,7 @@ impl Step<'_> {
             groups: Vec::new(),
             nested: false,
             init: true,
+            serves: false,
         }
     }
 }
