@@ -154,7 +154,14 @@ impl Cgroups {
         let (hit, is_removed) = (OnceLock::new(), AtomicBool::new(false));
         let group = Group { folders, bounds, doors: Vec::new(), hit, is_removed };
         for folder in group.folders.all() {
-            make(folder)?;
+            match (make(folder), folder.parent()) {
+                // A node of an older version has taken its place for one that nobody uses.
+                (Err(error), Some(place)) if error.kind() == io::ErrorKind::NotFound => {
+                    self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(hold(place));
+                    make(folder)?;
+                }
+                (made, _) => made?,
+            }
         }
         let memory = bounds.memory.saturating_add(SLACK).to_string();
         match &group.folders {
