@@ -14,7 +14,7 @@ use crate::support::{
     modules::Python,
     node::{TestNode, own_cache},
     processes::{called_with, soon, working_in},
-    rust::write_bare,
+    rust::Rust,
 };
 
 const SHARED: &str = "[limits]\nisolation = \"shared\"\n";
@@ -41,6 +41,15 @@ def run(module_run):
     if inputs.get("wait"):
         time.sleep(3600)
     return "fine"
+"#;
+
+/// The same in Rust.
+const WAITING: &str = r#"
+fn run(_run: &napt::Run) -> napt::Result<serde_json::Value> {
+    println!("ready");
+    std::thread::sleep(std::time::Duration::from_secs(3600));
+    Ok(serde_json::Value::Null)
+}
 "#;
 
 /// The name of the group that a process is in, of a node's.
@@ -89,9 +98,7 @@ fn whatever_runs_modules_is_in_a_group_and_goes_with_it() {
     }
     node.deploy(&Python::new("agent:forked", MODULE));
     node.deploy(&Python { more: SHARED, ..Python::new("agent:shared", MODULE) });
-    let main =
-        "fn main() {\n    println!(\"ready\");\n    std::thread::sleep(std::time::Duration::from_secs(3600));\n}\n";
-    write_bare(&node.sandbox, "agent:built", main);
+    Rust::new("agent:built", WAITING).write(&node.sandbox);
     node.napt(&["deploy", "built", "--no-verify"]).expect(0);
     let user = node.user();
     let [forked, _shared, built] = ["agent:forked", "agent:shared", "agent:built"].map(|module| {
@@ -175,22 +182,28 @@ fn the_programs_of_a_build_are_bounded_together() {
     if !node.has_groups() {
         return;
     }
-    // It waits for somebody to end what it has started.
+    // It waits for somebody to end what it has started, as often as it is called.
     let marker = format!("{}.25", 80_000 + std::process::id() % 10_000);
     index.source("waits", "1.0", &format!("import subprocess\nreturn subprocess.call(['sleep', '{marker}'])"));
     let run = "import waits\n\ndef run(module_run):\n    return str(waits.FOUND)\n";
     Python { requirements: &["waits"], ..Python::new("agent:waits", run) }.write(&node.sandbox);
-    std::thread::scope(|scope| {
+    let mut seen = Vec::new();
+    let deployed = std::thread::scope(|scope| {
         let deployed = scope.spawn(|| node.napt(&["deploy", "waits", "--no-verify"]));
-        soon("it is built", || called_with(&marker).len() == 1);
-        for process in called_with(&marker) {
-            let group = group_of(process);
-            assert!(group.as_ref().is_some_and(|name| name.starts_with("install-")), "{group:?}");
-            let process = rustix::process::Pid::from_raw(process.cast_signed()).expect("its number");
-            rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it is there");
-        }
-        deployed.join().expect("an end").expect(0);
+        soon("it is built", || {
+            for process in called_with(&marker) {
+                seen.push(group_of(process));
+                let process = rustix::process::Pid::from_raw(process.cast_signed()).expect("its number");
+                // It may just have ended.
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            }
+            deployed.is_finished()
+        });
+        deployed.join().expect("an end")
     });
+    deployed.expect(0);
+    let is_of_install = |group: &Option<String>| group.as_ref().is_none_or(|name| name.starts_with("install-"));
+    assert!(seen.iter().any(Option::is_some) && seen.iter().all(is_of_install), "{seen:?}");
     assert!(groups(&node).iter().all(|name| !name.starts_with("install-")), "{:?}", groups(&node));
 
     // Five of them take as much as one may, and a quarter more.

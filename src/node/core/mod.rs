@@ -51,8 +51,18 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use self::{
-    addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
-    egress::Egress, files::Files, inference::Inference, installs::Installs, peers::Peers, runs::Runs, secrets::Secrets,
+    addresses::Addresses,
+    contents::Contents,
+    database::Database,
+    deployments::Turns,
+    directory::Directory,
+    egress::Egress,
+    files::Files,
+    inference::Inference,
+    installs::Installs,
+    peers::Peers,
+    runs::{MAX_DEPTH, Runs},
+    secrets::Secrets,
 };
 use super::{
     Options,
@@ -155,7 +165,7 @@ impl Core {
             options.path.clone(),
             steps.clone(),
         );
-        let at_a_time = options.max_runs.saturating_add(options.max_processes);
+        let at_a_time = options.max_processes.saturating_mul(MAX_DEPTH as usize).saturating_add(options.max_runs);
         let walls = Walls::new(launches, options.caps, at_a_time, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(

@@ -36,7 +36,7 @@ use crate::{config::Deployment, module::ModuleId, wire::DeploymentView};
 const LINES: usize = 1024;
 
 /// How deep calls may nest.
-const MAX_DEPTH: u32 = 32;
+pub(super) const MAX_DEPTH: u32 = 32;
 
 /// A run that has not ended.
 #[derive(Debug)]

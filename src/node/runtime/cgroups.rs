@@ -8,7 +8,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{
-        OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -28,15 +28,12 @@ const PREFIX: &str = "napt-";
 const PASSES: u32 = 400;
 const BETWEEN: Duration = Duration::from_millis(5);
 
-/// How often a place is tried to be held.
-const HOLD_PASSES: u32 = 20;
-
 /// Where a node makes its groups.
 #[derive(Debug)]
 pub(in crate::node) struct Cgroups {
     folders: Folders,
     /// Locks by which other nodes know that its place is somebody's.
-    _held: Vec<File>,
+    held: Mutex<Vec<File>>,
 }
 
 /// A group in each hierarchy.
@@ -73,10 +70,42 @@ impl Cgroups {
     /// Looks for what this process may make, and clears what an earlier one of this node has left.
     pub(in crate::node) fn find(node: &str) -> Option<Self> {
         let id: String = node.chars().skip_while(|c| *c != ':').skip(1).take(16).collect();
-        let folders = Folders::find(Path::new("/proc/self"), &format!("{PREFIX}{id}"))?;
-        let _held = folders.all().into_iter().filter_map(hold).collect();
-        folders.sweep();
-        Some(Cgroups { folders, _held })
+        let found = Self::find_at(Path::new("/proc/self"), &format!("{PREFIX}{id}"))?;
+        found.folders.sweep();
+        Some(found)
+    }
+
+    /// `proc` has the `mountinfo` and the `cgroup` of this process.
+    fn find_at(proc: &Path, name: &str) -> Option<Self> {
+        let mounts = Mount::all(&fs_err::read_to_string(proc.join("mountinfo")).ok()?);
+        let member = fs_err::read_to_string(proc.join("cgroup")).ok()?;
+        let own = |controller: &str| {
+            let mount = mounts.iter().find(|mount| mount.has(controller))?;
+            let path = member.lines().find_map(|line| {
+                let (_, line) = line.split_once(':')?;
+                let (controllers, path) = line.split_once(':')?;
+                controllers.split(',').any(|one| one == controller).then_some(path)
+            })?;
+            Some(mount.folder_of(path))
+        };
+        if let Some((folder, held)) = own("").and_then(|own| version_2(&own, name)) {
+            return Some(Cgroups { folders: Folders::V2(folder), held: Mutex::new(vec![held]) });
+        }
+        let mut held = Vec::new();
+        let mut made = |controller: &str| {
+            let own = own(controller)?;
+            remove_unused(&own);
+            let folder = own.join(name);
+            // Controllers may share a hierarchy.
+            if !held.iter().any(|(known, _)| *known == folder) {
+                held.push((folder.clone(), hold(&folder)?));
+            }
+            Some(folder)
+        };
+        let (memory, pids, cpuacct) = (made("memory"), made("pids"), made("cpuacct"));
+        memory.as_ref().or(pids.as_ref()).or(cpuacct.as_ref())?;
+        let held = Mutex::new(held.into_iter().map(|(_, file)| file).collect());
+        Some(Cgroups { folders: Folders::V1 { memory, pids, cpuacct }, held })
     }
 
     /// What they are called, and what is missing of them, in words.
@@ -111,6 +140,7 @@ impl Cgroups {
             // Another process of this node may have made a group there by now.
             let _ = fs_err::remove_dir(folder);
         }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Makes a group of this name.
@@ -119,10 +149,13 @@ impl Cgroups {
         let (hit, is_removed) = (OnceLock::new(), AtomicBool::new(false));
         let group = Group { folders, bounds, hit, is_removed };
         for folder in group.folders.all() {
-            match make(folder) {
-                // Another node has taken its place for one that nobody uses.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => fs_err::create_dir_all(folder)?,
-                made => made?,
+            match (make(folder), folder.parent()) {
+                // A node of an older version has taken its place for one that nobody uses.
+                (Err(error), Some(place)) if error.kind() == io::ErrorKind::NotFound => {
+                    self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(hold(place));
+                    make(folder)?;
+                }
+                (made, _) => made?,
             }
         }
         group.write_bounds()?;
@@ -135,35 +168,6 @@ const EACH: &str =
     "limits are then kept by each process, not by all processes of a run, an interpreter or an install together";
 
 impl Folders {
-    /// `proc` has the `mountinfo` and the `cgroup` of this process.
-    fn find(proc: &Path, name: &str) -> Option<Self> {
-        let mounts = Mount::all(&fs_err::read_to_string(proc.join("mountinfo")).ok()?);
-        let member = fs_err::read_to_string(proc.join("cgroup")).ok()?;
-        let own = |controller: &str| {
-            let mount = mounts.iter().find(|mount| mount.has(controller))?;
-            let path = member.lines().find_map(|line| {
-                let (_, line) = line.split_once(':')?;
-                let (controllers, path) = line.split_once(':')?;
-                controllers.split(',').any(|one| one == controller).then_some(path)
-            })?;
-            Some(mount.folder_of(path))
-        };
-        match own("").and_then(|own| version_2(&own, name)) {
-            Some(folder) => Some(Folders::V2(folder)),
-            None => {
-                let made = |controller: &str| {
-                    let own = own(controller)?;
-                    remove_unused(&own);
-                    let folder = own.join(name);
-                    make(&folder).ok().map(|()| folder)
-                };
-                let (memory, pids, cpuacct) = (made("memory"), made("pids"), made("cpuacct"));
-                memory.as_ref().or(pids.as_ref()).or(cpuacct.as_ref())?;
-                Some(Folders::V1 { memory, pids, cpuacct })
-            }
-        }
-    }
-
     /// Each once: controllers may share one.
     fn all(&self) -> BTreeSet<&Path> {
         match self {
@@ -319,7 +323,7 @@ impl Drop for Group {
 
 /// The folder for runs below this process's own group, once it has the controllers. A group that has processes of its own gives
 /// none to those below it: so this one goes into a leaf.
-fn version_2(own: &Path, name: &str) -> Option<PathBuf> {
+fn version_2(own: &Path, name: &str) -> Option<(PathBuf, File)> {
     let has = |folder: &Path, file: &str| {
         let controllers = fs_err::read_to_string(folder.join(file)).unwrap_or_default();
         ["memory", "pids"].iter().all(|wanted| controllers.split_whitespace().any(|one| one == *wanted))
@@ -338,36 +342,43 @@ fn version_2(own: &Path, name: &str) -> Option<PathBuf> {
             return None;
         }
     }
-    make(&runs).and_then(|()| write(&runs, "cgroup.subtree_control", "+memory +pids")).ok()?;
-    Some(runs)
+    remove_unused(own);
+    let held = hold(&runs)?;
+    write(&runs, "cgroup.subtree_control", "+memory +pids").ok()?;
+    Some((runs, held))
 }
 
-/// Removes the places of nodes that are no more, and what they have left there.
+/// Removes the places of nodes that are no more, and what they have left there. Whoever may not leaves them.
 fn remove_unused(folder: &Path) {
     for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) && File::open(entry.path()).is_ok_and(is_free) {
-            sweep(&entry.path());
-            let _ = fs_err::remove_dir(entry.path());
+        let place = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        // Held meanwhile, so that a node that starts just now waits.
+        if let Ok(held) = File::open(&place)
+            && held.try_lock().is_ok()
+            && rustix::fs::access(&place, rustix::fs::Access::WRITE_OK).is_ok()
+        {
+            sweep(&place);
+            let _ = fs_err::remove_dir(place);
         }
     }
 }
 
-/// Whether no node holds it.
-fn is_free(folder: File) -> bool {
-    folder.try_lock().is_ok()
-}
-
-/// Holds a place as long as the file is open.
+/// Makes a place, and holds it as long as the file is open.
 fn hold(folder: &Path) -> Option<File> {
-    for _ in 0..HOLD_PASSES {
-        let held = File::open(folder).ok()?;
+    for _ in 0..PASSES {
+        make(folder).ok()?;
         let is_it = |held: &File| Some(held.metadata().ok()?.ino() == fs_err::metadata(folder).ok()?.ino());
-        if held.try_lock().is_ok() && is_it(&held).unwrap_or_default() {
+        if let Ok(held) = File::open(folder)
+            && held.try_lock().is_ok()
+            && is_it(&held).unwrap_or_default()
+        {
             return Some(held);
         }
-        // Another node has just found that it was nobody's.
+        // Another node has just found that it was nobody's, and clears it.
         std::thread::sleep(BETWEEN);
-        make(folder).ok()?;
     }
     None
 }
@@ -526,9 +537,8 @@ mod tests {
         let runs = folder(own.join("napt-1"), &[("cgroup.subtree_control", "")]);
         let mountinfo = format!("30 24 0:26 / {} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n", mounted.display());
         let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", "0::/user.slice\n")]);
-        let folders = Folders::find(&proc, "napt-1").expect("groups");
-        assert_eq!(folders, Folders::V2(runs.clone()));
-        let groups = Cgroups { folders, _held: Vec::new() };
+        let groups = Cgroups::find_at(&proc, "napt-1").expect("groups");
+        assert_eq!(groups.folders, Folders::V2(runs.clone()));
         assert!(groups.count_processes());
         assert_eq!(Cgroups::told(Some(&groups)), (Some("v2"), None));
         assert_eq!(read(&leaf, "cgroup.procs"), "0");
@@ -569,7 +579,7 @@ mod tests {
         );
         let member = "4:memory:/docker/x/y\n0::/\n";
         let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", member)]);
-        assert_eq!(Folders::find(&proc, "napt-1"), None);
+        assert!(Cgroups::find_at(&proc, "napt-1").is_none());
         let (version, missing) = Cgroups::told(None);
         assert_eq!(
             (version, missing.is_some_and(|told| told.starts_with("control groups are missing: "))),
@@ -588,9 +598,9 @@ mod tests {
             let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", &member)]);
             let place = memory.join(below);
             let expected = Folders::V1 { memory: Some(place), pids: None, cpuacct: None };
-            let found = Folders::find(&proc, "napt-1").expect("groups");
-            assert_eq!(found, expected, "{path}");
-            let (version, missing) = Cgroups::told(Some(&Cgroups { folders: found, _held: Vec::new() }));
+            let found = Cgroups::find_at(&proc, "napt-1").expect("groups");
+            assert_eq!(found.folders, expected, "{path}");
+            let (version, missing) = Cgroups::told(Some(&found));
             assert_eq!(version, Some("v1"));
             assert!(missing.is_some_and(|told| told.contains("do not count processes and processor time: ")));
         }

@@ -2,7 +2,6 @@
 //! where the node may make one, and never with less than there was at the node's start.
 
 use std::{
-    io::ErrorKind,
     net::TcpListener,
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
@@ -27,14 +26,10 @@ use super::{
 pub(super) const PROXY_PORT: u16 = 3128;
 
 /// Processes of the launcher, which are in a program's group too.
-pub(super) const LAUNCHERS: u64 = 2;
+const LAUNCHERS: u64 = 2;
 
 /// How long the launcher may take.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often a file that somebody still seems to write is tried again, and how long between.
-const BUSY_TRIES: u32 = 50;
-const BUSY: Duration = Duration::from_millis(10);
 
 /// How often it is looked whether a group is out of memory.
 const LOOK: Duration = Duration::from_secs(1);
@@ -110,27 +105,17 @@ impl Launches {
         prepare: impl FnOnce(&mut Command),
     ) -> Result<Launched, RuntimeError> {
         policy.groups = group.map(Group::folders).unwrap_or_default();
-        let mut command = match self.stand() {
-            true => self.launcher.command(&policy, program),
-            false if policy.serves => self.launcher.fork_server(program),
-            false => Command::new(program),
+        let mut command = match (self.stand(), policy.serves) {
+            (true, _) => self.launcher.command(&policy, program),
+            (false, true) => self.launcher.fork_server(program),
+            (false, false) => Command::new(program),
         };
         let (control, theirs) = UnixStream::pair()?;
         prepare(&mut command);
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         let mut command = CommandWrap::from(tokio::process::Command::from(command));
         command.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
-        let mut tries = 0;
-        let process = loop {
-            match command.spawn() {
-                // A process that the node forked just now may hold the file that was written until it executes its own.
-                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(BUSY).await;
-                }
-                process => break process?,
-            }
-        };
+        let process = command.spawn()?;
         // It holds the other end, whose closing must be noticed.
         drop(command);
         if !self.stand() {

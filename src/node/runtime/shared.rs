@@ -242,10 +242,9 @@ impl Interpreter {
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
         let inner = Confined { read: self.python.paths(), limits: self.walls.bounds(), ..Confined::default() };
-        let (Admitted { process, mut stream, served, seal }, group) = self
-            .walls
-            .start_interpreter(&self.place, inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
-            .await?;
+        let arguments = self.python.arguments("napt_shared");
+        let (Admitted { process, mut stream, served, seal }, group) =
+            self.walls.start_interpreter(&self.place, inner, &self.python.interpreter, &arguments).await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
         let alone = seal.is_some();
         let started = async {

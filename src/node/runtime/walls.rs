@@ -32,6 +32,9 @@ use super::{
 /// The first of the users that parents become when root runs the node; no system gives such numbers away.
 const FIRST_USER: u32 = 0x7000_0000;
 
+/// Bytes that a fork server takes for each of its runs.
+const OF_A_RUN: u64 = 256 << 10;
+
 /// Processes and threads of an interpreter and of all runs that come from it.
 const PROCESSES: u64 = 32_768;
 
@@ -90,8 +93,6 @@ pub(super) struct Seal {
 pub(super) struct Confined {
     /// What it may read and execute.
     pub(super) read: Vec<PathBuf>,
-    /// The folder that it may write to, if not all of its place's scratch.
-    pub(super) write: Option<PathBuf>,
     /// Limits of each of its processes.
     pub(super) limits: Limits,
     /// Whether it shuts in what it starts.
@@ -193,10 +194,10 @@ impl Walls {
         prepare: impl FnOnce(&mut Command),
     ) -> Result<Admitted, RuntimeError> {
         place.make()?;
-        let Confined { read, write, limits, nested, serves } = inner;
+        let Confined { read, limits, nested, serves } = inner;
         let policy = Policy {
             read: read.iter().chain([&place.view]).cloned().collect(),
-            write: vec![write.unwrap_or_else(|| place.scratch.clone())],
+            write: vec![place.scratch.clone()],
             listen: self.ports.to_vec(),
             uid: place.user,
             limits,
@@ -238,7 +239,7 @@ impl Walls {
         program: &Path,
         arguments: &[&OsStr],
     ) -> Result<(Admitted, Option<Arc<Group>>), RuntimeError> {
-        let group = self.launches.group("interpreter", self.together()).await?;
+        let group = self.launches.group("interpreter", self.together(inner.serves)).await?;
         let admitted = self.start(place, inner, program, group.as_deref(), |command| {
             command.args(arguments).env("PATH", "/usr/local/bin:/usr/bin:/bin");
             command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -256,9 +257,14 @@ impl Walls {
     }
 
     /// Bounds of all processes of an interpreter, until those that are runs are in groups of their own: as much memory as one
-    /// run may have at the most, and as many processes, and one for each run that it may be starting.
-    fn together(&self) -> Bounds {
-        Bounds { memory: self.caps.memory, processes: self.caps.processes.saturating_add(self.runs), cpu: None }
+    /// run may have at the most, and as many processes, and one for each run. In a fork server no stranger's code runs.
+    fn together(&self, is_server: bool) -> Bounds {
+        let of_runs = if is_server { self.runs.saturating_mul(OF_A_RUN) } else { 0 };
+        Bounds {
+            memory: self.caps.memory.saturating_add(of_runs),
+            processes: self.caps.processes.saturating_add(self.runs),
+            cpu: None,
+        }
     }
 }
 
