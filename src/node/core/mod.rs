@@ -22,10 +22,11 @@ mod readiness;
 mod runs;
 mod secrets;
 mod surroundings;
+mod tidy;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -49,6 +50,8 @@ pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use tokio::sync::Semaphore;
 use url::Url;
+
+pub(in crate::node) use tidy::KEPT_REVISIONS;
 
 use self::{
     addresses::Addresses, contents::Contents, database::Database, deployments::Turns, directory::Directory,
@@ -82,6 +85,8 @@ pub(in crate::node) struct Core {
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    /// Whether no deployment has changed since it was looked what is not needed any more.
+    is_tidy: AtomicBool,
     interpreters: Interpreters,
     pub(in crate::node) walls: Arc<Walls>,
     pub(in crate::node) peers: Peers,
@@ -106,6 +111,7 @@ async fn look_after_parents(core: Weak<Core>) {
         let after = core.options.keep_warm;
         core.parents.have_idle_rest(after);
         core.interpreters.have_idle_rest(after);
+        core.tidy().await;
         drop(core);
         tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
     }
@@ -180,6 +186,7 @@ impl Core {
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
             parents: Parents::new(walls.clone()),
+            is_tidy: AtomicBool::new(true),
             interpreters: Interpreters::new(walls.clone()),
             walls,
             installs,
