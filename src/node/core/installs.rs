@@ -297,7 +297,7 @@ impl Installs {
                 })?;
                 let package = manifest.id.name.to_string();
                 let folder = package_dir.parent().unwrap_or(&root).to_owned();
-                let code = (folder.clone(), package.clone(), python.clone());
+                let code = (folder.clone(), package.clone(), python.interpreter.clone());
                 let imports = tokio::task::spawn_blocking(move || imports_of(&code.0, &code.1, &code.2));
                 let imports = imports.await.map_err(NodeError::internal("read what a module imports"))?;
                 let imports = imports.map_err(NodeError::internal("read what a module imports"))?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    python::{Parent, PythonModule},
+    python::{Parent, Python, PythonModule},
     walls::Walls,
 };
 
@@ -18,8 +18,7 @@ use super::{
 pub(in crate::node) enum Origin {
     /// A Python interpreter with these imported.
     Interpreter {
-        /// Of an environment, whose path says its content.
-        python: PathBuf,
+        python: Python,
         imports: Vec<String>,
     },
     /// The binary of a Rust module.
@@ -177,7 +176,8 @@ mod tests {
 
     fn module(imports: &[&str]) -> Origin {
         let imports = imports.iter().map(|name| (*name).to_owned()).collect();
-        Origin::Interpreter { python: PathBuf::from("/e/bin/python"), imports }
+        let python = Python { interpreter: PathBuf::from("/e/bin/python"), library: PathBuf::from("/e/library") };
+        Origin::Interpreter { python, imports }
     }
 
     fn parents(data: &std::path::Path) -> Parents {

@@ -35,22 +35,11 @@ use super::{
     parents::Origin,
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
 };
-use crate::{
-    compat,
-    module::{HostPattern, ModuleId},
-};
+use crate::module::{HostPattern, ModuleId};
 
-/// The Python side; it needs nothing but the standard library.
-pub(super) const RUNNER: &str = include_str!("runner.py");
-
-/// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-pub(super) const COMPAT: &str = include_str!("compat.py");
-
-/// What says why there is no network.
-pub(super) const NETWORK: &str = include_str!("network.py");
-
-/// What shuts a run in.
-pub(super) const SEAL: &str = include_str!("seal.py");
+/// Runs one of the node's own programs; its arguments are their folder and the program's name.
+const START: &str = "import importlib, sys; sys.path.insert(0, sys.argv[1]); program = importlib.import_module(sys.argv[2]); \
+    del sys.path[0]; program.main()";
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -70,11 +59,32 @@ const COOL: Duration = Duration::from_secs(10);
 /// Frames of the parent itself are small.
 const PARENT_FRAME: usize = 64 * 1024;
 
+/// What runs Python code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::node) struct Python {
+    /// The interpreter of an environment.
+    pub interpreter: PathBuf,
+    /// The folder of the node's own programs for it.
+    pub library: PathBuf,
+}
+
+impl Python {
+    /// The arguments by which its interpreter runs one of those programs.
+    pub(super) fn arguments<'a>(&'a self, program: &'a str) -> [&'a OsStr; 5] {
+        ["-I".as_ref(), "-c".as_ref(), START.as_ref(), self.library.as_ref(), program.as_ref()]
+    }
+
+    /// What an interpreter that runs one has to read.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        interpreter_paths(&self.interpreter).into_iter().chain([self.library.clone()]).collect()
+    }
+}
+
 /// An installed Python module.
 #[derive(Debug, Clone)]
 pub(in crate::node) struct PythonModule {
-    /// The interpreter of its environment.
-    pub python: PathBuf,
+    /// What it runs on.
+    pub python: Python,
     /// The unpacked archive.
     pub root: PathBuf,
     /// The folder that its package is in: the root, or `src` in it.
@@ -434,11 +444,12 @@ impl Parent {
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
         let limits = self.walls.bounds();
-        let interpreter = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK, SEAL].map(OsStr::new);
+        let runner;
         let (program, arguments, imports, inner): (_, &[&OsStr], &[String], _) = match &self.origin {
             Origin::Interpreter { python, imports } => {
-                let inner = Confined { read: interpreter_paths(python), limits, nested: true, ..Confined::default() };
-                (python, &interpreter, if warm { imports } else { &[] }, inner)
+                runner = python.arguments("napt_runner");
+                let inner = Confined { read: python.paths(), limits, nested: true, ..Confined::default() };
+                (&python.interpreter, &runner, if warm { imports } else { &[] }, inner)
             }
             Origin::Binary(binary) => {
                 (binary, &[], &[], Confined { read: vec![binary.clone()], limits, serves: true, ..Confined::default() })
