@@ -17,10 +17,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::node) enum Origin {
     /// A Python interpreter with these imported.
-    Interpreter {
-        python: Python,
-        imports: Vec<String>,
-    },
+    Interpreter { python: Python, imports: Vec<String> },
     /// The binary of a Rust module.
     Binary(PathBuf),
 }
