@@ -31,6 +31,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         max_runs: 64,
         max_processes: node::PROCESSES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
         keep_warm: node::KEEP_WARM,
+        max_warm: node::MAX_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: node::CREATE_WITHIN,

@@ -44,6 +44,9 @@ pub const QUOTA: u64 = 4 << 30;
 /// How long an interpreter stays ready that nothing is run in, unless told otherwise.
 pub const KEEP_WARM: Duration = Duration::from_secs(900);
 
+/// Interpreters that stay ready without a run, unless told otherwise.
+pub const MAX_WARM: usize = 64;
+
 /// Runs at a time that other runs have called for, at each depth of calls, unless told otherwise: so many for each core.
 pub const PROCESSES_PER_CORE: usize = 64;
 
@@ -89,6 +92,8 @@ pub struct Options {
     pub max_processes: usize,
     /// How long an interpreter stays ready that nothing is run in.
     pub keep_warm: Duration,
+    /// Interpreters that stay ready without a run.
+    pub max_warm: usize,
     /// Bytes that the node keeps for each user: of tables, and again of files.
     pub quota: u64,
     /// Upper bounds of every run.

@@ -69,6 +69,8 @@ mod rust_modules;
 mod sdk;
 mod secrets;
 mod shared;
+mod shared_left;
+mod shared_limits;
 mod sources;
 mod storage;
 mod structure;

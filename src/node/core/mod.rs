@@ -61,7 +61,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Cgroups, Environments, Interpreters, Parents, Steps, Walls},
+    runtime::{Binaries, Cgroups, Environments, Interpreters, Parents, Steps, Walls, have_idle_rest},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -105,15 +105,17 @@ pub(in crate::node) struct Core {
 const LOOK_AFTER: Duration = Duration::from_secs(5);
 const LOOK_AFTER_SOON: Duration = Duration::from_millis(100);
 
-/// Has parents rest that are idle, as long as the node is there.
+/// Has parents and interpreters rest that are idle, as long as the node is there.
 async fn look_after_parents(core: Weak<Core>) {
     while let Some(core) = core.upgrade() {
         let after = core.options.keep_warm;
-        core.parents.have_idle_rest(after);
-        core.interpreters.have_idle_rest(after);
+        have_idle_rest(&core.parents, &core.interpreters, after, core.options.max_warm);
         core.tidy().await;
+        let walls = core.walls.clone();
         drop(core);
-        tokio::time::sleep((after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER)).await;
+        let pause = (after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER);
+        // Whether that time is over, or there is one more.
+        let _ = tokio::time::timeout(pause, walls.started().notified()).await;
     }
 }
 

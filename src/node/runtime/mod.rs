@@ -14,6 +14,7 @@ mod rust;
 mod scratch;
 mod shared;
 mod walls;
+mod warmth;
 mod worker;
 
 pub use caps::{Cap, CapError, Caps};
@@ -29,6 +30,7 @@ pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 pub(in crate::node) use scratch::Scratch;
 pub(in crate::node) use shared::Interpreters;
 pub(in crate::node) use walls::{Inside, Place, Walls};
+pub(in crate::node) use warmth::have_idle_rest;
 pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.

@@ -34,6 +34,7 @@ use super::{
     frames::{read_frame, write_frame, write_frame_with_fds},
     parents::Origin,
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
+    warmth::Warm,
 };
 use crate::module::{HostPattern, ModuleId};
 
@@ -202,6 +203,9 @@ pub(in crate::node) struct ResultFrame {
     pub limit: Option<String>,
     #[serde(default)]
     pub message: String,
+    /// Whether something of it goes on in a shared interpreter.
+    #[serde(default)]
+    pub left: bool,
 }
 
 #[derive(Serialize)]
@@ -409,20 +413,6 @@ impl Parent {
         self.live().await.map(|_| ())
     }
 
-    /// How long it has been warm without a run; nothing when it is not warm, or has one.
-    pub(super) fn idle(&self) -> Option<Duration> {
-        let slot = self.live.try_lock().ok()?;
-        let live = slot.as_ref().filter(|live| Arc::strong_count(live) == 1)?;
-        Some(live.used.at.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
-    }
-
-    /// Ends its process, unless a run needs it. It starts again when it is next needed.
-    pub(super) fn rest(&self) {
-        if let Ok(mut slot) = self.live.try_lock() {
-            let _ = slot.take_if(|live| Arc::strong_count(live) == 1);
-        }
-    }
-
     async fn live(&self) -> Result<Arc<Live>, RuntimeError> {
         let mut slot = self.live.lock().await;
         if let Some(live) = slot.as_ref().filter(|live| !live.is_over()) {
@@ -438,6 +428,7 @@ impl Parent {
             }
         };
         *slot = Some(live.clone());
+        self.walls.started().notify_one();
         Ok(live)
     }
 
@@ -497,6 +488,20 @@ impl Parent {
             None => live.fork(run.to_owned()).await?,
         };
         Ok(Child { live, forked })
+    }
+}
+
+impl Warm for Parent {
+    fn idle(&self) -> Option<Duration> {
+        let slot = self.live.try_lock().ok()?;
+        let live = slot.as_ref().filter(|live| Arc::strong_count(live) == 1)?;
+        Some(live.used.at.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+
+    fn rest(&self) {
+        if let Ok(mut slot) = self.live.try_lock() {
+            let _ = slot.take_if(|live| Arc::strong_count(live) == 1);
+        }
     }
 }
 

@@ -103,6 +103,7 @@ def parent(sock):
     network.install()
     # What is imported stays: looking for garbage among it meanwhile finds none.
     gc.disable()
+    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
@@ -113,7 +114,7 @@ def parent(sock):
         fcntl.fcntl(sock, fcntl.F_SETFL, flags | os.O_ASYNC)
         preload(imports)
         fcntl.fcntl(sock, fcntl.F_SETFL, flags)
-    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
+    end_others()
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -188,6 +189,20 @@ def tie(parent_pid):
     seal.control(seal.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(70)
+
+
+def end_others():
+    """Ends what was started by imports, before there is a run: it would live beside all of them."""
+    if seal.POLICY is None or os.getpid() != 1:
+        sweep({})
+        return
+    try:
+        # All of this namespace; none of them can start another one meanwhile.
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.waitpid(-1, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
 
 
 def reap(sock, runs):

@@ -24,10 +24,12 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
+    caps::ProcessLimits,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
     python::{FromChild, Network, Python, PythonModule, READY_TIMEOUT, RunFrame, Stream},
     walls::{Admitted, Confined, Place, Walls},
+    warmth::Warm,
 };
 
 /// How long a run may take to stop before its interpreter is given up.
@@ -101,7 +103,6 @@ struct Live {
 /// A run in an interpreter.
 #[derive(Debug)]
 pub(super) struct Lane {
-    interpreter: Arc<Interpreter>,
     live: Arc<Live>,
     run: String,
     frames: mpsc::Receiver<FromChild>,
@@ -119,8 +120,10 @@ struct Start<'a> {
     function: &'a str,
     schemas: &'a str,
     component: &'a Value,
-    memory: u64,
+    limits: &'a ProcessLimits,
     network: &'a Network,
+    /// Whether all processes that it sees are its own.
+    alone: bool,
 }
 
 /// What it says to that.
@@ -164,14 +167,20 @@ impl Interpreters {
         interpreter
     }
 
-    /// Ends those that have had nothing to do for so long.
-    pub(in crate::node) fn have_idle_rest(&self, after: Duration) {
-        for interpreter in lock(&self.known).values() {
-            let mut live = lock(&interpreter.live);
-            if live.as_ref().and_then(|live| live.idle()).is_some_and(|idle| idle >= after) {
-                *live = None;
-            }
-        }
+    /// All that there are.
+    pub(super) fn all(&self) -> Vec<Arc<Interpreter>> {
+        lock(&self.known).values().cloned().collect()
+    }
+}
+
+impl Warm for Interpreter {
+    fn idle(&self) -> Option<Duration> {
+        lock(&self.live).as_ref()?.idle()
+    }
+
+    fn rest(&self) {
+        // Dropped only once the lock is.
+        let _rests = lock(&self.live).take_if(|live| live.idle().is_some());
     }
 }
 
@@ -203,14 +212,7 @@ impl Interpreter {
             let (pieces, printed) = mpsc::channel(PIECES);
             // It may have died, or been given up, while this run waited.
             if live.open(run, Route { frames, pieces }) {
-                let lane = Lane {
-                    interpreter: self.clone(),
-                    live,
-                    run: run.to_owned(),
-                    frames: received,
-                    is_over: false,
-                    _turn: turn,
-                };
+                let lane = Lane { live, run: run.to_owned(), frames: received, is_over: false, _turn: turn };
                 return Ok((lane, printed));
             }
         }
@@ -230,19 +232,20 @@ impl Interpreter {
         }
         let live = self.start(frame).await?;
         *lock(&self.live) = Some(live.clone());
+        self.walls.started().notify_one();
         Ok(live)
     }
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
         let inner = Confined { read: self.python.paths(), limits: self.walls.bounds(), ..Confined::default() };
-        let (process, Admitted { mut stream, served, .. }) = self
+        let (process, Admitted { mut stream, served, seal }) = self
             .walls
             .start(&self.place, &inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
             .await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
-        let memory = limits.memory;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory, network })
-            .await?;
+        let alone = seal.is_some();
+        let start = Start { root, folder, module, function, schemas, component, limits, network, alone };
+        write_frame(&mut stream, &start).await?;
         let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
         let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
             Some(Started::Ready { asynchronous }) => asynchronous,
@@ -288,11 +291,21 @@ impl Live {
         }
     }
 
+    /// A run has ended. The last one of an interpreter that was given up takes it along.
     fn close(&self, run: &str) {
-        if let Some(routes) = &mut *lock(&self.routes) {
+        let is_empty = lock(&self.routes).as_mut().is_some_and(|routes| {
             routes.remove(run);
-        }
+            routes.is_empty()
+        });
         *lock(&self.used) = Instant::now();
+        if is_empty && self.is_retired.load(Ordering::Acquire) {
+            self.kill();
+        }
+    }
+
+    /// From now on no more runs begin in it.
+    fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
     }
 
     /// Kills it, and what it has started.
@@ -343,11 +356,7 @@ impl Lane {
         };
         if tokio::time::timeout(GRACE, stopped).await.is_err() {
             tracing::info!(run = self.run, "a run does not stop; its shared interpreter is given up");
-            self.live.is_retired.store(true, Ordering::Release);
-            let mut live = lock(&self.interpreter.live);
-            if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, &self.live)) {
-                *live = None;
-            }
+            self.live.retire();
         }
         self.is_over = true;
         self.live.close(&self.run);
@@ -412,13 +421,18 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
     let mut reader = BufReader::with_capacity(64 * 1024, reader);
     while let Ok(Some((run, message))) = read_frame::<(String, FromChild)>(&mut reader, MAX_FRAME).await {
         let Some(live) = interpreter.upgrade() else { return };
-        let route = match &mut *lock(&live.routes) {
-            Some(routes) if matches!(message, FromChild::Result(_)) => routes.remove(&run),
-            Some(routes) => routes.get(&run).cloned(),
-            None => None,
-        };
         // Of one that was given up, nobody wants to know any more.
-        let Some(route) = route else { continue };
+        let Some(route) = lock(&live.routes).as_ref().and_then(|routes| routes.get(&run).cloned()) else { continue };
+        if let FromChild::Result(frame) = &message {
+            if frame.left {
+                tracing::info!(run, "a run leaves something behind; its shared interpreter is given up");
+                live.retire();
+            }
+            // It is the run's last word.
+            let _ = route.frames.try_send(message);
+            live.close(&run);
+            continue;
+        }
         drop(live);
         if let FromChild::Output { stream, text } = message {
             // Waits for the run's log alone, which waits for nobody.

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use napt_sandbox::{Launcher, Limits, Mechanisms, Policy, SandboxError, sealed};
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use serde::Serialize;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, sync::Notify};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -63,6 +63,8 @@ pub(in crate::node) struct Walls {
     inside: OnceLock<Arc<dyn Inside>>,
     /// Cancelled when the node stops.
     over: CancellationToken,
+    /// Told when something has been started that stays warm.
+    started: Notify,
 }
 
 /// What belongs to one parent: a view of modules and a folder for its runs. Both go with it.
@@ -130,7 +132,13 @@ impl Walls {
         }
         let proxy = if port == PROXY_PORT { PROXY_PORT + 1 } else { PROXY_PORT };
         let (places, inside, over) = (AtomicU32::new(0), OnceLock::new(), CancellationToken::new());
-        Ok(Walls { launcher, mechanisms, caps, ports: [port, proxy], views, scratch, places, inside, over })
+        let (ports, started) = ([port, proxy], Notify::new());
+        Ok(Walls { launcher, mechanisms, caps, ports, views, scratch, places, inside, over, started })
+    }
+
+    /// Told when something has been started that stays warm: there may be too much of that now.
+    pub(in crate::node) fn started(&self) -> &Notify {
+        &self.started
     }
 
     /// Whether there are any.
