@@ -351,7 +351,6 @@ fn values_come_from_stdin_the_environment_or_a_file_and_never_from_an_argument()
     assert!(missing.stderr.contains("yours are `ALSO`, `FROM_ENV`"), "{}", missing.stderr);
 }
 
-// Naptha's defects: D3, D4, D5, D6
 // Naptha's defects: D1
 #[test]
 fn secrets_that_come_with_a_run_are_for_it_and_those_below_it() {
@@ -447,7 +446,6 @@ async def run(module_run):
     assert!(!second.log().contains("canary-"));
 }
 
-// Naptha's defects: D6
 #[test]
 fn a_deploy_warns_of_variables_that_no_secret_sets() {
     let node = TestNode::start(&[]);

@@ -311,7 +311,6 @@ fn the_command_has_sensible_manners() {
     node.fsck();
 }
 
-// Naptha's defects: A6, E8
 // Naptha's defects: A7
 #[test]
 fn users_have_their_own_and_no_more_than_their_quota() {
@@ -364,7 +363,6 @@ fn users_have_their_own_and_no_more_than_their_quota() {
     theirs(&["fs", "create", "two", "--file", "b.txt"]).expect(0);
 }
 
-// Naptha's defects: A8
 /// Uses every kind of storage of the node that its agent is placed on.
 const KEEPER: &str = r#"
 import io, json

@@ -20,6 +20,7 @@ use super::{
     caps::{Caps, Limit},
     cgroups::{Cgroups, Group},
     converse::{Calls, converse},
+    launch::LAUNCHERS,
     python::{RunFrame, Stream},
     redact::Redactor,
     scratch,
@@ -113,7 +114,7 @@ pub(in crate::node) async fn execute(
     };
     // An interpreter of many runs is in none of theirs.
     let cgroups = cgroups.filter(|_| !matches!(worker, Worker::Shared(_)));
-    let group = match make_group(cgroups, &run, caps).await {
+    let group = match make_group(cgroups, &run, worker, &caps).await {
         Ok(group) => group,
         Err(error) => return Ended::Failed(format!("cannot make the run's control group: {error}")),
     };
@@ -164,9 +165,9 @@ pub(in crate::node) async fn execute(
         let stopping = async {
             if is_done {
                 end.reach(&mut channel, true).await;
-                return end_group(group, caps).await;
+                return end_group(group).await;
             }
-            tokio::join!(end_group(group, caps), end.reach(&mut channel, false)).0
+            tokio::join!(end_group(group), end.reach(&mut channel, false)).0
         };
         tokio::pin!(stopping);
         loop {
@@ -196,21 +197,34 @@ pub(in crate::node) async fn execute(
     }
 }
 
-async fn make_group(cgroups: Option<Arc<Cgroups>>, run: &str, caps: Caps) -> std::io::Result<Option<Arc<Group>>> {
+async fn make_group(
+    cgroups: Option<Arc<Cgroups>>,
+    run: &str,
+    worker: &Worker,
+    caps: &Caps,
+) -> std::io::Result<Option<Arc<Group>>> {
     let Some(cgroups) = cgroups else { return Ok(None) };
-    let run = run.to_owned();
-    let group = tokio::task::spawn_blocking(move || cgroups.group(&run, &caps)).await??;
-    Ok(Some(Arc::new(group)))
+    let (run, mut bounds, is_forked) = (run.to_owned(), caps.of_all(), matches!(worker, Worker::Process(_)));
+    if !is_forked {
+        bounds.processes = bounds.processes.saturating_add(LAUNCHERS);
+    }
+    let making = move || {
+        let mut group = cgroups.group(&run, bounds)?;
+        if is_forked {
+            // What is started for it is so in its group.
+            group.open_doors()?;
+        }
+        Ok(Some(Arc::new(group)))
+    };
+    tokio::task::spawn_blocking(making).await?
 }
 
 /// Kills what is in a run's group and removes it; the limit that it had hit before.
-async fn end_group(group: Option<Arc<Group>>, caps: Caps) -> Option<Limit> {
+async fn end_group(group: Option<Arc<Group>>) -> Option<Limit> {
     let group = group?;
     let ending = move || {
-        // Killing keeps it from starting processes, which counts as a limit too.
-        let hit = group.hit(&caps);
         group.end();
-        hit
+        group.hit()
     };
     tokio::task::spawn_blocking(ending).await.ok()?
 }
@@ -228,7 +242,7 @@ async fn watch(group: Option<Arc<Group>>, caps: Caps, scratch: PathBuf) -> Limit
 }
 
 fn look(group: Option<&Group>, caps: &Caps, scratch: &Path) -> Option<Limit> {
-    group.and_then(|group| group.hit(caps)).or_else(|| {
+    group.and_then(|group| group.hit()).or_else(|| {
         let unlinked = group.into_iter().flat_map(Group::processes).map(|process| scratch::unlinked(process, scratch));
         let used = scratch::usage(scratch, caps.disk).saturating_add(unlinked.sum());
         (used > caps.disk).then_some(Limit::Disk)
@@ -255,7 +269,7 @@ async fn work(
             Ok(Some(status)) if status == -Signal::XFSZ.as_raw() => caps.reached(Limit::FileSize),
             Ok(Some(status)) if status < 0 => ended_by(-status),
             Ok(Some(status)) => format!("the module's process exited with code {status} before it had a result"),
-            Ok(None) => "the module's interpreter died, and the run with it".to_owned(),
+            Ok(None) => end.death(channel),
             Err(_) => "the module's process gave up its connection to the node before it had a result".to_owned(),
         }),
     }

@@ -7,6 +7,7 @@ mod environment;
 mod execute;
 mod frames;
 mod imports;
+mod launch;
 mod parents;
 mod python;
 mod redact;
@@ -23,6 +24,7 @@ pub(in crate::node) use converse::{Answered, Calls};
 pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, Steps, WayOut};
 pub(in crate::node) use execute::{Ended, Execution, execute};
 pub(in crate::node) use imports::imports_of;
+pub(in crate::node) use launch::Launches;
 pub(in crate::node) use parents::{Origin, Parents};
 pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
@@ -42,11 +44,14 @@ pub(in crate::node) enum RuntimeError {
     /// It cannot be shut in.
     #[error("the module's process cannot be shut in: {0}")]
     Walls(#[from] napt_sandbox::SandboxError),
-    /// The parent interpreter did not come up.
-    #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
+    /// The parent did not come up.
+    #[error("what the module's runs are forked from did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,
+    /// It has used more than it may.
+    #[error("the module's Python interpreter was ended: {0} reached")]
+    Spent(String),
     /// It cannot fork now.
-    #[error("the module's Python interpreter cannot start another process: {0}")]
+    #[error("what the module's runs are forked from cannot start another process: {0}")]
     Refused(String),
     /// The module's import raised.
     #[error("{message}")]
@@ -58,7 +63,22 @@ pub(in crate::node) enum RuntimeError {
         /// For the run's log.
         traceback: String,
     },
-    /// The parent interpreter died before it had forked.
-    #[error("the module's Python interpreter died before the run began; run it again")]
+    /// The parent died before it had forked.
+    #[error("what the module's runs are forked from died before the run began; run it again")]
     ParentDied,
+}
+
+impl RuntimeError {
+    /// This error of an interpreter, unless its group tells what is behind it.
+    fn of_group(group: Option<&cgroups::Group>, error: RuntimeError) -> Self {
+        match group.and_then(spent) {
+            Some(limit) => RuntimeError::Spent(limit),
+            None => error,
+        }
+    }
+}
+
+/// The memory limit of a group that had no more.
+fn spent(group: &cgroups::Group) -> Option<String> {
+    group.is_spent().then(|| format!("memory limit of {}", caps::size(group.memory())))
 }

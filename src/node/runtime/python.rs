@@ -31,6 +31,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     RuntimeError,
     caps::ProcessLimits,
+    cgroups::Group,
     frames::{read_frame, write_frame, write_frame_with_fds},
     parents::Origin,
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
@@ -281,6 +282,8 @@ struct Live {
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
+    /// Of itself and its spares.
+    group: Option<Arc<Group>>,
     /// Whether it is shut in: then its processes end with it, and their numbers are not this machine's.
     walled: bool,
     /// Children that wait for their run; each is for one.
@@ -355,6 +358,11 @@ pub(in crate::node) struct Killer {
 }
 
 impl Killer {
+    /// The group of the parent.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.live.group.as_deref()
+    }
+
     /// Returns once nothing of the run is left.
     pub(in crate::node) async fn kill(&self, exit: &mut Exit) {
         let told = async {
@@ -446,21 +454,26 @@ impl Parent {
                 (binary, &[], &[], Confined { read: vec![binary.clone()], limits, serves: true, ..Confined::default() })
             }
         };
-        let (process, Admitted { mut stream, seal, served }) =
-            self.walls.start(&self.place, &inner, program, arguments).await?;
+        let (Admitted { process, mut stream, seal, served }, group) =
+            self.walls.start_interpreter(&self.place, inner, program, arguments).await?;
         let start = ToParent::Start { imports, seal: seal.as_ref() };
-        write_frame(&mut stream, &start).await?;
-        let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
-        match ready.map_err(|_| RuntimeError::NotReady)?? {
-            Some(FromParent::Ready { warm: true }) => {}
-            Some(FromParent::Ready { warm: false }) => return Ok(None),
-            _ => return Err(RuntimeError::NotReady),
+        let ready = async {
+            write_frame(&mut stream, &start).await?;
+            let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
+            match ready.map_err(|_| RuntimeError::NotReady)?? {
+                Some(FromParent::Ready { warm }) => Ok(warm),
+                _ => Err(RuntimeError::NotReady),
+            }
+        };
+        if !ready.await.map_err(|error| RuntimeError::of_group(group.as_deref(), error))? {
+            return Ok(None);
         }
         let (reader, writer) = stream.into_split();
         let live = Arc::new(Live {
             writer: tokio::sync::Mutex::new(writer),
             waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
             process: Mutex::new(process),
+            group,
             walled: seal.is_some(),
             spares: Mutex::default(),
             named: AtomicU64::new(0),
@@ -476,7 +489,7 @@ impl Parent {
     pub(in crate::node) async fn fork(&self, run: &str) -> Result<Child, RuntimeError> {
         match self.try_fork(run).await {
             // Nothing of the run was started: a fresh parent can.
-            Err(RuntimeError::ParentDied) => self.try_fork(run).await,
+            Err(RuntimeError::ParentDied | RuntimeError::Spent(_)) => self.try_fork(run).await,
             other => other,
         }
     }
@@ -527,7 +540,7 @@ impl Live {
         let (exited, receiver) = oneshot::channel();
         match &mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(waiters) => waiters.insert(name.clone(), Waiting { forked: Some(forked), exited }),
-            None => return Err(RuntimeError::ParentDied),
+            None => return Err(self.died()),
         };
         let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
         let asked = async {
@@ -539,11 +552,15 @@ impl Live {
             Ok(Some(Err(reason))) => return Err(RuntimeError::Refused(reason)),
             Ok(None) | Err(_) => {
                 self.abandon();
-                return Err(RuntimeError::ParentDied);
+                return Err(self.died());
             }
         };
         let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
         Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+    }
+
+    fn died(&self) -> RuntimeError {
+        RuntimeError::of_group(self.group.as_deref(), RuntimeError::ParentDied)
     }
 
     /// Forks what is missing of the spares.

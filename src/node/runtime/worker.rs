@@ -18,6 +18,7 @@ use super::{
     python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
     rust::RustModule,
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
+    spent,
     walls::Place,
 };
 
@@ -214,6 +215,19 @@ impl End {
         match self {
             End::Process(exit, _) => exit.wait().await,
             End::Shared => None,
+        }
+    }
+
+    /// What to say of a run that had no end of its own since what ran it has died.
+    pub(super) fn death(&self, channel: &Channel) -> String {
+        let group = match (self, channel) {
+            (End::Process(_, killer), _) => killer.group(),
+            (End::Shared, Channel::Lane(lane)) => lane.group(),
+            _ => None,
+        };
+        match group.and_then(spent) {
+            Some(limit) => format!("the module's interpreter was ended, and the run with it: {limit} reached"),
+            None => "the module's interpreter died, and the run with it".to_owned(),
         }
     }
 

@@ -69,6 +69,7 @@ asyncio.run(main())
 print("\n" + json.dumps(found))
 "#;
 
+// Naptha's defects: D3, D4, D5, D6
 #[test]
 fn the_real_sdk_deploys_secrets_for_its_user_and_nobody_else() {
     let scene = Scene::new(&["--open"]);
@@ -128,6 +129,7 @@ fn naptha(registry: &TestRegistry, node: &TestNode, key: &SecretKey, arguments: 
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+// Naptha's defects: D6
 #[test]
 fn the_real_command_deploys_secrets_and_runs_with_them() {
     let registry = TestRegistry::start();

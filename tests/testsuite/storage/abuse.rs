@@ -2,6 +2,7 @@
 
 use super::*;
 
+// Naptha's defects: A6, E8
 #[test]
 fn no_path_leads_out_of_a_users_folder() {
     let node = TestNode::start(&[]);
@@ -98,6 +99,7 @@ fn zip_files_of_strangers_are_refused_and_leave_nothing() {
     assert_eq!(send("w.zip", zip(&[("a.txt/x", b"x")])).0, 409);
 }
 
+// Naptha's defects: A8
 #[test]
 fn nothing_that_is_asked_of_a_table_is_sql() {
     let node = TestNode::start(&[]);
