@@ -11,7 +11,7 @@ use std::{
         unix::{fs::PermissionsExt, net::UnixStream},
     },
     path::{Path, PathBuf},
-    process::{Child, ExitCode, Stdio},
+    process::{Child, Command, ExitCode, Stdio},
     time::Duration,
 };
 
@@ -26,15 +26,32 @@ fn main() -> ExitCode {
     if let Some(code) = launched(&arguments) {
         return code;
     }
-    for (name, test) in [
+    let tests = [
         ("runs_are_shut_in_from_each_other", runs_are_shut_in_from_each_other as fn()),
         ("a_run_ends_with_all_that_it_started", a_run_ends_with_all_that_it_started),
         ("what_waits_for_nothing_ends", what_waits_for_nothing_ends),
         ("what_cannot_be_entered_is_said", what_cannot_be_entered_is_said),
         ("without_walls_there_are_limits", without_walls_there_are_limits),
-    ] {
+    ];
+    for (name, test) in tests {
         println!("test forks::{name}");
         test();
+    }
+    if is_root() {
+        // Once more as an ordinary user, whose folder is its own.
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("forks");
+        fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("a folder for all");
+        let ordinary = Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
+            .arg(&program)
+            .env("TMPDIR", folder.path())
+            .status();
+        match ordinary {
+            Ok(status) => assert!(status.success(), "as an ordinary user: {status}"),
+            Err(error) => println!("not tried as an ordinary user: setpriv: {error}"),
+        }
     }
     ExitCode::SUCCESS
 }

@@ -10,6 +10,7 @@ mod locks;
 mod manifest;
 mod name;
 mod native;
+mod poetry;
 mod project;
 mod requirements;
 mod session;

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     NodeError,
-    core::{content_cid, kept_contents, lock},
+    core::{KEPT_REVISIONS, content_cid, kept_contents, lock},
     store::{damage, inspect},
 };
 use crate::{
@@ -30,7 +30,7 @@ pub async fn fsck(data: &Path) -> Result<Inspection, NodeError> {
     let _lock = lock(data)?;
     let mut found = Inspection::default();
     let id = own_id(data, &mut found);
-    let pins = match inspect(&database, &id, &mut found).await {
+    let pins = match inspect(&database, &id, KEPT_REVISIONS, &mut found).await {
         Ok(pins) => pins,
         Err(error) => {
             found.problem("database", DATABASE, format!("it cannot be read: {error:#}"));

@@ -9,7 +9,8 @@
 //! | `tree` | which files of a project belong into its archive |
 //! | `vcs` | which commit they are |
 //! | `secrets` | what must never be published |
-//! | `write` | the archive's bytes |
+//! | `write` | an archive of a project |
+//! | `tarball` | its bytes |
 //! | `tar` | the strict reader of tar |
 //! | `paths` | which names an archive may hold |
 //! | `read` | [`inspect`], [`content_digest`] and [`unpack`] |
@@ -20,6 +21,7 @@ mod platform;
 mod read;
 mod secrets;
 mod tar;
+mod tarball;
 mod tree;
 mod vcs;
 mod write;

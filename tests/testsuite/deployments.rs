@@ -1,5 +1,7 @@
 //! Deployments: revisions, rollback, removal, drain, dry runs, and what a restart finds.
 
+use std::{collections::BTreeSet, path::Path};
+
 use napt::wire::{RunStatus, RunView};
 use serde_json::{Value, json};
 
@@ -414,4 +416,76 @@ fn a_run_that_outlasts_the_grace_time_says_so() {
     assert_eq!(node.ended(), Some(0));
     node.restart();
     assert_eq!(user.view(&run.id).error.as_deref(), Some("the node was stopped"));
+}
+
+/// The names of what is in a folder.
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    entries.map(|entry| entry.file_name().into_string().expect("UTF-8")).collect()
+}
+
+/// The archives of revisions.
+fn digests(revisions: &[Value]) -> BTreeSet<String> {
+    let of = |revision: &Value| revision["modules"][0]["sha256"].as_str().expect("a digest").to_owned();
+    revisions.iter().map(of).collect()
+}
+
+#[test]
+fn twenty_revisions_can_be_gone_back_to_and_what_older_ones_were_made_of_goes() {
+    // It is looked after often.
+    let mut node = TestNode::start(&["--keep-warm", "0"]);
+    for number in 1..=22 {
+        deploy(&node, "agent:voice", &number.to_string());
+    }
+    let all = history(&node, "voice");
+    assert_eq!(all.len(), 22);
+    let (archives, modules) = (node.data().join("archives"), node.data().join("modules"));
+    let files = |digests: BTreeSet<String>| digests.into_iter().map(|digest| format!("{digest}.napt")).collect();
+    let kept: BTreeSet<String> = files(digests(&all[..20]));
+    soon("older archives are gone", || names(&archives) == kept && names(&modules) == digests(&all[..20]));
+    node.napt(&["rollback", "voice", "3"]).expect(0);
+    assert_eq!(answer(&node.user(), "agent:voice"), "3");
+    let ran = node.napt(&["rollback", "voice", "2"]);
+    assert!(ran.code != Some(0) && ran.stderr.contains("agent:voice 0.1.0"), "{ran:?}");
+    assert_eq!(answer(&node.user(), "agent:voice"), "3");
+    // What was removed is new again.
+    deploy(&node, "agent:voice", "1");
+    assert_eq!(answer(&node.user(), "agent:voice"), "1");
+    node.kill();
+    assert_eq!(node.fsck(), Vec::<String>::new());
+}
+
+#[test]
+fn a_parent_shows_what_is_live_and_what_its_runs_have_begun_with() {
+    let node = TestNode::start(&["--keep-warm", "1"]);
+    let gate = Gate::new();
+    let code = format!(
+        "{IS_OPEN}\nimport time\n\ndef run(module_run):\n    print('begun', flush=True)\n    \
+         while not is_open({:?}):\n        time.sleep(0.01)\n    from voice.words import WORD\n    return WORD\n",
+        gate.name()
+    );
+    let deploy = |word: &str| {
+        node.sandbox.write("voice/voice/words.py", format!("WORD = '{word}'\n"));
+        node.deploy(&Python::new("agent:voice", &code));
+        digests(&history(&node, "voice")[..1]).pop_first().expect("a digest")
+    };
+    let shown = || {
+        let parents = names(&node.data().join("views"));
+        parents.iter().flat_map(|parent| names(&node.data().join("views").join(parent))).collect::<Vec<_>>()
+    };
+    let sorted = |mut digests: Vec<String>| {
+        digests.sort();
+        digests
+    };
+    let user = node.user();
+    let first = deploy("one");
+    let run = user.start("agent:voice", json!({}));
+    user.line(&run.id, "begun");
+    deploy("two");
+    let third = deploy("three");
+    soon("the second is gone", || sorted(shown()) == sorted(vec![first.clone(), third.clone()]));
+    gate.open();
+    assert_eq!(user.ended(&run.id).result.as_deref(), Some("one"));
+    soon("the first is gone", || shown() == [third.clone()]);
+    assert_eq!(answer(&user, "agent:voice"), "three");
 }

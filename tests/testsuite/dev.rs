@@ -12,6 +12,7 @@ use crate::support::{
     modules, node,
     processes::{soon, working_in},
     registry::TestRegistry,
+    rust::write_bare,
     wait_for,
 };
 
@@ -334,4 +335,55 @@ fn what_is_not_in_the_workspace_comes_from_its_registry_or_the_one_that_is_named
         dev.end(Signal::INT);
         std::fs::remove_file(sandbox.work().join("w/napt.lock")).expect("a lock file");
     }
+}
+
+/// A module in Rust that needs no crates: it answers its one frame.
+const QUICK: &str = r##"
+use std::io::{Read, Write};
+use std::os::{fd::AsFd, unix::net::UnixStream};
+
+fn main() {
+    let mut channel = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    let mut length = [0; 4];
+    channel.read_exact(&mut length).unwrap();
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    channel.read_exact(&mut frame).unwrap();
+    let is_import = String::from_utf8_lossy(&frame).contains(r#""module_run":null"#);
+    let result = if is_import { "{}" } else { "one" };
+    let answer = format!(r#"{{"op": "result", "ok": true, "result": "{result}"}}"#);
+    channel.write_all(&(answer.len() as u32).to_be_bytes()).unwrap();
+    channel.write_all(answer.as_bytes()).unwrap();
+}
+"##;
+
+#[test]
+fn a_rust_module_is_built_anew_and_what_does_not_compile_changes_nothing() {
+    let sandbox = sandbox();
+    sandbox.write("napt.toml", "[workspace]\nmembers = [\"quick\"]\n");
+    write_bare(&sandbox, "agent:quick", QUICK);
+    let mut dev = TestDev::start(&sandbox, ".", &[]);
+    let answer = || sandbox.napt(&["run", "agent:quick"]).expect(0).stdout.trim().to_owned();
+    assert_eq!(answer(), "one");
+    let save = |text: &str| sandbox.write("quick/src/main.rs", text);
+    save(&QUICK.replace("\"one\"", "\"two\""));
+    assert!(dev.until("Reloaded agent:quick ").iter().any(|line| line == "Building the Rust of agent:quick"));
+    assert_eq!(answer(), "two");
+
+    save(&QUICK.replace("\"one\"", "3"));
+    let told = dev.until("Keeping").join("\n");
+    assert!(told.contains("error[E0308]") && told.contains("--> src/main.rs:12:"), "{told}");
+    assert!(told.ends_with("Keeping revision 2 of `quick`"), "{told}");
+    assert_eq!(answer(), "two");
+
+    // What `cargo` writes beside the source is no change.
+    sandbox.write("quick/target/debug/quick.d", "output");
+    save(&QUICK.replace("\"one\"", "\"three\""));
+    let told = dev.until("Reloaded agent:quick ");
+    assert_eq!(
+        told.iter().filter(|line| line.starts_with("Mended") || line.starts_with("Reloaded")).count(),
+        2,
+        "{told:?}"
+    );
+    assert_eq!(answer(), "three");
+    assert_eq!(dev.end(Signal::INT).0, Some(0));
 }

@@ -1,9 +1,12 @@
 use std::path::{Component, Path};
 
-use super::{Example, Findings, Module, Part, Rule, Run};
+use super::{
+    Example, Findings, Module, Part, Rule, Run,
+    cargo::{LOCK, MAIN, NO_PYTHON},
+};
 use crate::{
     check::source::{Document, Member, Node},
-    module::{LintLevel, Runtime},
+    module::LintLevel,
 };
 
 pub(super) static RULE: Rule = Rule {
@@ -15,7 +18,7 @@ other registries are not there when it builds.",
     fix: None,
     example: Example {
         bad: &[
-            Part::Without("pyproject.toml"),
+            NO_PYTHON,
             Part::File(
                 "Cargo.toml",
                 r#"[package]
@@ -26,11 +29,11 @@ edition = "2021"
 [dependencies]
 voices = { path = "../voices" }"#,
             ),
-            Part::File("src/main.rs", "fn main() {}"),
-            Part::File("Cargo.lock", "version = 4"),
+            MAIN,
+            LOCK,
         ],
         good: &[
-            Part::Without("pyproject.toml"),
+            NO_PYTHON,
             Part::File(
                 "Cargo.toml",
                 r#"[package]
@@ -41,18 +44,17 @@ edition = "2021"
 [dependencies]
 voices = { path = "voices" }"#,
             ),
-            Part::File("src/main.rs", "fn main() {}"),
-            Part::File("Cargo.lock", "version = 4"),
+            MAIN,
+            LOCK,
         ],
     },
-    run: Run::Module(run),
+    run: Run::Cargo(run),
 };
 
 /// The tables of dependencies, also below `[target.….]`.
 const DEPENDENCIES: [&str; 3] = ["dependencies", "build-dependencies", "dev-dependencies"];
 
-fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(document) = module.native.as_ref().filter(|_| module.runtime == Runtime::Rust) else { return };
+fn run(_: &Module, document: &Document, findings: &mut Findings<'_>) {
     for key in document.get(&["package"]).map(Node::members).unwrap_or_default() {
         if is_inherited(key) {
             findings

@@ -1,5 +1,11 @@
-use super::{Example, Findings, Module, Part, Rule, Run};
-use crate::module::{LintLevel, NativeManifest, Runtime};
+use super::{
+    Example, Findings, Module, Part, Rule, Run,
+    cargo::{LOCK, MAIN, NO_PYTHON, PACKAGE},
+};
+use crate::{
+    check::source::Document,
+    module::{LintLevel, NativeManifest},
+};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-binary",
@@ -10,35 +16,22 @@ that is called like the package. Cargo makes one of `src/main.rs`.",
     fix: None,
     example: Example {
         bad: &[
-            Part::Without("pyproject.toml"),
-            Part::File(
-                "Cargo.toml",
-                r#"[package]
-name = "debate"
-version = "0.1.0"
-edition = "2021""#,
-            ),
+            NO_PYTHON,
+            PACKAGE,
             Part::File("src/lib.rs", "pub fn run() {}"),
-            Part::File("Cargo.lock", "version = 4"),
+            LOCK,
         ],
         good: &[
-            Part::Without("pyproject.toml"),
-            Part::File(
-                "Cargo.toml",
-                r#"[package]
-name = "debate"
-version = "0.1.0"
-edition = "2021""#,
-            ),
-            Part::File("src/main.rs", "fn main() {}"),
-            Part::File("Cargo.lock", "version = 4"),
+            NO_PYTHON,
+            PACKAGE,
+            MAIN,
+            LOCK,
         ],
     },
-    run: Run::Module(run),
+    run: Run::Cargo(run),
 };
 
-fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(document) = module.native.as_ref().filter(|_| module.runtime == Runtime::Rust) else { return };
+fn run(module: &Module, document: &Document, findings: &mut Findings<'_>) {
     if !document.errors.is_empty() {
         return;
     }

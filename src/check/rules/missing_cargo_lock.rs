@@ -1,5 +1,11 @@
-use super::{Example, Findings, Module, Part, Rule, Run};
-use crate::module::{CARGO_LOCK, LintLevel, Runtime};
+use super::{
+    Example, Findings, Module, Part, Rule, Run,
+    cargo::{MAIN, NO_PYTHON, PACKAGE},
+};
+use crate::{
+    check::source::Document,
+    module::{CARGO_LOCK, LintLevel},
+};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-cargo-lock",
@@ -8,27 +14,11 @@ pub(super) static RULE: Rule = Rule {
     docs: "Nodes build with exactly the crates of `Cargo.lock`, so that everybody runs what its author has tried.",
     fix: None,
     example: Example {
-        bad: &[
-            Part::Without("pyproject.toml"),
-            Part::File(
-                "Cargo.toml",
-                r#"[package]
-name = "debate"
-version = "0.1.0"
-edition = "2021""#,
-            ),
-            Part::File("src/main.rs", "fn main() {}"),
-        ],
+        bad: &[NO_PYTHON, PACKAGE, MAIN],
         good: &[
-            Part::Without("pyproject.toml"),
-            Part::File(
-                "Cargo.toml",
-                r#"[package]
-name = "debate"
-version = "0.1.0"
-edition = "2021""#,
-            ),
-            Part::File("src/main.rs", "fn main() {}"),
+            NO_PYTHON,
+            PACKAGE,
+            MAIN,
             Part::File(
                 "Cargo.lock",
                 r#"version = 4
@@ -39,11 +29,10 @@ version = "0.1.0""#,
             ),
         ],
     },
-    run: Run::Module(run),
+    run: Run::Cargo(run),
 };
 
-fn run(module: &Module, findings: &mut Findings<'_>) {
-    let Some(native) = module.native.as_ref().filter(|_| module.runtime == Runtime::Rust) else { return };
+fn run(module: &Module, native: &Document, findings: &mut Findings<'_>) {
     let is_there = module.root.join(CARGO_LOCK).is_file();
     // When nothing can be packaged, other rules say why.
     let packaged = module.packaged_paths();

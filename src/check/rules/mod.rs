@@ -1,5 +1,6 @@
 //! The rules, one file each, and how they are run.
 
+mod cargo;
 mod config_shape;
 mod crate_source;
 mod duplicate_module;
@@ -52,7 +53,7 @@ use super::{
     load::{Checked, Levels, Module, in_parallel},
     source::Document,
 };
-use crate::module::LintLevel;
+use crate::module::{LintLevel, Runtime};
 
 /// All rules, sorted by name.
 pub static RULES: &[&Rule] = &[
@@ -146,6 +147,8 @@ enum Run {
     Document(fn(&Document, &mut Findings<'_>)),
     /// Each module.
     Module(fn(&Module, &mut Findings<'_>)),
+    /// Each module in Rust, with its `Cargo.toml`.
+    Cargo(fn(&Module, &Document, &mut Findings<'_>)),
     /// Everything together.
     Workspace(fn(&Checked, &mut Findings<'_>)),
 }
@@ -197,6 +200,11 @@ pub(super) fn run(checked: &Checked, options: &Options) -> Vec<Diagnostic> {
             match rule.run {
                 Run::Document(run) => module.documents().for_each(|document| run(document, &mut findings)),
                 Run::Module(run) => run(module, &mut findings),
+                Run::Cargo(run) => {
+                    if let Some(native) = module.native.as_ref().filter(|_| module.runtime == Runtime::Rust) {
+                        run(module, native, &mut findings);
+                    }
+                }
                 Run::Workspace(_) => {}
             }
         }
@@ -208,7 +216,7 @@ pub(super) fn run(checked: &Checked, options: &Options) -> Vec<Diagnostic> {
         let mut findings = Findings { rule: rule.name, level, found: &mut found };
         match rule.run {
             Run::Document(run) => checked.workspace.iter().for_each(|document| run(document, &mut findings)),
-            Run::Module(_) => {}
+            Run::Module(_) | Run::Cargo(_) => {}
             Run::Workspace(run) => run(checked, &mut findings),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
@@ -206,6 +206,8 @@ impl Core {
         // The last step: one transaction.
         let view = self.store.put_revision(view).await.map_err(NodeError::internal("store a deployment"))?;
         self.parents.keep(&view.name, view.revision, parents);
+        self.installs.deployed(&view.modules);
+        self.is_tidy.store(false, Ordering::Release);
         reached("deploy.stored")?;
         let unchanged = view.revision == number;
         if let Some(latest) = latest.filter(|_| !unchanged) {

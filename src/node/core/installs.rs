@@ -2,9 +2,10 @@
 //! archive's SHA-256, so that the same bytes are installed once.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::{Duration, Instant},
 };
 
 use napt_registry_client::{ClientError as RegistryError, RegistryClient};
@@ -46,6 +47,9 @@ impl Installed {
     }
 }
 
+/// How long an archive stays that somebody is about to deploy, or seems to be.
+const ABOUT_TO_DEPLOY: Duration = Duration::from_secs(3600);
+
 /// Where an install goes, once it is made.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Installed>>>>;
 
@@ -59,6 +63,8 @@ pub(in crate::node) struct Installs {
     registry: RegistryClient,
     /// One install at a time for each archive.
     ready: Mutex<HashMap<String, Slot>>,
+    /// When archives were asked for that no revision has been made of since.
+    awaited: Mutex<HashMap<String, Instant>>,
 }
 
 impl Installs {
@@ -70,6 +76,7 @@ impl Installs {
             binaries,
             registry,
             ready: Mutex::default(),
+            awaited: Mutex::default(),
         }
     }
 
@@ -109,21 +116,69 @@ impl Installs {
         self.archives.join(format!("{sha256}.napt"))
     }
 
-    /// Whether an archive is here.
+    /// Whether an archive is here. Whoever asks may be about to deploy it.
     pub(in crate::node) fn has_archive(&self, sha256: &str) -> bool {
-        is_digest(sha256) && self.archive(sha256).is_file()
+        let is_here = is_digest(sha256) && self.archive(sha256).is_file();
+        if is_here {
+            self.await_deploy(sha256);
+        }
+        is_here
+    }
+
+    fn await_deploy(&self, sha256: &str) {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(sha256.to_owned(), Instant::now());
+    }
+
+    /// A revision is made of these now.
+    pub(super) fn deployed(&self, pins: &[ModulePin]) {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        for pin in pins {
+            awaited.remove(&pin.sha256);
+        }
+    }
+
+    /// Removes archives that are not needed, unless somebody is about to deploy them, and what was made of them.
+    pub(super) async fn keep_only(&self, needed: &HashSet<String>) -> std::io::Result<()> {
+        let awaited: HashSet<String> = {
+            let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            awaited.retain(|_, since| since.elapsed() < ABOUT_TO_DEPLOY);
+            awaited.keys().cloned().collect()
+        };
+        let mut archives = fs_err::tokio::read_dir(&self.archives).await?;
+        while let Some(archive) = archives.next_entry().await? {
+            let name = archive.file_name().to_string_lossy().into_owned();
+            let Some(sha256) = name.strip_suffix(".napt").filter(|name| is_digest(name)) else { continue };
+            if needed.contains(sha256) || awaited.contains(sha256) {
+                continue;
+            }
+            let slot = self.slot(sha256);
+            // Somebody installs it.
+            let Ok(mut slot) = slot.try_lock() else { continue };
+            *slot = None;
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).remove(sha256);
+            self.binaries.forget(sha256).await?;
+            discard(&self.modules.join(sha256)).await?;
+            // Last, since it is what the others are found by.
+            fs_err::tokio::remove_file(archive.path()).await?;
+        }
+        Ok(())
+    }
+
+    fn slot(&self, sha256: &str) -> Slot {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.entry(sha256.to_owned()).or_default().clone()
     }
 
     /// Keeps an uploaded archive, after checking that it is one and has this digest.
     pub(in crate::node) async fn keep_archive(&self, sha256: &str, bytes: bytes::Bytes) -> Result<(), NodeError> {
         check_digest(sha256)?;
         let target = self.archive(sha256);
-        if target.is_file() {
+        if self.has_archive(sha256) {
             return Ok(());
         }
-        let (folder, sha256) = (self.archives.clone(), sha256.to_owned());
+        let (folder, name) = (self.archives.clone(), sha256.to_owned());
         let kept = tokio::task::spawn_blocking(move || -> Result<(), NodeError> {
-            if crate::identity::body_digest(&bytes) != sha256 {
+            if crate::identity::body_digest(&bytes) != name {
                 return Err(NodeError::Invalid("the archive's SHA-256 is not the one in the path".to_owned()));
             }
             let keep = NodeError::internal("keep an archive");
@@ -138,7 +193,9 @@ impl Installs {
             file.persist(&target).map_err(NodeError::internal("keep an archive"))?;
             Ok(())
         });
-        kept.await.map_err(NodeError::internal("keep an archive"))?
+        kept.await.map_err(NodeError::internal("keep an archive"))??;
+        self.await_deploy(sha256);
+        Ok(())
     }
 
     /// The bytes of an archive, for a peer.
@@ -172,13 +229,7 @@ impl Installs {
     /// Installs a module, once however often it is asked for at once.
     pub(super) async fn install(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
         check_digest(&pin.sha256)?;
-        let slot = self
-            .ready
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .entry(pin.sha256.clone())
-            .or_default()
-            .clone();
+        let slot = self.slot(&pin.sha256);
         let mut slot = slot.lock().await;
         let installed = match &*slot {
             Some(installed) => installed.clone(),
@@ -195,6 +246,7 @@ impl Installs {
 
     async fn make(&self, pin: &ModulePin, reporter: &dyn Reporter) -> Result<Arc<Installed>, NodeError> {
         check_digest(&pin.sha256)?;
+        self.await_deploy(&pin.sha256);
         self.fetch(pin, reporter).await?;
         let (archive, sha256) = (self.archive(&pin.sha256), pin.sha256.clone());
         let root = self.modules.join(&pin.sha256);
@@ -289,6 +341,19 @@ impl Installs {
                 reason: error.to_string(),
             },
         })
+    }
+}
+
+/// Removes a folder as a whole: what is left of it after a crash has a name that the next start clears away.
+async fn discard(folder: &Path) -> std::io::Result<()> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let gone = folder.with_file_name(format!(".gone-{name}"));
+    match fs_err::tokio::rename(folder, &gone).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        renamed => {
+            renamed?;
+            fs_err::tokio::remove_dir_all(gone).await
+        }
     }
 }
 

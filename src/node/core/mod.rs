@@ -22,10 +22,11 @@ mod readiness;
 mod runs;
 mod secrets;
 mod surroundings;
+mod tidy;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -49,6 +50,8 @@ pub(in crate::node) use parts::suffix as part_suffix;
 pub(in crate::node) use peers::ENVELOPE_HEADER;
 use tokio::sync::Semaphore;
 use url::Url;
+
+pub(in crate::node) use tidy::KEPT_REVISIONS;
 
 use self::{
     addresses::Addresses,
@@ -92,6 +95,8 @@ pub(in crate::node) struct Core {
     pub(in crate::node) contents: Contents,
     pub(in crate::node) installs: Installs,
     parents: Parents,
+    /// Whether no deployment has changed since it was looked what is not needed any more.
+    is_tidy: AtomicBool,
     interpreters: Interpreters,
     pub(in crate::node) walls: Arc<Walls>,
     pub(in crate::node) peers: Peers,
@@ -115,6 +120,7 @@ async fn look_after_parents(core: Weak<Core>) {
     while let Some(core) = core.upgrade() {
         let after = core.options.keep_warm;
         have_idle_rest(&core.parents, &core.interpreters, after, core.options.max_warm);
+        core.tidy().await;
         let walls = core.walls.clone();
         drop(core);
         let pause = (after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER);
@@ -194,6 +200,7 @@ impl Core {
             contents: Contents::open(&storage, options.quota)
                 .map_err(NodeError::internal("open its users' contents"))?,
             parents: Parents::new(walls.clone()),
+            is_tidy: AtomicBool::new(true),
             interpreters: Interpreters::new(walls.clone()),
             walls,
             installs,

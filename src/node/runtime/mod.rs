@@ -44,14 +44,14 @@ pub(in crate::node) enum RuntimeError {
     /// It cannot be shut in.
     #[error("the module's process cannot be shut in: {0}")]
     Walls(#[from] napt_sandbox::SandboxError),
-    /// The parent interpreter did not come up.
-    #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
+    /// The parent did not come up.
+    #[error("what the module's runs are forked from did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,
     /// It has used more than it may.
     #[error("the module's Python interpreter was ended: {0} reached")]
     Spent(String),
     /// It cannot fork now.
-    #[error("the module's Python interpreter cannot start another process: {0}")]
+    #[error("what the module's runs are forked from cannot start another process: {0}")]
     Refused(String),
     /// The module's import raised.
     #[error("{message}")]
@@ -63,8 +63,8 @@ pub(in crate::node) enum RuntimeError {
         /// For the run's log.
         traceback: String,
     },
-    /// The parent interpreter died before it had forked.
-    #[error("the module's Python interpreter died before the run began; run it again")]
+    /// The parent died before it had forked.
+    #[error("what the module's runs are forked from died before the run began; run it again")]
     ParentDied,
 }
 

@@ -2,7 +2,7 @@
 //! rest: their processes end, and start again when a run needs them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
@@ -97,6 +97,17 @@ impl Parents {
     pub(super) fn all(&self) -> Vec<Arc<Parent>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Takes out of all views what is neither among these archives nor in a run's hands.
+    pub(in crate::node) fn keep_shown(&self, archives: &HashSet<String>) {
+        let known: Vec<Arc<Parent>> = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.values().filter_map(Weak::upgrade).collect()
+        };
+        for parent in known {
+            parent.place().keep_shown(archives);
+        }
     }
 
     /// Keeps none for a deployment that was removed by this revision.

@@ -3,7 +3,8 @@
 //! process is started without walls.
 
 use std::{
-    ffi::OsStr,
+    collections::{HashMap, HashSet},
+    ffi::{OsStr, OsString},
     net::TcpListener,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -71,8 +72,8 @@ pub(in crate::node) struct Place {
     view: PathBuf,
     scratch: PathBuf,
     user: Option<u32>,
-    /// One module is brought in at a time.
-    bringing: Mutex<()>,
+    /// The modules in the view, each with those who look at it. One is brought in at a time.
+    shown: Mutex<HashMap<OsString, Arc<()>>>,
 }
 
 /// What a child needs to shut itself in further.
@@ -169,7 +170,7 @@ impl Walls {
             view: self.views.join(&name),
             scratch: self.scratch.join(&name),
             user: self.launches.has_users().then_some(FIRST_USER + number % FIRST_USER),
-            bringing: Mutex::default(),
+            shown: Mutex::default(),
         }
     }
 
@@ -274,11 +275,12 @@ impl Place {
         fs_err::create_dir_all(&self.scratch)
     }
 
-    /// Brings an installed module into the view, unless it is there, and says where it is there.
-    pub(super) fn show(&self, root: &Path) -> std::io::Result<PathBuf> {
+    /// Brings an installed module into the view, unless it is there, and says where it is there. It stays as long as somebody
+    /// has what is given beside that.
+    pub(super) fn show(&self, root: &Path) -> std::io::Result<(PathBuf, Arc<()>)> {
         let name = root.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
         let target = self.view.join(name);
-        let _one = self.bringing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if !target.exists() {
             self.make()?;
             let unfinished = tempfile::Builder::new().prefix(".bringing-").tempdir_in(&self.view)?;
@@ -286,7 +288,17 @@ impl Place {
             link_tree(root, &copy)?;
             fs_err::rename(copy, &target)?;
         }
-        Ok(target)
+        Ok((target, shown.entry(name.to_owned()).or_default().clone()))
+    }
+
+    /// Takes out of the view what is neither among these names nor looked at.
+    pub(super) fn keep_shown(&self, names: &HashSet<String>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|name, lookers| {
+            let is_needed = Arc::strong_count(lookers) > 1 || name.to_str().is_some_and(|name| names.contains(name));
+            // What cannot be removed is tried again.
+            is_needed || scratch::remove(&self.view.join(name)).is_err()
+        });
     }
 
     /// A folder for a run, with what `fill` puts into it. It is the run's own.

@@ -75,17 +75,34 @@ pub(super) enum End {
     Shared,
 }
 
+/// A module as runs in some place see it. It stays there as long as somebody has this.
+#[derive(Debug)]
+pub(in crate::node) struct Shown {
+    code: Code,
+    _there: Arc<()>,
+}
+
+impl std::ops::Deref for Shown {
+    type Target = Code;
+
+    fn deref(&self) -> &Code {
+        &self.code
+    }
+}
+
 impl Code {
     /// The same, as runs in this place see it.
-    fn shown(&self, place: &Place) -> io::Result<Code> {
-        Ok(match self {
+    fn shown(&self, place: &Place) -> io::Result<Shown> {
+        let (Code::Python(PythonModule { root, .. }) | Code::Rust(RustModule { root, .. })) = self;
+        let (root, there) = place.show(root)?;
+        let code = match self {
             Code::Python(module) => {
-                let root = place.show(&module.root)?;
                 let below = module.folder.strip_prefix(&module.root).map_err(io::Error::other)?;
                 Code::Python(PythonModule { folder: root.join(below), root, ..module.clone() })
             }
-            Code::Rust(module) => Code::Rust(RustModule { root: place.show(&module.root)?, ..module.clone() }),
-        })
+            Code::Rust(module) => Code::Rust(RustModule { root, ..module.clone() }),
+        };
+        Ok(Shown { code, _there: there })
     }
 }
 
@@ -99,7 +116,7 @@ impl Worker {
     }
 
     /// A module as its runs see it.
-    pub(in crate::node) async fn show(&self, code: &Code) -> io::Result<Code> {
+    pub(in crate::node) async fn show(&self, code: &Code) -> io::Result<Shown> {
         let (place, code) = (self.place().clone(), code.clone());
         tokio::task::spawn_blocking(move || code.shown(&place)).await.map_err(io::Error::other)?
     }

@@ -1,6 +1,9 @@
 //! The records of a node that does not run, judged without changing them.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use sqlx::{ConnectOptions, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 
@@ -18,10 +21,12 @@ pub(in crate::node) async fn damage(path: &Path) -> Result<(SqliteConnection, Ve
     Ok((db, texts?.into_iter().filter(|text| text != "ok").collect()))
 }
 
-/// Judges deployments and runs; gives the modules of all revisions. `node` is the node's own id.
+/// Judges deployments and runs; gives the modules of the newest revisions, `kept` of each deployment, which have to be here.
+/// `node` is the node's own id.
 pub(in crate::node) async fn inspect(
     path: &Path,
     node: &str,
+    kept: usize,
     found: &mut Inspection,
 ) -> Result<Vec<(String, ModulePin)>, StoreError> {
     let (mut db, damage) = damage(path).await?;
@@ -31,23 +36,32 @@ pub(in crate::node) async fn inspect(
     let version: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut db).await?.try_get(0)?;
     let known = schema::STEPS.len();
     anyhow::ensure!(usize::try_from(version) == Ok(known), "its format is {version}, and this napt judges {known}");
-    let pins = revisions(&mut db, found).await?;
+    let pins = revisions(&mut db, kept, found).await?;
     runs(&mut db, found).await?;
     calls(&mut db, node, found).await?;
     Ok(pins)
 }
 
 /// Each revision can be read and is what its row says.
-async fn revisions(db: &mut SqliteConnection, found: &mut Inspection) -> Result<Vec<(String, ModulePin)>, StoreError> {
-    let rows = sqlx::query("SELECT name, revision, view FROM revisions ORDER BY name, revision").fetch_all(db).await?;
-    let mut pins = Vec::new();
+async fn revisions(
+    db: &mut SqliteConnection,
+    kept: usize,
+    found: &mut Inspection,
+) -> Result<Vec<(String, ModulePin)>, StoreError> {
+    let rows =
+        sqlx::query("SELECT name, revision, view FROM revisions ORDER BY name, revision DESC").fetch_all(db).await?;
+    let (mut pins, mut seen) = (Vec::new(), HashMap::<String, usize>::new());
     for row in rows {
         found.count("revisions");
         let (name, number): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         let what = format!("{name}, revision {number}");
         match serde_json::from_str::<DeploymentView>(&row.try_get::<String, _>(2)?) {
             Ok(view) if view.name == name && i64::try_from(view.revision) == Ok(number) => {
-                pins.extend(view.modules.into_iter().map(|pin| (what.clone(), pin)));
+                let newer = seen.entry(name).or_default();
+                *newer += usize::from(!view.removed);
+                if *newer <= kept {
+                    pins.extend(view.modules.into_iter().map(|pin| (what.clone(), pin)));
+                }
             }
             Ok(view) => {
                 let message = format!("it calls itself {}, revision {}", view.name, view.revision);

@@ -72,6 +72,8 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     async fn revision(&self, name: &str, number: u64) -> Result<Option<DeploymentView>, StoreError>;
     /// All revisions of a deployment, newest first. The first is the live one, unless it is a removal.
     async fn revisions(&self, name: &str) -> Result<Vec<DeploymentView>, StoreError>;
+    /// The newest revisions of each deployment, so many of those that are no removals.
+    async fn newest_revisions(&self, count: usize) -> Result<Vec<DeploymentView>, StoreError>;
     /// The live revisions of all deployments, newest first.
     async fn deployments(&self) -> Result<Live, StoreError>;
     /// How many runs of each revision have not ended, not counting those that another run here has called for.

@@ -222,6 +222,17 @@ impl Store for SqliteStore {
         rows.iter().map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).collect()
     }
 
+    async fn newest_revisions(&self, count: usize) -> Result<Vec<DeploymentView>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT view FROM (SELECT view, row_number() OVER (PARTITION BY name ORDER BY revision DESC) AS place \
+             FROM revisions WHERE NOT coalesce(json_extract(view, '$.removed'), 0)) WHERE place <= $1",
+        )
+        .bind(i64::try_from(count)?)
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok(serde_json::from_str(&row.get::<String, _>(0))?)).collect()
+    }
+
     async fn deployments(&self) -> Result<Live, StoreError> {
         let (kept, changes) = self.kept.live();
         if let Some(live) = kept {

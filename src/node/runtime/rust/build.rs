@@ -221,6 +221,18 @@ impl Binaries {
         }
     }
 
+    /// Removes what every owner has built of an archive.
+    pub(in crate::node) async fn forget(&self, sha256: &str) -> std::io::Result<()> {
+        let mut owners = fs_err::tokio::read_dir(&self.folder).await?;
+        while let Some(owner) = owners.next_entry().await? {
+            match fs_err::tokio::remove_file(owner.path().join(sha256)).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what an earlier process left half done.
     pub(in crate::node) fn sweep(&self) -> std::io::Result<()> {
         fs_err::create_dir_all(&self.folder)?;
