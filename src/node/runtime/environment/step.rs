@@ -31,7 +31,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::EnvironmentError;
+use super::{
+    EnvironmentError,
+    bounds::{self, DISK},
+};
 
 /// How long a program of an install may take.
 const TIME: Duration = Duration::from_secs(600);
@@ -42,12 +45,6 @@ const MEMORY: u64 = 4 << 30;
 /// Processes and threads of a build at a time.
 const PROCESSES: u64 = 256;
 
-/// How much a build may write.
-const DISK: u64 = 4 << 30;
-
-/// How much an install leaves of a disk, however large the packages are.
-const RESERVE: u64 = 256 << 20;
-
 /// How much a program may print.
 const OUTPUT: u64 = 16 << 20;
 
@@ -56,9 +53,6 @@ const KEPT: usize = 64 << 10;
 
 /// How many lines of that are told.
 const LINES: usize = 60;
-
-/// How often it is looked how much a build has written.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// How long the launcher may take.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -243,7 +237,7 @@ impl Steps {
             }
             false => (control, None),
         };
-        let (stdout, stderr) = (process.stdout().take(), process.stderr().take());
+        let (stdout, stderr, process_id) = (process.stdout().take(), process.stderr().take(), process.id());
         let limit = |limit: String| EnvironmentError::Limit { what: step.what.to_owned(), limit };
         let ended = {
             let working = async {
@@ -252,19 +246,10 @@ impl Steps {
                 let told = || limit(format!("output limit of {}", size_of(OUTPUT)));
                 Ok::<_, EnvironmentError>((status?, printed.ok_or_else(told)?, said.ok_or_else(told)?))
             };
-            let too_large = async {
-                match step.code {
-                    Code::Own => filled(step.work).await,
-                    Code::Strangers => grown(&step.write, DISK).await,
-                }
-            };
             tokio::select! {
                 done = working => done,
                 () = tokio::time::sleep(TIME) => Err(limit(format!("time limit of {} s", TIME.as_secs()))),
-                () = too_large => Err(limit(match step.code {
-                    Code::Own => format!("disk reserve of {}", size_of(RESERVE)),
-                    Code::Strangers => format!("disk limit of {}", size_of(DISK)),
-                })),
+                reached = bounds::reached(step.code, process_id, &step.write, step.work) => Err(limit(reached)),
             }
         };
         // Where there are walls, all that it started ends with it.
@@ -346,7 +331,7 @@ fn limit_in(said: &[u8], status: ExitStatus) -> Option<String> {
     None
 }
 
-fn size_of(bytes: u64) -> impl std::fmt::Display {
+pub(super) fn size_of(bytes: u64) -> impl std::fmt::Display {
     ByteSize::b(bytes)
 }
 
@@ -367,48 +352,6 @@ async fn collect(from: Option<impl AsyncRead + Unpin>, limit: u64, kept: usize) 
         }
     }
     Some(all)
-}
-
-/// Returns once there are more bytes in the folders.
-async fn grown(folders: &[PathBuf], limit: u64) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let folders = folders.to_vec();
-        let size = tokio::task::spawn_blocking(move || folders.iter().map(|folder| size(folder)).sum::<u64>()).await;
-        if size.is_ok_and(|size| size > limit) {
-            return;
-        }
-    }
-}
-
-/// Returns once the disk of a folder is nearly full.
-async fn filled(folder: &Path) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        if let Ok(disk) = rustix::fs::statvfs(folder)
-            && disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVE
-        {
-            return;
-        }
-    }
-}
-
-/// The bytes of a folder on disk; links are not followed.
-fn size(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut sum = 0;
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // What is removed meanwhile has no size.
-        for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            sum += metadata.blocks() * 512;
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    sum
 }
 
 /// What a program said last, without secrets: from its first error on, if it says which one that is.
