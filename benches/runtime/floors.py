@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 
 # A bare parent with the same imports: forks, does the module's own work and exits.
@@ -72,3 +74,22 @@ def spawn(program="/bin/true"):
     """Starts a program and waits for it."""
     pid = os.posix_spawn(program, [program], {})
     os.waitpid(pid, 0)
+
+
+# A run as a node sends it.
+RUN = json.dumps({"root": "/", "env": {}, "module_run": {"id": "1", "inputs": {}, "deployment": {}}}).encode()
+
+
+def spawn_run(program):
+    """Starts a Rust module's binary with nothing around it, has it do a run, and waits for its end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        pid = os.posix_spawn(program, [program], {}, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)])
+        theirs.close()
+        ours.sendall(struct.pack(">I", len(RUN)) + RUN)
+        answer = b""
+        while part := ours.recv(65536):
+            answer += part
+    _, status = os.waitpid(pid, 0)
+    if status or b"hello" not in answer:
+        raise RuntimeError(f"it ended with {status}: {answer}")

@@ -31,13 +31,14 @@ use rustix::{
 use crate::{
     Limits, Policy,
     control::{Word, say},
+    forks::serve,
     landlock,
     mounts::Root,
     network, seccomp,
 };
 
 /// How the launcher ends when the program was not started.
-const NOT_STARTED: u8 = 125;
+pub(crate) const NOT_STARTED: u8 = 125;
 
 /// Who a program is, to itself.
 const INSIDE: u32 = 1000;
@@ -51,7 +52,7 @@ struct Told {
 }
 
 /// Why it went wrong, in words.
-fn step<T, E: Display>(what: &str, result: Result<T, E>) -> Result<T, String> {
+pub(crate) fn step<T, E: Display>(what: &str, result: Result<T, E>) -> Result<T, String> {
     result.map_err(|error| format!("cannot {what}: {error}"))
 }
 
@@ -91,14 +92,7 @@ fn outside(arguments: &[OsString], control: BorrowedFd<'_>) -> Result<ExitCode, 
         root = Some(Root::build(policy)?);
         step(&format!("become the user {uid}"), become_user(uid))?;
     }
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    unshare("users", UnshareFlags::NEWUSER)?;
-    let maps = [("setgroups", "deny".to_owned())];
-    let ids = [("uid_map", uid.as_raw()), ("gid_map", gid.as_raw())].map(|(map, id)| (map, format!("{INSIDE} {id} 1")));
-    for (map, text) in maps.into_iter().chain(ids) {
-        #[expect(clippy::disallowed_methods, reason = "what failed is told by `step`")]
-        step("name its user", fs::write(Path::new("/proc/self").join(map), text))?;
-    }
+    own_users()?;
     let rest = UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWNET
@@ -132,12 +126,26 @@ fn outside(arguments: &[OsString], control: BorrowedFd<'_>) -> Result<ExitCode, 
     }
 }
 
+/// Makes a user namespace with nobody but the own user in it.
+pub(crate) fn own_users() -> Result<(), String> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    unshare("users", UnshareFlags::NEWUSER)?;
+    let maps = [("setgroups", "deny".to_owned())];
+    let ids = [("uid_map", uid.as_raw()), ("gid_map", gid.as_raw())].map(|(map, id)| (map, format!("{INSIDE} {id} 1")));
+    for (map, text) in maps.into_iter().chain(ids) {
+        // Not emptied first, which Landlock takes for more than writing.
+        let file = fs::File::options().write(true).open(Path::new("/proc/self").join(map));
+        step("name its user", file.and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes())))?;
+    }
+    Ok(())
+}
+
 fn unshare(what: &str, flags: UnshareFlags) -> Result<(), String> {
     #[expect(deprecated, reason = "it is unsound only with `CLONE_FILES`, beside other threads")]
     step(&format!("make a namespace of {what}"), rustix::thread::unshare(flags))
 }
 
-fn fork_alone() -> nix::Result<ForkResult> {
+pub(crate) fn fork_alone() -> nix::Result<ForkResult> {
     // SAFETY: the launcher has one thread, so the child may do whatever this process may.
     #[expect(unsafe_code, reason = "there is no safe way to become two processes")]
     unsafe {
@@ -196,7 +204,9 @@ fn inside(
     if !events[0].revents().is_empty() {
         return Err("the launcher has died".to_owned());
     }
-    step("drop its capabilities", drop_capabilities())?;
+    if !policy.serves {
+        step("drop its capabilities", drop_capabilities())?;
+    }
     step("give up new privileges", set_no_new_privs(true))?;
     step("enter its folder", std::env::set_current_dir(folder))?;
     if let Some(program) = program {
@@ -204,9 +214,12 @@ fn inside(
     }
     step("keep no other descriptors", keep_no_descriptors())?;
     let landlock = step("shut itself in by Landlock", landlock::restrict(policy))?;
-    let seccomp = seccomp::restrict(policy.nested);
+    let seccomp = seccomp::restrict(policy);
     step("say so", say(control, &Word::Sealed { landlock, seccomp }, listeners))?;
     let Some(program) = program else { return Ok(ExitCode::SUCCESS) };
+    if policy.serves {
+        return serve(program, Some(policy), control);
+    }
     if policy.init
         && let ForkResult::Parent { child } = step("start the program", fork_alone())?
     {
@@ -225,7 +238,7 @@ fn keep_no_descriptors() -> nix::Result<()> {
 }
 
 /// Waits for whatever ends, until the program does. What is left then ends with this process.
-fn reap_until(program: i32) -> io::Result<ExitCode> {
+pub(crate) fn reap_until(program: i32) -> io::Result<ExitCode> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((process, status))) if process.as_raw_nonzero().get() == program => return Ok(code_of(status)),
@@ -241,7 +254,7 @@ fn code_of(status: WaitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-fn limit(limits: &Limits) -> rustix::io::Result<()> {
+pub(crate) fn limit(limits: &Limits) -> rustix::io::Result<()> {
     let given = [
         (Resource::Core, Some(0)),
         (Resource::Cpu, limits.cpu),
@@ -253,13 +266,15 @@ fn limit(limits: &Limits) -> rustix::io::Result<()> {
     for (resource, value) in given {
         let Some(value) = value else { continue };
         // Nobody gets more than its caller has.
-        let value = getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
+        let bounded = |value: u64| getrlimit(resource).maximum.map_or(value, |maximum| maximum.min(value));
+        // Whoever ignores the signal at the first second of too much is killed at the next.
+        let more = u64::from(resource == Resource::Cpu);
+        setrlimit(resource, Rlimit { current: Some(bounded(value)), maximum: Some(bounded(value + more)) })?;
     }
     Ok(())
 }
 
-fn drop_capabilities() -> rustix::io::Result<()> {
+pub(crate) fn drop_capabilities() -> rustix::io::Result<()> {
     for bit in 0..u64::BITS {
         // The kernel knows fewer than there are bits.
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {

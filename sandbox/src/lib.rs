@@ -8,6 +8,8 @@
 
 mod control;
 #[cfg(target_os = "linux")]
+mod forks;
+#[cfg(target_os = "linux")]
 mod landlock;
 #[cfg(target_os = "linux")]
 mod launch;
@@ -31,6 +33,9 @@ use serde::{Deserialize, Serialize};
 
 /// The first argument by which a program knows that it is the launcher.
 const LAUNCHER: &str = "__sandbox";
+
+/// The same of a fork server without walls.
+const FORK_SERVER: &str = "__forks";
 
 /// How long [`probe`] waits for its answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -57,6 +62,26 @@ pub struct Policy {
     /// Whether the launcher stays as process 1, and the program is its child. To process 1 itself, signals that end others
     /// do nothing, its own `abort` among them; and it has to wait for what others leave behind.
     pub init: bool,
+    /// Whether the launcher stays as process 1 and is a *fork server*: it starts the program whenever it is asked to on the
+    /// control socket, each time in a PID namespace and shut in by itself. No code of the program's ever runs in it.
+    ///
+    /// It is asked by frames: `start`, which it answers with `ready`; `fork` with a name (`run`) and three descriptors, the
+    /// program's standard input (a Unix socket), output and error, answered with `forked` (`run`, `pid`) or `refused` (`run`,
+    /// `reason`); `kill` with that name. When the program has ended, and all that it had started, it says `exited` (`run`,
+    /// `status`, negative for a signal). What is forked waits for a [`Launch`] as the first frame of its standard input.
+    pub serves: bool,
+}
+
+/// What a program is started with by a fork server: its first frame, with the `cgroup.procs` of groups that it is to enter.
+/// What cannot be done of it is answered by `{"op": "result", "ok": false, "kind": "seal", "message": …}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// What it may read, beside the system and its own file.
+    pub root: PathBuf,
+    /// What it may write.
+    pub scratch: PathBuf,
+    /// How much it may use.
+    pub limits: Limits,
 }
 
 /// Limits of each process of a program; what is absent stays as the caller has it. Core dumps are never written.
@@ -126,6 +151,13 @@ impl Launcher {
         command.arg(LAUNCHER).arg(policy).arg(program);
         command
     }
+
+    /// What starts a fork server for `program` where nothing is shut in: there are limits only.
+    pub fn fork_server(&self, program: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(FORK_SERVER).arg(program);
+        command
+    }
 }
 
 /// Takes over when the program was started as the launcher. To be called first thing, while there is only one thread.
@@ -133,6 +165,8 @@ pub fn launched(arguments: &[OsString]) -> Option<ExitCode> {
     match arguments {
         #[cfg(target_os = "linux")]
         [_, verb, rest @ ..] if verb == LAUNCHER => Some(launch::launch(rest)),
+        #[cfg(target_os = "linux")]
+        [_, verb, program] if verb == FORK_SERVER => Some(forks::launch(Path::new(program))),
         _ => None,
     }
 }

@@ -37,7 +37,7 @@ const ETC: [&str; 12] = [
     "/etc/ssl/openssl.cnf",
 ];
 
-const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+pub(crate) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 /// Files of `/etc` that are made up.
 const MADE_UP: [(&str, &str); 4] = [

@@ -4,6 +4,8 @@
 use nix::libc;
 use seccompiler::sock_filter;
 
+use crate::Policy;
+
 /// The newest system call that the list below has considered.
 const NEWEST: u32 = 470;
 
@@ -121,6 +123,8 @@ const NAMESPACES: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u32;
 
+const PROCESSES: u32 = libc::CLONE_NEWPID as u32;
+
 /// Where `struct seccomp_data` has the call's number, its processor, and the low half of an argument.
 const NUMBER: u32 = 0;
 const PROCESSOR: u32 = 4;
@@ -179,7 +183,7 @@ fn guards(arch: u32) -> Vec<sock_filter> {
 }
 
 /// The filter of a whole program; `None` for a processor whose numbers are not known.
-fn filter(nested: bool) -> Option<Vec<sock_filter>> {
+fn filter(policy: &Policy) -> Option<Vec<sock_filter>> {
     let mut filter = guards(ARCH?);
     for call in DENIED {
         on(&mut filter, *call, &[one(RETURN, refuse(libc::EPERM))]);
@@ -191,12 +195,13 @@ fn filter(nested: bool) -> Option<Vec<sock_filter>> {
         libc::SYS_clone,
         &[
             one(LOAD, argument(0)),
-            jump(ANY_BIT, NAMESPACES, 0, 1),
+            // Whoever starts runs gives each its own processes.
+            jump(ANY_BIT, if policy.serves { NAMESPACES & !PROCESSES } else { NAMESPACES }, 0, 1),
             one(RETURN, refuse(libc::EPERM)),
             one(RETURN, ALLOW),
         ],
     );
-    if nested {
+    if policy.nested || policy.serves {
         let user = libc::CLONE_NEWUSER as u32;
         on(
             &mut filter,
@@ -291,16 +296,36 @@ fn sockets() -> Vec<sock_filter> {
 }
 
 /// Installs the filter of a whole program; false where there is none.
-pub(crate) fn restrict(nested: bool) -> bool {
-    filter(nested).is_some_and(|filter| seccompiler::apply_filter(&filter).is_ok())
+pub(crate) fn restrict(policy: &Policy) -> bool {
+    filter(policy).is_some_and(|filter| seccompiler::apply_filter(&filter).is_ok())
+}
+
+/// Installs the filter of [`crate::child_filter`], where there is one.
+pub(crate) fn restrict_child() -> Result<(), seccompiler::Error> {
+    ARCH.map_or(Ok(()), |arch| seccompiler::apply_filter(&no_namespaces(arch)))
+}
+
+fn no_namespaces(arch: u32) -> Vec<sock_filter> {
+    let mut filter = guards(arch);
+    on(&mut filter, libc::SYS_unshare, &[one(RETURN, refuse(libc::EPERM))]);
+    on(
+        &mut filter,
+        libc::SYS_clone,
+        &[
+            one(LOAD, argument(0)),
+            jump(ANY_BIT, NAMESPACES, 0, 1),
+            one(RETURN, refuse(libc::EPERM)),
+            one(RETURN, ALLOW),
+        ],
+    );
+    filter.push(one(RETURN, ALLOW));
+    filter
 }
 
 /// See [`crate::child_filter`].
 pub(crate) fn child_filter() -> Vec<u8> {
     let Some(arch) = ARCH else { return Vec::new() };
-    let mut filter = guards(arch);
-    on(&mut filter, libc::SYS_unshare, &[one(RETURN, refuse(libc::EPERM))]);
-    filter.push(one(RETURN, ALLOW));
+    let filter = no_namespaces(arch);
     let mut bytes = Vec::with_capacity(8 * filter.len());
     for instruction in filter {
         bytes.extend(instruction.code.to_ne_bytes());

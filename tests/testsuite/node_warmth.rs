@@ -8,6 +8,7 @@ use crate::support::{
     modules::{CALL, Python},
     node::TestNode,
     processes::{soon, working_in},
+    rust::Rust,
 };
 
 /// Counts what it is called for in this process, and leaves what another run must not find.
@@ -39,6 +40,37 @@ fn a_child_that_waited_is_used_for_one_run_only() {
     results.sort();
     results.dedup();
     assert_eq!(results.len(), 6, "each has chance of its own");
+}
+
+#[test]
+fn a_process_that_waited_becomes_one_run_of_a_rust_module() {
+    let node = TestNode::start(&[]);
+    let counter = "static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);\n\n\
+                   fn run(_: &napt::Run) -> napt::Result<String> {\n    \
+                   let left = std::fs::read_dir(std::env::var(\"HOME\")?)?.count();\n    \
+                   std::fs::write(format!(\"{}/left\", std::env::var(\"HOME\")?), \"x\")?;\n    \
+                   let calls = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);\n    \
+                   Ok(format!(\"{calls} {left} {}\", std::process::id()))\n}\n";
+    Rust::new("agent:counter", counter).write(&node.sandbox);
+    node.napt(&["deploy", "counter"]).expect(0);
+    let user = node.user();
+    // The launcher, what forks, and for each that waits a first process of its own processes.
+    let all_wait = || working_in(&node.data()).len() == 2 + 2 * 2;
+    for _ in 0..3 {
+        let run = user.run("agent:counter", json!({}));
+        // Its delegate key is all that it finds.
+        assert_eq!(run.result.as_deref(), Some("1 1 2"), "{:?}", run.error);
+        soon("processes wait", all_wait);
+    }
+    let at_once: Vec<RunView> = (0..8).map(|_| user.start("agent:counter", json!({}))).collect();
+    for run in at_once {
+        assert_eq!(user.ended(&run.id).result.as_deref(), Some("1 1 2"));
+    }
+    // What starts them can be started again.
+    let launcher = working_in(&node.data()).into_iter().next().expect("the launcher");
+    let launcher = rustix::process::Pid::from_raw(launcher.cast_signed()).expect("a number");
+    rustix::process::kill_process(launcher, rustix::process::Signal::KILL).expect("to kill it");
+    assert_eq!(user.run("agent:counter", json!({})).result.as_deref(), Some("1 1 2"));
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Core {
         let origin = self.origin(caller)?;
         let consumer = caller.consumer(None)?;
         self.remember(&consumer).await?;
-        self.submit(NewRun {
+        let new = NewRun {
             module: request.module,
             inputs: request.inputs,
             consumer,
@@ -77,9 +77,8 @@ impl Core {
             origin,
             on_demand: false,
             secrets: RunSecrets::default(),
-        })
-        .await
-        .map(Waiting::detach)
+        };
+        self.let_go(self.submit(new).await?).await
     }
 
     /// A run asked for by one of Naptha's doors on this very node, held until its end: it is cancelled when the caller
@@ -124,7 +123,7 @@ impl Core {
         input: RunInput,
         secrets: Vec<SecretRow>,
     ) -> Result<Arc<ActiveRun>, NodeError> {
-        self.call_local(caller, module_type, input, secrets).await.map(Waiting::detach)
+        self.let_go(self.call_local(caller, module_type, input, secrets).await?).await
     }
 
     /// A module's or user's call, brought to the node that its address means; the record of the ended run.

@@ -254,8 +254,9 @@ impl Core {
             self.egress.tell(&installed.manifest, reporter);
         }
         // Held, so that they are warm when the revision is live.
+        let code = here.iter().filter_map(|installed| installed.code.as_ref());
         let parents: Vec<Arc<Parent>> =
-            here.iter().filter_map(|installed| Some(self.parents.of(installed.python()?, &plan.owner))).collect();
+            code.map(|code| self.parents.of(self.installs.origin(code, &plan.owner), &plan.owner)).collect();
         problems.extend(self.import_all(&here, &plan.owner, reporter).await);
         reached("deploy.imported")?;
         // There the parts go live at once, so this node has to be ready before.

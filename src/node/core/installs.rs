@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::runtime::{
-        Binaries, BuildError, Code, EnvironmentError, Environments, Program, PythonModule, RustModule, WayOut,
+        Binaries, BuildError, Code, EnvironmentError, Environments, Origin, PythonModule, RustModule, WayOut,
         imports_of,
     },
     NodeError,
@@ -37,16 +37,6 @@ pub(super) struct Installed {
     pub(super) code: Option<Code>,
     /// Whether it has been imported without an error: the same bytes in the same environment need not be again.
     pub(super) is_ready: AtomicBool,
-}
-
-impl Installed {
-    /// Its code, if that is Python.
-    pub(super) fn python(&self) -> Option<&PythonModule> {
-        match &self.code {
-            Some(Code::Python(python)) => Some(python),
-            Some(Code::Rust(_)) | None => None,
-        }
-    }
 }
 
 impl Installed {
@@ -255,7 +245,7 @@ impl Installs {
                 })?;
                 let package = manifest.id.name.to_string();
                 let folder = package_dir.parent().unwrap_or(&root).to_owned();
-                let code = (folder.clone(), package.clone(), python.clone());
+                let code = (folder.clone(), package.clone(), python.interpreter.clone());
                 let imports = tokio::task::spawn_blocking(move || imports_of(&code.0, &code.1, &code.2));
                 let imports = imports.await.map_err(NodeError::internal("read what a module imports"))?;
                 let imports = imports.map_err(NodeError::internal("read what a module imports"))?;
@@ -276,9 +266,12 @@ impl Installs {
 }
 
 impl Installs {
-    /// What starts a module of Rust that is built for this owner.
-    pub(super) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
-        self.binaries.program(module, owner, tenant)
+    /// What the processes of a module's runs come from, in a deployment of this owner.
+    pub(super) fn origin(&self, code: &Code, owner: &str) -> Origin {
+        match code {
+            Code::Python(python) => Origin::of(python),
+            Code::Rust(module) => Origin::Binary(self.binaries.path(module, owner)),
+        }
     }
 
     /// Builds a module of Rust for its owner, once.

@@ -155,7 +155,6 @@ impl Core {
             options.installer.clone(),
             options.rustup.clone(),
             options.path.clone(),
-            walls.clone(),
             steps,
         );
         let registry = RegistryClient::new(options.registry.clone(), options.http.clone(), None)

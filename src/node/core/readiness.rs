@@ -51,9 +51,8 @@ impl Core {
                         self.installs.build(installed, module, owner, reporter).await?;
                     }
                     if installed.is_ready.load(Ordering::Relaxed) {
-                        let Code::Python(python) = code else { return Ok(()) };
-                        let parent = self.parents.of(python, owner);
-                        return parent.warm_up().await.map_err(NodeError::internal("start an interpreter"));
+                        let parent = self.parents.of(self.installs.origin(code, owner), owner);
+                        return parent.warm_up().await.map_err(NodeError::internal("start what its runs come from"));
                     }
                     self.import(&installed.manifest, code, owner, reporter).await?;
                     installed.is_ready.store(true, Ordering::Relaxed);
@@ -77,10 +76,7 @@ impl Core {
         reporter.step(verb, &format!("{} {}", manifest.id, manifest.version));
         // Its credential is of no run, so that nothing can be called before there is one.
         let secret = random_hex(16);
-        let worker = match code {
-            Code::Python(python) => Worker::Process(self.parents.of(python, owner)),
-            Code::Rust(module) => Worker::Program(self.installs.program(module, owner, owner)),
-        };
+        let worker = Worker::Process(self.parents.of(self.installs.origin(code, owner), owner));
         let code = &worker.show(code).await.map_err(NodeError::internal("show a module to its runs"))?;
         let run = Uuid::now_v7().simple().to_string();
         let surroundings = self.surroundings(worker.place(), &run, &secret, manifest).await?;

@@ -1,49 +1,36 @@
 //! Runs: accepted, queued, performed, cancelled; followed by their events, and picked up again after a restart.
 
+mod accept;
 mod events;
+mod perform;
 mod recovery;
 mod slots;
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use futures_util::FutureExt;
-use jiff::Timestamp;
 use semver::Version;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
-use self::slots::Slots;
+use self::slots::{Slot, Slots};
 use super::{
     super::{
         queue::{MemoryQueue, Queue},
-        runtime::{Code, Ended, Worker, execute},
         store::StoredRun,
     },
     Core, NodeError,
     demand::{Demand, Found},
     egress::RunEgress,
-    installs::Installed,
-    own_calls::RunCalls,
     secrets::RunSecrets,
 };
-use crate::{
-    config::{Deployment, overlay, resolve},
-    crash,
-    identity::random_hex,
-    module::ModuleId,
-    node::error::reason,
-    wire::{DeploymentView, EventPayload, RunStatus, RunView},
-};
+use crate::{config::Deployment, module::ModuleId, wire::DeploymentView};
 
 /// Lines that may wait to be stored before the module that prints them is held back.
 const LINES: usize = 1024;
@@ -78,8 +65,10 @@ pub(in crate::node) struct ActiveRun {
     pub(super) egress: RunEgress,
     /// Its result, or why there is none; set before anybody is told that it has ended.
     outcome: OnceLock<Result<String, String>>,
-    /// The last event's number, and whether the run has ended.
-    progress: watch::Sender<(u64, bool)>,
+    /// As it was stored when it started at once, until that is needed.
+    stored: Mutex<Option<StoredRun>>,
+    /// Told when there are new events; true once the run has ended, and that is stored.
+    progress: watch::Sender<bool>,
 }
 
 impl ActiveRun {
@@ -113,7 +102,7 @@ impl Waiting {
     }
 
     /// Lets the run go on by itself.
-    pub(super) fn detach(self) -> Arc<ActiveRun> {
+    fn detach(self) -> Arc<ActiveRun> {
         self.guard.disarm();
         self.run
     }
@@ -152,6 +141,17 @@ enum Next {
     Start,
     /// What it needs is deployed.
     Prepare(Box<Demand>),
+}
+
+/// What a run holds from its turn to its end.
+#[derive(Debug)]
+enum Turn {
+    /// A place among roots.
+    Root(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+    /// A process among those of what runs call for.
+    Called(#[expect(dead_code, reason = "held")] Slot),
+    /// Nothing, since it shares an interpreter.
+    Free,
 }
 
 /// All runs that have not ended, and their turn.
@@ -201,203 +201,6 @@ impl Core {
         run
     }
 
-    /// Accepts a run: once this returns, it is durable. Roots wait for their turn, children start at once.
-    pub(super) async fn submit(self: &Arc<Self>, new: NewRun) -> Result<Waiting, NodeError> {
-        if !(new.inputs.is_object() || new.inputs.is_null()) {
-            return Err(NodeError::Invalid("`inputs` must be a JSON object".to_owned()));
-        }
-        // What runs in progress call for is a part of them.
-        if new.origin.is_none() && self.runs.stopping.load(Ordering::Acquire) {
-            return Err(NodeError::Stopping);
-        }
-        let parent = match &new.origin {
-            Some(Origin::Local(parent)) => Some(parent.clone()),
-            _ => None,
-        };
-        let given = new.given.unwrap_or_default();
-        let in_revision = match &new.origin {
-            Some(Origin::Local(parent)) => Some((parent.modules()?.clone(), false)),
-            Some(Origin::Forwarded { part, .. }) => Some((part.clone(), true)),
-            None => None,
-        };
-        let (modules, deployment, next) = match in_revision {
-            Some((modules, is_root)) => {
-                version_in(&modules, &new.module)?;
-                let deployment = self.resolve_for_run(&new.module, &given, &modules, is_root).await?;
-                (Some(modules), deployment, Next::Start)
-            }
-            None => match self.find(&new.module, &new.consumer, Some(given), new.on_demand).await? {
-                Found::Live(modules, deployment) => (Some(modules), *deployment, Next::Queue),
-                Found::Missing(demand) => (None, demand.given.clone(), Next::Prepare(demand)),
-            },
-        };
-        let version = modules.as_ref().map(|modules| version_in(modules, &new.module)).transpose()?;
-        let depth = match &new.origin {
-            Some(Origin::Local(parent)) => parent.depth + 1,
-            Some(Origin::Forwarded { depth, .. }) => *depth,
-            None => 0,
-        };
-        if depth > MAX_DEPTH {
-            return Err(NodeError::Invalid(format!("calls are nested more than {MAX_DEPTH} deep")));
-        }
-        let id = Uuid::now_v7().simple().to_string();
-        let (root, parent_id) = match &new.origin {
-            None => (id.clone(), None),
-            Some(Origin::Local(parent)) => (parent.root.clone(), Some(parent.id.clone())),
-            Some(Origin::Forwarded { root, parent, .. }) => (root.clone(), Some(parent.clone())),
-        };
-        let view = RunView {
-            id: id.clone(),
-            parent: parent_id,
-            root: root.clone(),
-            module: new.module,
-            version,
-            consumer: new.consumer.clone(),
-            status: RunStatus::Pending,
-            inputs: new.inputs,
-            result: None,
-            error: None,
-            created: Timestamp::now(),
-            started: None,
-            finished: None,
-        };
-        let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
-        let of = match &next {
-            Next::Prepare(demand) => demand.base.as_ref(),
-            Next::Queue | Next::Start => modules.as_ref(),
-        };
-        let revision = of.map(|view| (view.name.clone(), view.revision)).unwrap_or_default();
-        let stored = StoredRun { view, deployment, revision, signature: new.signature };
-        let via = match &new.origin {
-            None => None,
-            Some(Origin::Local(parent)) => parent.via.clone(),
-            Some(Origin::Forwarded { from, .. }) => Some(from.clone()),
-        };
-        let has_secrets = !new.secrets.is_empty();
-        let foreign = new.secrets.foreign.clone();
-        if has_secrets {
-            self.keep_for_run(&new.consumer, &root, new.secrets).await?;
-        }
-        let cancel = parent.as_ref().map_or_else(CancellationToken::new, |parent| parent.cancel.child_token());
-        let guard = cancel.clone().drop_guard();
-        let run = ActiveRun {
-            id,
-            module: stored.view.module.clone(),
-            secret: random_hex(16),
-            consumer: new.consumer,
-            root,
-            depth,
-            modules: modules.map(OnceLock::from).unwrap_or_default(),
-            via,
-            has_secrets,
-            cancel,
-            claimed: AtomicBool::new(false),
-            reason: OnceLock::new(),
-            egress: RunEgress::default(),
-            outcome: OnceLock::new(),
-            progress: watch::Sender::new((0, false)),
-        };
-        let core = self.clone();
-        // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
-        let accepted = tokio::spawn(async move { core.accept(stored, run, parent, next).await });
-        let run = accepted.await.map_err(NodeError::internal("accept the run"))??;
-        for name in foreign {
-            let text =
-                format!("napt: the secret `{name}` came with the run and is left out: another node's key sealed it");
-            let line = EventPayload::Line { stream: "stderr".to_owned(), text };
-            self.record(&run, vec![(Timestamp::now(), line)]).await;
-        }
-        Ok(Waiting { run, guard })
-    }
-
-    async fn accept(
-        self: &Arc<Self>,
-        stored: StoredRun,
-        run: ActiveRun,
-        parent: Option<Arc<ActiveRun>>,
-        next: Next,
-    ) -> Result<Arc<ActiveRun>, NodeError> {
-        let module = stored.view.module.clone();
-        crash::point("run.accepting").map_err(NodeError::internal("store the run"))?;
-        self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
-        let run = self.activate(run);
-        if let Some(parent) = parent {
-            let payload = EventPayload::Call { run: run.id.clone(), module, node: self.id.clone() };
-            self.record(&parent, vec![(Timestamp::now(), payload)]).await;
-        }
-        match next {
-            Next::Queue => self.enqueue(&run).await,
-            Next::Start => drop(tokio::spawn(self.clone().perform(run.clone()))),
-            Next::Prepare(demand) => self.prepare(&run, *demand),
-        }
-        Ok(run)
-    }
-
-    /// Lets a run wait for its turn.
-    async fn enqueue(self: &Arc<Self>, run: &Arc<ActiveRun>) {
-        self.runs.queue.push(run.id.clone()).await;
-        self.end_when_cancelled(run);
-    }
-
-    /// One that is cancelled while it waits ends at once.
-    fn end_when_cancelled(self: &Arc<Self>, run: &Arc<ActiveRun>) {
-        let (core, run) = (self.clone(), run.clone());
-        tokio::spawn(async move {
-            run.cancel.cancelled().await;
-            core.perform(run).await;
-        });
-    }
-
-    /// Lets a run wait until what it needs is deployed, and then for its turn.
-    fn prepare(self: &Arc<Self>, run: &Arc<ActiveRun>, demand: Demand) {
-        self.end_when_cancelled(run);
-        let (core, run) = (self.clone(), run.clone());
-        tokio::spawn(async move {
-            match core.prepared(&run, demand).await {
-                Ok(()) => core.runs.queue.push(run.id.clone()).await,
-                Err(error) if run.claim() => {
-                    core.end(&run, RunStatus::Error, None, Some(error.problem().detail)).await;
-                }
-                Err(_) => {}
-            }
-        });
-    }
-
-    async fn prepared(self: &Arc<Self>, run: &ActiveRun, demand: Demand) -> Result<(), NodeError> {
-        let (module, given) = (demand.module.clone(), demand.given.clone());
-        let view = self.fulfil(demand).await?;
-        let version = version_in(&view, &module)?;
-        let deployment = self.resolve_for_run(&module, &given, &view, true).await?;
-        let deployment = serde_json::to_value(&deployment).map_err(NodeError::internal("write a deployment"))?;
-        let revision = (view.name.clone(), view.revision);
-        let assigned = self.store.assign_run(&run.id, &version, deployment, revision).await;
-        assigned.map_err(NodeError::internal("store the run"))?;
-        // Nobody else sets it.
-        let _ = run.modules.set(view);
-        Ok(())
-    }
-
-    /// What is given over what was deployed, resolved and placed.
-    pub(super) async fn resolve_for_run(
-        &self,
-        module: &ModuleId,
-        given: &Deployment,
-        modules: &DeploymentView,
-        is_root: bool,
-    ) -> Result<Deployment, NodeError> {
-        let mut given = given.clone();
-        if is_root && modules.module == *module {
-            given = overlay(&given, &modules.deployment)
-                .map_err(|error| NodeError::Invalid(format!("the deployment is not valid: {}", reason(&error))))?;
-        }
-        let catalog = self.modules_of(modules).await?;
-        let mut deployment = resolve(module, &given, &catalog)?;
-        if let (Some(entry), Ok(version)) = (&mut deployment.module, version_in(modules, module)) {
-            entry.extra.insert("module_version".to_owned(), version.to_string().into());
-        }
-        NodeError::all(self.place(&mut deployment).await).map_or(Ok(deployment), Err)
-    }
-
     /// Starts what turns queued runs into running ones.
     pub(in crate::node) fn dispatch(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         let core = self.clone();
@@ -410,8 +213,7 @@ impl Core {
                 let Some(run) = core.active(&id) else { continue };
                 let core = core.clone();
                 tokio::spawn(async move {
-                    core.perform(run).await;
-                    drop(slot);
+                    core.perform(run, Some(Turn::Root(slot))).await;
                 });
             }
         })
@@ -432,7 +234,7 @@ impl Core {
     pub(in crate::node) async fn idle(&self) {
         while let Some(run) = self.started().first() {
             // The sender lives in the run itself.
-            let _ = run.progress.subscribe().wait_for(|(_, ended)| *ended).await;
+            let _ = run.progress.subscribe().wait_for(|ended| *ended).await;
         }
     }
 
@@ -449,135 +251,16 @@ impl Core {
         }
     }
 
-    /// Sees a run through to its end, which is always stored. Does nothing when somebody does already.
-    async fn perform(self: Arc<Self>, run: Arc<ActiveRun>) {
-        if !run.claim() {
-            return;
-        }
-        let ended = match AssertUnwindSafe(self.attempt(&run)).catch_unwind().await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => Ended::Failed(error.problem().detail),
-            Err(_) => Ended::Failed("the node has a defect and could not run the module".to_owned()),
-        };
-        let (status, result, error) = match ended {
-            Ended::Completed(result) => (RunStatus::Completed, Some(result), None),
-            Ended::Failed(error) => (RunStatus::Error, None, Some(error)),
-            Ended::Cancelled => match run.reason.get() {
-                Some(reason) => (RunStatus::Error, None, Some((*reason).to_owned())),
-                None => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
-            },
-        };
-        self.end(&run, status, result, error).await;
-    }
-
-    async fn end(&self, run: &ActiveRun, status: RunStatus, result: Option<String>, error: Option<String>) {
-        run.cancel.cancel();
-        let mut wait = Duration::from_millis(100);
-        // Told only once it is stored, which on a full disk is when there is room again. Should the node end before, the
-        // next start finds the run unfinished.
-        while let Err(reason) =
-            self.store.finish_run(&run.id, status, result.clone(), error.clone(), Timestamp::now()).await
-        {
-            tracing::error!(run = run.id, error = format!("{reason:#}"), "failed to store a run's end; trying again");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(10));
-        }
-        if run.has_secrets {
-            self.forget_secrets_of_runs(Some(&run.root)).await;
-        }
-        // Nobody else sets it.
-        let _ = run.outcome.set(result.ok_or_else(|| error.unwrap_or_default()));
-        self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
-        run.progress.send_modify(|(_, ended)| *ended = true);
-    }
-
-    async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>) -> Result<Ended, NodeError> {
-        if run.cancel.is_cancelled() {
-            return Ok(Ended::Cancelled);
-        }
-        let modules = tokio::select! {
-            modules = self.modules_of(run.modules()?) => modules?,
-            () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
-        };
-        let installed = modules
-            .get(&run.module)
-            .ok_or_else(|| NodeError::missing(format!("`{}` is not installed", run.module)))?
-            .clone();
-        let Some(code) = &installed.code else {
-            return Err(NodeError::Invalid(format!("`{}` is data and cannot be run", run.module)));
-        };
-        let revision = run.modules()?;
-        // Nobody's runs are begun by a process that ran for somebody else.
-        let tenant = &run.consumer;
-        let worker = match code {
-            Code::Rust(module) => Worker::Program(self.installs.program(module, &revision.owner, tenant)),
-            Code::Python(python) if installed.asks_to_share() && self.options.allow_shared => {
-                Worker::Shared(self.interpreters.of(python, tenant))
-            }
-            Code::Python(python) => {
-                let parent = self.parents.of(python, tenant);
-                self.parents.keep(&revision.name, revision.revision, [parent.clone()]);
-                Worker::Process(parent)
-            }
-        };
-        // Roots have come through the queue, and what shares an interpreter takes no process.
-        let _slot = match &worker {
-            Worker::Process(_) | Worker::Program(_) if run.depth > 0 => tokio::select! {
-                slot = self.runs.processes.take(run.depth, &run.root) => Some(slot),
-                () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
-            },
-            _ => None,
-        };
-        // On the heap, and only now: thousands may wait for their slot.
-        Box::pin(self.carry_through(run, &installed, code, &worker)).await
-    }
-
-    /// A run whose turn has come, from its start to the end of its process.
-    async fn carry_through(
-        self: &Arc<Self>,
-        run: &Arc<ActiveRun>,
-        installed: &Installed,
-        code: &Code,
-        worker: &Worker,
-    ) -> Result<Ended, NodeError> {
-        crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
-        let started = Timestamp::now();
-        run.egress.open(&installed.manifest);
-        // The module may not do anything before its start is stored; what it is given is made meanwhile.
-        let (stored, stored_start, surroundings, secrets, code) = tokio::join!(
-            self.stored_run(&run.id),
-            self.store.start_run(&run.id, started),
-            self.surroundings(worker.place(), &run.id, &run.secret, &installed.manifest),
-            self.secrets_of_run(run, &run.module),
-            worker.show(code),
-        );
-        let stored = stored?;
-        let seq = stored_start.map_err(NodeError::internal("store the run's start"))?;
-        run.progress.send_modify(|(last, _)| *last = seq);
-        if installed.asks_to_share() && !self.options.allow_shared {
-            let text = "napt: this node does not allow `isolation = \"shared\"`: the run has a process of its own";
-            let line = EventPayload::Line { stream: "stderr".to_owned(), text: text.to_owned() };
-            self.record(run, vec![(started, line)]).await;
-        }
-        crash::point("run.started").map_err(NodeError::internal("make a scratch folder"))?;
-        let code = code.map_err(NodeError::internal("show a module to its runs"))?;
-        let surroundings = surroundings?.with_secrets(secrets?);
-        crash::point("run.scratch").map_err(NodeError::internal("write a delegate key"))?;
-        let module_run = self.module_run(run, &stored, started)?;
-        let calls = RunCalls::of(self, run);
-        let execution =
-            self.execution(&installed.manifest, &code, &surroundings, run.depth, Some(module_run), Some(calls));
-        let (lines, received) = mpsc::channel(LINES);
-        let (ended, ()) =
-            tokio::join!(execute(worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
-        crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
-        Ok(ended)
-    }
-
     /// A run as it is stored.
     pub(in crate::node) async fn stored_run(&self, id: &str) -> Result<StoredRun, NodeError> {
         let run = self.store.run(id).await.map_err(NodeError::internal("read a run"))?;
         run.ok_or_else(|| NodeError::no_run(id))
+    }
+
+    /// Lets a run go on by itself. Once this returns it outlives the machine's power, and may be answered as accepted.
+    pub(super) async fn let_go(&self, waiting: Waiting) -> Result<Arc<ActiveRun>, NodeError> {
+        self.store.settle().await.map_err(NodeError::internal("store the run"))?;
+        Ok(waiting.detach())
     }
 
     /// Waits for a run's end.
@@ -590,7 +273,7 @@ impl Core {
     /// Waits for a run's end: its result, or why there is none.
     pub(super) async fn outcome(&self, run: &ActiveRun) -> Result<String, String> {
         // The sender lives in the run itself.
-        let _ = run.progress.subscribe().wait_for(|(_, ended)| *ended).await;
+        let _ = run.progress.subscribe().wait_for(|ended| *ended).await;
         run.outcome.get().cloned().unwrap_or_else(|| Err(String::new()))
     }
 

@@ -159,16 +159,6 @@ impl Group {
         self.doors.iter().map(AsFd::as_fd)
     }
 
-    /// Brings a process in that cannot enter by itself.
-    pub(in crate::node) fn bring(&self, process: Pid) -> io::Result<()> {
-        let number = process.as_raw_nonzero().to_string();
-        self.place.folders().into_iter().try_for_each(|folder| match write(folder, "cgroup.procs", &number) {
-            // It has ended already.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
-            written => written,
-        })
-    }
-
     /// The limit that the run has hit, if it has.
     pub(in crate::node) fn hit(&self, caps: &Caps) -> Option<Limit> {
         let (oom, pids, cpu) = match &self.place {

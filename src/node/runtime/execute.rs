@@ -119,7 +119,7 @@ pub(in crate::node) async fn execute(
     };
     let begun = match ready {
         Ok(()) => tokio::select! {
-            begun = worker.begin(&run, &frame, depth, group.as_deref()) => begun,
+            begun = worker.begin(&run, &frame, depth) => begun,
             // Where it may have to wait for its turn; a fork is seen to its end.
             () = cancel.cancelled(), if matches!(worker, Worker::Shared(_)) => return Ended::Cancelled,
         },

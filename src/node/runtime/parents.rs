@@ -1,4 +1,4 @@
-//! The warm parents of a node: one for each environment, set of imports and tenant. Those that nobody has needed for long
+//! The warm parents of a node: one for each environment, set of imports and tenant, or for each binary and tenant. Those that nobody has needed for long
 //! rest: their processes end, and start again when a run needs them.
 
 use std::{
@@ -9,9 +9,28 @@ use std::{
 };
 
 use super::{
-    python::{Parent, PythonModule},
+    python::{Parent, Python, PythonModule},
     walls::Walls,
 };
+
+/// What the processes of runs come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::node) enum Origin {
+    /// A Python interpreter with these imported.
+    Interpreter {
+        python: Python,
+        imports: Vec<String>,
+    },
+    /// The binary of a Rust module.
+    Binary(PathBuf),
+}
+
+impl Origin {
+    /// Of runs of a Python module. Two versions have the same one unless their needs differ.
+    pub(in crate::node) fn of(module: &PythonModule) -> Self {
+        Origin::Interpreter { python: module.python.clone(), imports: module.imports.clone() }
+    }
+}
 
 /// Parents that are warm without a run.
 const MAX_IDLE: usize = 64;
@@ -22,12 +41,10 @@ const IDLE_WHEN_SHORT: Duration = Duration::from_secs(10);
 /// Percent of the time that processes may wait for memory before it is short, as Linux averages it over ten seconds.
 const MAX_STALLED: f64 = 10.0;
 
-/// All that a parent depends on. Two versions of a module have the same one unless their needs differ.
+/// All that a parent depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    /// The interpreter of an environment, whose path says its content.
-    python: PathBuf,
-    imports: Vec<String>,
+    origin: Origin,
     /// Whose runs they are. Nobody's are forked from a process that ran for somebody else.
     tenant: String,
 }
@@ -55,14 +72,14 @@ impl Parents {
     }
 
     /// The parent for runs of a module for this tenant. Its process ends when nobody holds it any more.
-    pub(in crate::node) fn of(&self, module: &PythonModule, tenant: &str) -> Arc<Parent> {
-        let key = Key { python: module.python.clone(), imports: module.imports.clone(), tenant: tenant.to_owned() };
+    pub(in crate::node) fn of(&self, origin: Origin, tenant: &str) -> Arc<Parent> {
+        let key = Key { origin, tenant: tenant.to_owned() };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(parent) = known.get(&key).and_then(Weak::upgrade) {
             return parent;
         }
         known.retain(|_, parent| parent.strong_count() > 0);
-        let parent = Arc::new(Parent::new(key.python.clone(), key.imports.clone(), self.walls.clone()));
+        let parent = Arc::new(Parent::new(key.origin.clone(), self.walls.clone()));
         known.insert(key, Arc::downgrade(&parent));
         parent
     }
@@ -146,16 +163,10 @@ mod tests {
         assert!(!is_short("", ""));
     }
 
-    fn module(imports: &[&str]) -> PythonModule {
-        PythonModule {
-            python: PathBuf::from("/e/bin/python"),
-            root: PathBuf::new(),
-            folder: PathBuf::new(),
-            package: String::new(),
-            entry: String::new(),
-            imports: imports.iter().map(|name| (*name).to_owned()).collect(),
-            component: serde_json::Value::Null,
-        }
+    fn module(imports: &[&str]) -> Origin {
+        let imports = imports.iter().map(|name| (*name).to_owned()).collect();
+        let python = Python { interpreter: PathBuf::from("/e/bin/python"), library: PathBuf::from("/e/library") };
+        Origin::Interpreter { python, imports }
     }
 
     fn parents(data: &std::path::Path) -> Parents {
@@ -169,19 +180,17 @@ mod tests {
     async fn versions_share_a_parent_and_tenants_do_not() {
         let data = tempfile::tempdir().expect("a folder");
         let parents = parents(data.path());
-        let first = parents.of(&module(&["a"]), "user:1");
-        let mut next = module(&["a"]);
-        next.root = PathBuf::from("/next/version");
-        assert!(Arc::ptr_eq(&first, &parents.of(&next, "user:1")));
-        assert!(!Arc::ptr_eq(&first, &parents.of(&module(&["a"]), "user:2")));
-        assert!(!Arc::ptr_eq(&first, &parents.of(&module(&["a", "b"]), "user:1")));
+        let first = parents.of(module(&["a"]), "user:1");
+        assert!(Arc::ptr_eq(&first, &parents.of(module(&["a"]), "user:1")));
+        assert!(!Arc::ptr_eq(&first, &parents.of(module(&["a"]), "user:2")));
+        assert!(!Arc::ptr_eq(&first, &parents.of(module(&["a", "b"]), "user:1")));
     }
 
     #[tokio::test]
     async fn a_new_revision_lets_go_of_what_only_the_old_one_needs() {
         let data = tempfile::tempdir().expect("a folder");
         let parents = parents(data.path());
-        let (old, stays) = (parents.of(&module(&["a"]), "u"), parents.of(&module(&["b"]), "u"));
+        let (old, stays) = (parents.of(module(&["a"]), "u"), parents.of(module(&["b"]), "u"));
         parents.keep("d", 1, [old.clone(), stays.clone()]);
         parents.keep("d", 2, [stays.clone()]);
         // A run of the first revision that starts late.

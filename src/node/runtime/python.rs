@@ -1,5 +1,6 @@
-//! A warm parent: a Python process that has dependencies imported and forks a child a run. It knows nothing of the
-//! modules that its children are, so every version of every module with the same needs may be forked from it.
+//! A warm parent: a process that forks a child a run. For Python it has dependencies imported, and knows nothing of the
+//! modules that its children are, so every version of every module with the same needs may be forked from it. For a Rust module
+//! it is the sandbox's fork server, whose children become the module's binary.
 
 use std::{
     collections::HashMap,
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use napt_sandbox::{Launch, Limits};
 use process_wrap::tokio::ChildWrapper;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
@@ -30,24 +32,14 @@ use super::{
     RuntimeError,
     caps::ProcessLimits,
     frames::{read_frame, write_frame, write_frame_with_fds},
+    parents::Origin,
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
 };
-use crate::{
-    compat,
-    module::{HostPattern, ModuleId},
-};
+use crate::module::{HostPattern, ModuleId};
 
-/// The Python side; it needs nothing but the standard library.
-pub(super) const RUNNER: &str = include_str!("runner.py");
-
-/// What unmodified modules need within a run; on top of what all programs written for the SDK need.
-pub(super) const COMPAT: &str = include_str!("compat.py");
-
-/// What says why there is no network.
-pub(super) const NETWORK: &str = include_str!("network.py");
-
-/// What shuts a run in.
-pub(super) const SEAL: &str = include_str!("seal.py");
+/// Runs one of the node's own programs; its arguments are their folder and the program's name.
+const START: &str = "import importlib, sys; sys.path.insert(0, sys.argv[1]); program = importlib.import_module(sys.argv[2]); \
+    del sys.path[0]; program.main()";
 
 /// How long imports of dependencies may take.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -67,11 +59,32 @@ const COOL: Duration = Duration::from_secs(10);
 /// Frames of the parent itself are small.
 const PARENT_FRAME: usize = 64 * 1024;
 
+/// What runs Python code.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::node) struct Python {
+    /// The interpreter of an environment.
+    pub interpreter: PathBuf,
+    /// The folder of the node's own programs for it.
+    pub library: PathBuf,
+}
+
+impl Python {
+    /// The arguments by which its interpreter runs one of those programs.
+    pub(super) fn arguments<'a>(&'a self, program: &'a str) -> [&'a OsStr; 5] {
+        ["-I".as_ref(), "-c".as_ref(), START.as_ref(), self.library.as_ref(), program.as_ref()]
+    }
+
+    /// What an interpreter that runs one has to read.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        interpreter_paths(&self.interpreter).into_iter().chain([self.library.clone()]).collect()
+    }
+}
+
 /// An installed Python module.
 #[derive(Debug, Clone)]
 pub(in crate::node) struct PythonModule {
-    /// The interpreter of its environment.
-    pub python: PathBuf,
+    /// What it runs on.
+    pub python: Python,
     /// The unpacked archive.
     pub root: PathBuf,
     /// The folder that its package is in: the root, or `src` in it.
@@ -107,6 +120,16 @@ pub(in crate::node) struct RunFrame {
     pub env: HashMap<String, String>,
     /// `None` imports the module and calls nothing.
     pub module_run: Option<Value>,
+}
+
+impl RunFrame {
+    /// What a process needs to become the program of this run.
+    pub(super) fn launch(&self) -> Launch {
+        let ProcessLimits { cpu, memory, processes, files, file_size } = self.limits;
+        let (cpu, memory, files, file_size) = (Some(cpu), Some(memory), Some(files), Some(file_size));
+        let limits = Limits { cpu, memory, processes, files, file_size };
+        Launch { root: self.root.clone(), scratch: self.scratch.clone(), limits }
+    }
 }
 
 /// What a module reaches, for messages of those who try something else.
@@ -240,8 +263,7 @@ impl Default for Used {
 /// One parent process, started when first needed and again when it has died.
 #[derive(Debug)]
 pub(in crate::node) struct Parent {
-    python: PathBuf,
-    imports: Vec<String>,
+    origin: Origin,
     walls: Arc<Walls>,
     place: Arc<Place>,
     /// Whether dependencies can be imported before forking; found out by the first start.
@@ -366,15 +388,20 @@ impl Live {
 }
 
 impl Parent {
-    /// A parent with these imports; nothing is started yet.
-    pub(super) fn new(python: PathBuf, imports: Vec<String>, walls: Arc<Walls>) -> Self {
+    /// A parent of this origin; nothing is started yet.
+    pub(super) fn new(origin: Origin, walls: Arc<Walls>) -> Self {
         let place = Arc::new(walls.place());
-        Parent { python, imports, walls, place, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
+        Parent { origin, walls, place, warm: Mutex::new(true), live: tokio::sync::Mutex::new(None) }
     }
 
     /// Where its runs have their folders.
     pub(super) fn place(&self) -> &Arc<Place> {
         &self.place
+    }
+
+    /// Whether its children become a binary.
+    pub(super) fn is_of_rust(&self) -> bool {
+        matches!(self.origin, Origin::Binary(_))
     }
 
     /// Starts the process and waits for its imports.
@@ -416,16 +443,21 @@ impl Parent {
 
     /// `None` when the process cannot be forked safely.
     async fn start(&self, warm: bool) -> Result<Option<Arc<Live>>, RuntimeError> {
-        let arguments = ["-I", "-c", RUNNER, compat::SDK, COMPAT, NETWORK, SEAL].map(OsStr::new);
-        let inner = Confined {
-            read: interpreter_paths(&self.python),
-            limits: self.walls.bounds(),
-            nested: true,
-            ..Confined::default()
+        let limits = self.walls.bounds();
+        let runner;
+        let (program, arguments, imports, inner): (_, &[&OsStr], &[String], _) = match &self.origin {
+            Origin::Interpreter { python, imports } => {
+                runner = python.arguments("napt_runner");
+                let inner = Confined { read: python.paths(), limits, nested: true, ..Confined::default() };
+                (&python.interpreter, &runner, if warm { imports } else { &[] }, inner)
+            }
+            Origin::Binary(binary) => {
+                (binary, &[], &[], Confined { read: vec![binary.clone()], limits, serves: true, ..Confined::default() })
+            }
         };
         let (process, Admitted { mut stream, seal, served }) =
-            self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
-        let start = ToParent::Start { imports: if warm { &self.imports } else { &[] }, seal: seal.as_ref() };
+            self.walls.start(&self.place, &inner, program, arguments).await?;
+        let start = ToParent::Start { imports, seal: seal.as_ref() };
         write_frame(&mut stream, &start).await?;
         let ready = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, PARENT_FRAME)).await;
         match ready.map_err(|_| RuntimeError::NotReady)?? {

@@ -22,8 +22,8 @@ A child's own channel:
 A `run` without a `module_run` imports the module and calls nothing; its result is a JSON object: empty when the module
 is ready, else `error`, `traceback` and `missing`.
 
-What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, what shuts a run in in `seal.py`; their
-texts are this program's arguments. What only some modules need is not imported here: a parent is to be small, and soon there.
+What unmodified modules and SDKs need is in `sdk.py`, `compat.py` and `network.py`, what shuts a run in in `seal.py`. What
+only some modules need is not imported here: a parent is to be small, and soon there.
 """
 
 import fcntl
@@ -42,6 +42,10 @@ import threading
 import traceback
 import types
 
+import napt_compat as compat
+import napt_network as network
+import napt_seal as seal
+
 # Characters of a message that says why a run failed.
 MAX_MESSAGE = 8192
 
@@ -55,16 +59,6 @@ MAX_FDS = 8
 RESERVE = 1 << 20
 
 
-def load(name, text):
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(text, name, "exec"), vars(module))
-    return module
-
-
-load("napt_sdk", sys.argv[1])
-compat = load("napt_compat", sys.argv[2])
-network = load("napt_network", sys.argv[3])
-seal = load("napt_seal", sys.argv[4])
 send, receive, read_exactly = compat.send, compat.receive, compat.read_exactly
 
 
@@ -528,7 +522,7 @@ def validated(schema, inputs):
         raise Refused("inputs", f"the inputs do not fit `InputSchema`: {error}") from error
 
 
-if __name__ == "__main__":
+def main():
     connection = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:

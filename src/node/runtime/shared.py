@@ -13,8 +13,6 @@ belongs to a run is a pair of its id and the frame:
 
 An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
 output and calls are its own, whatever else the interpreter has is everybody's.
-
-The texts of `sdk.py`, `compat.py`, `network.py`, `seal.py` and `runner.py` are this program's arguments.
 """
 
 import asyncio
@@ -32,6 +30,10 @@ import sys
 import threading
 import types
 
+import napt_compat as compat
+import napt_network as network
+import napt_runner as runner
+
 # Bytes of what a run prints that go out in one piece, should it end no line.
 PIECE = 64 * 1024
 
@@ -41,15 +43,6 @@ WINDOW = 4096
 # Bytes of the stack of a thread that runs a function; it counts against the interpreter's memory.
 STACK = 2 * 1024 * 1024
 
-
-def load(name, text):
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(text, name, "exec"), vars(module))
-    return module
-
-
-runner = load("napt_runner", sys.argv[5])
-compat, network = runner.compat, runner.network
 
 # The run that code belongs to; none while the module is imported.
 CURRENT = contextvars.ContextVar("napt_run", default=None)
@@ -424,7 +417,7 @@ def imported(start):
     return {"op": "ready", "asynchronous": MODULE.asynchronous}
 
 
-def main(sock):
+def serve(sock):
     start = compat.receive(sock)
     compat.install()
     network.install()
@@ -452,7 +445,7 @@ def main(sock):
             pass  # of a task that a run has left; the other runs go on
 
 
-if __name__ == "__main__":
+def main():
     connection = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -460,6 +453,6 @@ if __name__ == "__main__":
     # The node's end is this one's, whatever the module is doing.
     runner.seal.control(runner.seal.PR_SET_PDEATHSIG, runner.signal.SIGKILL)
     try:
-        main(connection)
+        serve(connection)
     except (EOFError, ConnectionError):
         pass

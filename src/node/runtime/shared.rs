@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    ffi::OsStr,
     io,
     path::{Path, PathBuf},
     sync::{
@@ -27,13 +26,9 @@ use super::{
     RuntimeError,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{COMPAT, FromChild, NETWORK, Network, PythonModule, READY_TIMEOUT, RUNNER, RunFrame, SEAL, Stream},
-    walls::{Admitted, Confined, Place, Walls, interpreter_paths},
+    python::{FromChild, Network, Python, PythonModule, READY_TIMEOUT, RunFrame, Stream},
+    walls::{Admitted, Confined, Place, Walls},
 };
-use crate::compat;
-
-/// The Python side.
-const SHARED: &str = include_str!("shared.py");
 
 /// How long a run may take to stop before its interpreter is given up.
 const GRACE: Duration = Duration::from_secs(2);
@@ -57,7 +52,7 @@ const MAX_FRAME: usize = MAX_CALL + 64 * 1024;
 /// All that an interpreter depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    python: PathBuf,
+    python: Python,
     /// The unpacked archive, whose path says its content.
     root: PathBuf,
     consumer: String,
@@ -73,7 +68,7 @@ pub(in crate::node) struct Interpreters {
 /// One interpreter, started when first needed, and again when it has died or was given up.
 #[derive(Debug)]
 pub(in crate::node) struct Interpreter {
-    python: PathBuf,
+    python: Python,
     walls: Arc<Walls>,
     place: Arc<Place>,
     live: Mutex<Option<Arc<Live>>>,
@@ -239,11 +234,11 @@ impl Interpreter {
     }
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
-        let arguments = ["-I", "-c", SHARED, compat::SDK, COMPAT, NETWORK, SEAL, RUNNER].map(OsStr::new);
-        let inner =
-            Confined { read: interpreter_paths(&self.python), limits: self.walls.bounds(), ..Confined::default() };
-        let (process, Admitted { mut stream, served, .. }) =
-            self.walls.start(&self.place, &inner, &self.python, &arguments).await?;
+        let inner = Confined { read: self.python.paths(), limits: self.walls.bounds(), ..Confined::default() };
+        let (process, Admitted { mut stream, served, .. }) = self
+            .walls
+            .start(&self.place, &inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
+            .await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
         let memory = limits.memory;
         write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory, network })

@@ -98,6 +98,8 @@ pub(super) struct Confined {
     pub(super) limits: Limits,
     /// Whether it shuts in what it starts.
     pub(super) nested: bool,
+    /// Whether it is started by a fork server, and not by itself.
+    pub(super) serves: bool,
 }
 
 /// A program that was started, and is shut in where there are walls.
@@ -187,9 +189,12 @@ impl Walls {
                 limits: inner.limits.clone(),
                 nested: inner.nested,
                 // A warm parent waits for its children itself.
-                init: !inner.nested,
+                init: !inner.nested && !inner.serves,
+                serves: inner.serves,
             };
             self.launcher.command(&policy, program)
+        } else if inner.serves {
+            self.launcher.fork_server(program)
         } else {
             Command::new(program)
         };

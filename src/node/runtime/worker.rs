@@ -14,10 +14,9 @@ use tokio::{
 
 use super::{
     RuntimeError,
-    cgroups::Group,
     frames::{read_frame, write_frame, write_frame_with_fds},
     python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
-    rust::{Program, RustModule, Started},
+    rust::RustModule,
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
     walls::Place,
 };
@@ -39,8 +38,6 @@ pub(in crate::node) enum Worker {
     Process(Arc<Parent>),
     /// One interpreter for all of them.
     Shared(Arc<Interpreter>),
-    /// A binary that is started for each run.
-    Program(Arc<Program>),
 }
 
 /// A run that has begun. Its frame must then be written to its channel.
@@ -55,6 +52,8 @@ pub(super) struct Begun {
 #[derive(Debug)]
 pub(super) enum Channel {
     Socket(UnixStream),
+    /// To a process that becomes the module's program once it is told how.
+    Program(UnixStream),
     Lane(Lane),
 }
 
@@ -70,7 +69,6 @@ pub(super) enum Printed {
 #[derive(Debug)]
 pub(super) enum End {
     Process(Exit, Killer),
-    Program(Started),
     /// Its result is its end.
     Shared,
 }
@@ -95,7 +93,6 @@ impl Worker {
         match self {
             Worker::Process(parent) => parent.place(),
             Worker::Shared(interpreter) => interpreter.place(),
-            Worker::Program(program) => program.place(),
         }
     }
 
@@ -110,25 +107,18 @@ impl Worker {
         match self {
             Worker::Process(parent) => parent.warm_up().await,
             Worker::Shared(interpreter) => interpreter.warm_up(frame).await,
-            Worker::Program(_) => Ok(()),
         }
     }
 
     /// Begins a run that is nested so deep.
-    pub(super) async fn begin(
-        &self,
-        run: &str,
-        frame: &RunFrame,
-        depth: u32,
-        group: Option<&Group>,
-    ) -> Result<Begun, RuntimeError> {
+    pub(super) async fn begin(&self, run: &str, frame: &RunFrame, depth: u32) -> Result<Begun, RuntimeError> {
         match self {
             Worker::Process(parent) => {
                 let child = parent.fork(run).await?;
                 let killer = child.killer();
                 let Forked { channel, stdout, stderr, exit, .. } = child.into_parts();
                 Ok(Begun {
-                    channel: Channel::Socket(channel),
+                    channel: if parent.is_of_rust() { Channel::Program(channel) } else { Channel::Socket(channel) },
                     printed: Printed::Pipes(stdout, stderr),
                     end: End::Process(exit, killer),
                 })
@@ -137,7 +127,6 @@ impl Worker {
                 let (lane, pieces) = interpreter.begin(run, frame, depth).await?;
                 Ok(Begun { channel: Channel::Lane(lane), printed: Printed::Pieces(pieces), end: End::Shared })
             }
-            Worker::Program(program) => program.begin(frame, group).await,
         }
     }
 }
@@ -147,6 +136,10 @@ impl Channel {
     pub(super) async fn open(&mut self, frame: &RunFrame, doors: &[BorrowedFd<'_>]) -> io::Result<()> {
         match self {
             Channel::Socket(socket) => write_frame_with_fds(socket, frame, doors).await,
+            Channel::Program(socket) => {
+                write_frame_with_fds(socket, &frame.launch(), doors).await?;
+                write_frame(socket, frame).await
+            }
             Channel::Lane(lane) => lane.split().1.send(frame).await,
         }
     }
@@ -154,7 +147,7 @@ impl Channel {
     /// Its two directions.
     pub(super) fn split(&mut self) -> (Incoming<'_>, Outgoing<'_>) {
         match self {
-            Channel::Socket(socket) => {
+            Channel::Socket(socket) | Channel::Program(socket) => {
                 let (reader, writer) = socket.split();
                 (Incoming::Socket(reader), Outgoing::Socket(writer))
             }
@@ -203,7 +196,6 @@ impl End {
     pub(super) async fn wait(&mut self) -> Option<i32> {
         match self {
             End::Process(exit, _) => exit.wait().await,
-            End::Program(started) => started.wait().await,
             End::Shared => None,
         }
     }
@@ -219,14 +211,8 @@ impl End {
                     killer.kill(exit).await;
                 }
             }
-            (End::Program(started), _) => {
-                if is_done {
-                    let _ = tokio::time::timeout(LEAVING, started.wait()).await;
-                }
-                started.kill().await;
-            }
             (End::Shared, Channel::Lane(lane)) => lane.stop().await,
-            (End::Shared, Channel::Socket(_)) => {}
+            (End::Shared, _) => {}
         }
     }
 }

@@ -49,7 +49,8 @@ pub(in crate::node) struct RunFilter {
 /// An error of the store.
 pub(in crate::node) type StoreError = anyhow::Error;
 
-/// Everything is durable once it has been answered, except events.
+/// What has been answered outlives the process, and but for runs and their events the machine's power too. Those do so once
+/// [`Store::settle`] has returned: whoever tells of them waits for it first.
 #[async_trait]
 pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     /// Remembers a user; knowing one already is fine.
@@ -76,7 +77,7 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     /// How many runs of each revision have not ended, not counting those that another run here has called for.
     async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError>;
 
-    /// Accepts a run.
+    /// Accepts a run. For one that starts at once, an event says so: its first.
     async fn create_run(&self, run: StoredRun) -> Result<(), StoreError>;
     /// What it waited for is there: its version, its resolved deployment, and the revision that it is for.
     async fn assign_run(
@@ -86,8 +87,8 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
         deployment: Value,
         revision: (String, u64),
     ) -> Result<(), StoreError>;
-    /// Its process is about to start, and an event says so: that one's number.
-    async fn start_run(&self, id: &str, at: Timestamp) -> Result<u64, StoreError>;
+    /// Its process is about to start, and an event says so.
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
     /// It has ended, and its last event says so. False, and nothing, when it had ended before.
     async fn finish_run(
         &self,
@@ -97,6 +98,8 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
         error: Option<String>,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
+    /// Returns once all that was written before is on disk.
+    async fn settle(&self) -> Result<(), StoreError>;
     /// One run.
     async fn run(&self, id: &str) -> Result<Option<StoredRun>, StoreError>;
     /// Some runs, without inputs and results.
@@ -106,8 +109,8 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     /// Runs that have not ended, with their status; for a restart.
     async fn unfinished_runs(&self) -> Result<Vec<(String, RunStatus, Option<String>)>, StoreError>;
 
-    /// Numbers events and keeps them; gives the last number.
-    async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<u64, StoreError>;
+    /// Numbers events after those that are there, and keeps them.
+    async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<(), StoreError>;
     /// Events after a number.
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError>;
 }

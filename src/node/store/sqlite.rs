@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use semver::Version;
 use sqlx::{
-    ConnectOptions, Row, SqliteConnection, SqlitePool,
+    ConnectOptions, Row, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
@@ -34,8 +34,8 @@ impl SqliteStore {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // Accepted means durable: every commit reaches the disk.
-            .synchronous(SqliteSynchronous::Full)
+            // The writer syncs what has to be on disk.
+            .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(std::time::Duration::from_secs(10));
         let mut connection = options.connect().await?;
         let version: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut connection).await?.get(0);
@@ -52,30 +52,13 @@ impl SqliteStore {
         }
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.clone().read_only(true)).await?;
-        Ok(SqliteStore { writer: Writer::start(connection, options), readers, kept: Arc::default() })
+        Ok(SqliteStore { writer: Writer::start(connection, options)?, readers, kept: Arc::default() })
     }
 }
 
-/// Numbers events after those that are there.
-async fn insert_events(
-    db: &mut SqliteConnection,
-    run: &str,
-    events: Vec<(Timestamp, EventPayload)>,
-) -> Result<u64, StoreError> {
-    let rows: Result<Vec<(i64, String)>, serde_json::Error> =
-        events.iter().map(|(time, payload)| Ok((time.as_microsecond(), serde_json::to_string(payload)?))).collect();
-    // One statement for all: a module may print very many lines.
-    let numbers = sqlx::query(
-        "INSERT INTO events (run, seq, time, payload) \
-         SELECT $1, last + key + 1, value ->> 0, value ->> 1 \
-         FROM json_each($2), (SELECT coalesce(max(seq), 0) AS last FROM events WHERE run = $1) RETURNING seq",
-    )
-    .bind(run)
-    .bind(serde_json::to_string(&rows?)?)
-    .fetch_all(db)
-    .await?;
-    let last = numbers.iter().map(|row| row.get::<i64, _>(0)).max();
-    Ok(u64::try_from(last.unwrap_or_default())?)
+/// A run's new status as an event.
+fn payload(status: RunStatus, message: Option<String>) -> Result<String, StoreError> {
+    Ok(serde_json::to_string(&EventPayload::Status { status, message })?)
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
@@ -275,13 +258,16 @@ impl Store for SqliteStore {
     async fn create_run(&self, run: StoredRun) -> Result<(), StoreError> {
         let inputs = serde_json::to_string(&run.view.inputs)?;
         let deployment = serde_json::to_string(&run.deployment)?;
+        let processing = run.view.started.map(|_| payload(RunStatus::Processing, None)).transpose()?;
         self.writer
-            .run(move |db| {
+            .commit(move |db| {
                 Box::pin(async move {
+                    // One text for both: each statement of its own is a way to SQLite's thread and back.
                     sqlx::query(
                         "INSERT INTO runs (id, parent, root, module, version, consumer, status, created, inputs, \
-                         deployment, signature, revision_of, revision) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                         deployment, signature, revision_of, revision, started) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14); \
+                         INSERT INTO events (run, seq, time, payload) SELECT $1, 1, $14, $15 WHERE $14 IS NOT NULL",
                     )
                     .bind(run.view.id)
                     .bind(run.view.parent)
@@ -296,6 +282,8 @@ impl Store for SqliteStore {
                     .bind(run.signature)
                     .bind(run.revision.0)
                     .bind(i64::try_from(run.revision.1)?)
+                    .bind(run.view.started.map(Timestamp::as_microsecond))
+                    .bind(processing)
                     .execute(db)
                     .await?;
                     crash::point("run.storing")?;
@@ -333,20 +321,22 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn start_run(&self, id: &str, at: Timestamp) -> Result<u64, StoreError> {
-        let id = id.to_owned();
+    async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+        let (id, processing) = (id.to_owned(), payload(RunStatus::Processing, None)?);
         self.writer
-            .run(move |db| {
+            .commit(move |db| {
                 Box::pin(async move {
                     sqlx::query(
-                        "UPDATE runs SET status = 'processing', started = $2 WHERE id = $1 AND finished IS NULL",
+                        "UPDATE runs SET status = 'processing', started = $2 WHERE id = $1 AND finished IS NULL; \
+                         INSERT INTO events (run, seq, time, payload) \
+                         SELECT $1, coalesce(max(seq), 0) + 1, $2, $3 FROM events WHERE run = $1",
                     )
-                    .bind(&id)
+                    .bind(id)
                     .bind(at.as_microsecond())
-                    .execute(&mut *db)
+                    .bind(processing)
+                    .execute(db)
                     .await?;
-                    let processing = EventPayload::Status { status: RunStatus::Processing, message: None };
-                    insert_events(db, &id, vec![(at, processing)]).await
+                    Ok(())
                 })
             })
             .await
@@ -360,30 +350,33 @@ impl Store for SqliteStore {
         error: Option<String>,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let id = id.to_owned();
+        let (id, payload) = (id.to_owned(), payload(status, error.clone())?);
         self.writer
-            .run(move |db| {
+            .commit(move |db| {
                 Box::pin(async move {
                     let done = sqlx::query(
                         "UPDATE runs SET status = $2, result = $3, error = $4, finished = $5 \
-                         WHERE id = $1 AND finished IS NULL",
+                         WHERE id = $1 AND finished IS NULL; \
+                         INSERT INTO events (run, seq, time, payload) \
+                         SELECT $1, coalesce(max(seq), 0) + 1, $5, $6 FROM events WHERE run = $1 HAVING changes() = 1",
                     )
-                    .bind(&id)
+                    .bind(id)
                     .bind(status.as_str())
                     .bind(result)
-                    .bind(&error)
+                    .bind(error)
                     .bind(at.as_microsecond())
-                    .execute(&mut *db)
+                    .bind(payload)
+                    .execute(db)
                     .await?;
-                    let ended = done.rows_affected() == 1;
-                    if ended {
-                        insert_events(db, &id, vec![(at, EventPayload::Status { status, message: error })]).await?;
-                    }
                     crash::point("run.ending")?;
-                    Ok(ended)
+                    Ok(done.rows_affected() > 0)
                 })
             })
             .await
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.writer.settle().await
     }
 
     async fn run(&self, id: &str) -> Result<Option<StoredRun>, StoreError> {
@@ -430,9 +423,28 @@ impl Store for SqliteStore {
             .collect()
     }
 
-    async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<u64, StoreError> {
+    async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<(), StoreError> {
         let run = run.to_owned();
-        self.writer.run(move |db| Box::pin(async move { insert_events(db, &run, events).await })).await
+        let rows: Result<Vec<(i64, String)>, serde_json::Error> =
+            events.iter().map(|(time, payload)| Ok((time.as_microsecond(), serde_json::to_string(payload)?))).collect();
+        let rows = serde_json::to_string(&rows?)?;
+        self.writer
+            .commit(move |db| {
+                Box::pin(async move {
+                    // One statement for all: a module may print very many lines.
+                    sqlx::query(
+                        "INSERT INTO events (run, seq, time, payload) \
+                         SELECT $1, last + key + 1, value ->> 0, value ->> 1 \
+                         FROM json_each($2), (SELECT coalesce(max(seq), 0) AS last FROM events WHERE run = $1)",
+                    )
+                    .bind(run)
+                    .bind(rows)
+                    .execute(db)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
     }
 
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError> {

@@ -1,4 +1,9 @@
-//! Group commit: one connection writes, and all that waits is committed in one transaction.
+//! Group commit: one connection writes, and all that waits is committed in one transaction. What is committed outlives
+//! this process; what has to outlive the machine is synced besides, by a thread of its own, so that the next commit does not
+//! wait for the disk. That is what SQLite itself does at each commit with `synchronous = FULL`, and here one sync is
+//! enough for all commits before it.
+
+use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -19,20 +24,50 @@ struct Job {
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
+/// Whoever waits for a sync.
+type Synced = oneshot::Sender<std::io::Result<()>>;
+
 /// A handle to the writing task.
 #[derive(Debug, Clone)]
-pub(super) struct Writer(mpsc::Sender<Job>);
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    syncs: mpsc::Sender<Synced>,
+}
 
 impl Writer {
-    /// Starts the task on its own connection, which it makes again with `options` when it is of no more use.
-    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    /// Starts the task on its own connection, which it makes again with `options` when it is of no more use. Both write
+    /// to the log without syncing it.
+    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> std::io::Result<Self> {
+        let mut log = options.get_filename().as_os_str().to_owned();
+        log.push("-wal");
+        let (jobs, receiver) = mpsc::channel(QUEUE);
+        let (syncs, waiting) = mpsc::channel(QUEUE);
+        std::thread::Builder::new().name("napt-sync".to_owned()).spawn(move || sync(&log.into(), waiting))?;
         tokio::spawn(write(connection, options, receiver));
-        Writer(sender)
+        Ok(Writer { jobs, syncs })
+    }
+
+    /// Runs `work` in the next transaction and returns once that is on disk.
+    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let value = self.commit(work).await?;
+        self.settle().await?;
+        Ok(value)
+    }
+
+    /// Returns once all that has been committed is on disk.
+    pub(super) async fn settle(&self) -> Result<(), StoreError> {
+        let (done, synced) = oneshot::channel();
+        let stopped = || anyhow::anyhow!("the store has stopped");
+        self.syncs.send(done).await.map_err(|_| stopped())?;
+        Ok(synced.await.map_err(|_| stopped())??)
     }
 
     /// Runs `work` in the next transaction and returns once that is committed.
-    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub(super) async fn commit<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
@@ -48,9 +83,31 @@ impl Writer {
         });
         let (done, finished) = oneshot::channel();
         let stopped = || anyhow::anyhow!("the store has stopped");
-        self.0.send(Job { work, done }).await.map_err(|_| stopped())?;
+        self.jobs.send(Job { work, done }).await.map_err(|_| stopped())?;
         finished.await.map_err(|_| stopped())??;
         kept.try_recv().map_err(|_| stopped())
+    }
+}
+
+/// Syncs the log for all who wait.
+fn sync(log: &PathBuf, mut waiting: mpsc::Receiver<Synced>) {
+    let mut batch = Vec::new();
+    while waiting.blocking_recv_many(&mut batch, QUEUE) > 0 {
+        // Opened each time: the log is another file when the last connection was closed meanwhile, and none when all that
+        // was in it has been written, and synced, to the database.
+        let synced = match std::fs::File::open(log) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            log => log.and_then(|log| log.sync_data()),
+        };
+        for done in batch.drain(..) {
+            // A caller that was dropped wants no answer.
+            let _ = done.send(match &synced {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    Err(error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error))
+                }
+            });
+        }
     }
 }
 

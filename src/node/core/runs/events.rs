@@ -17,7 +17,7 @@ impl Core {
     /// Stores events and wakes followers.
     pub(in crate::node::core) async fn record(&self, run: &ActiveRun, events: Vec<(Timestamp, EventPayload)>) {
         match self.store.append_events(&run.id, events).await {
-            Ok(seq) => run.progress.send_modify(|(last, _)| *last = seq),
+            Ok(()) => run.progress.send_modify(|_| {}),
             Err(error) => tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store events"),
         }
     }
@@ -62,6 +62,10 @@ impl Core {
                     after = event.seq;
                     let is_final =
                         matches!(&event.payload, EventPayload::Status { status, .. } if status.is_final());
+                    if is_final && let Some(progress) = &mut progress {
+                        // An end is told once it is on disk.
+                        let _ = progress.wait_for(|ended| *ended).await;
+                    }
                     yield Ok(event);
                     if is_final {
                         return;

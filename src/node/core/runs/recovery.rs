@@ -1,6 +1,6 @@
 //! What happens to the runs that an earlier process of the node has left unfinished.
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicBool};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -58,7 +58,8 @@ impl Core {
                 reason: OnceLock::new(),
                 egress: RunEgress::default(),
                 outcome: OnceLock::new(),
-                progress: watch::Sender::new((0, false)),
+                stored: Mutex::default(),
+                progress: watch::Sender::new(false),
             });
             match demand {
                 Some(demand) => self.prepare(&run, demand),

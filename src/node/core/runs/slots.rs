@@ -46,15 +46,25 @@ impl Slots {
         self.depths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A slot of this depth, unless all are taken.
+    pub(in crate::node::core) fn try_take(self: &Arc<Self>, depth: u32) -> Option<Slot> {
+        let mut depths = self.depths();
+        let at = depths.entry(depth).or_default();
+        if at.taken >= self.size {
+            return None;
+        }
+        at.taken += 1;
+        Some(Slot { of: Some(self.clone()), depth })
+    }
+
     /// Waits for a slot of this depth. Whoever stops waiting loses nothing but their turn.
     pub(in crate::node::core) async fn take(self: &Arc<Self>, depth: u32, tree: &str) -> Slot {
+        if let Some(slot) = self.try_take(depth) {
+            return slot;
+        }
         let turn = {
             let mut depths = self.depths();
             let at = depths.entry(depth).or_default();
-            if at.taken < self.size {
-                at.taken += 1;
-                return Slot { of: Some(self.clone()), depth };
-            }
             let (sender, turn) = oneshot::channel();
             let waiting = at.waiting.entry(tree.to_owned()).or_default();
             if waiting.is_empty() {

@@ -14,6 +14,7 @@
 mod bounds;
 mod bytecode;
 mod install;
+mod library;
 mod settings;
 mod sources;
 pub(super) mod step;
@@ -29,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 pub(in crate::node) use self::step::{Reach, Steps, WayOut};
 use self::{install::Site, settings::Settings, tools::Tools};
-use super::scratch;
+use super::{python::Python, scratch};
 use crate::{
     crash,
     module::{PythonNeeds, PythonNeedsError, python_needs},
@@ -142,14 +143,14 @@ impl Environments {
         self.indexes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The interpreter of an environment with what the project in `root` depends on; built when it is new. `sdk` is the
+    /// What runs code in an environment with what the project in `root` depends on; built when it is new. `sdk` is the
     /// SDK's version where the project takes it from git.
     pub(in crate::node) async fn prepare(
         &self,
         root: &Path,
         sdk: Option<&str>,
         reporter: &dyn Reporter,
-    ) -> Result<PathBuf, EnvironmentError> {
+    ) -> Result<Python, EnvironmentError> {
         let needs = needs(root, sdk)?;
         let tools = self.tools.get_or_try_init(|| Tools::find(self, reporter)).await?;
         let interpreter = tools.python(self, &needs).await?;
@@ -167,6 +168,7 @@ impl Environments {
         needs.lock.iter().flat_map(|lock| &lock.constraints).for_each(|constraint| add(5, constraint));
         let key = hex::encode(&digest.finalize()[..16]);
         let target = self.folder.join(&key);
+        let library = self.library(interpreter).await?;
         let lock = self.building.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
         let _one = lock.lock().await;
         let ready = || {
@@ -174,7 +176,7 @@ impl Environments {
             if let Ok(warning) = fs_err::read_to_string(target.join(WARNING)) {
                 reporter.warn(&warning);
             }
-            Ok(target.join(VENV).join("bin").join("python"))
+            Ok(Python { interpreter: target.join(VENV).join("bin").join("python"), library: library.clone() })
         };
         if target.join(COMPLETE).is_file() {
             return ready();

@@ -295,6 +295,7 @@ impl Step<'_> {
             limits,
             nested: false,
             init: true,
+            serves: false,
         }
     }
 }

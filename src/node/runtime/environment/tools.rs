@@ -128,7 +128,7 @@ async fn fetch(of: &Environments, python: &Path, reporter: &dyn Reporter) -> Res
 }
 
 /// Runs a program of the operator's, as the operator; what it prints.
-async fn run(of: &Environments, what: &str, command: &mut Command) -> Result<String, EnvironmentError> {
+pub(super) async fn run(of: &Environments, what: &str, command: &mut Command) -> Result<String, EnvironmentError> {
     let command = command
         .env_clear()
         .envs(of.settings.all().iter().map(|(name, value)| (name, value)))

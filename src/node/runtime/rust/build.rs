@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use sha2::{Digest, Sha256};
@@ -17,9 +17,8 @@ use super::{
             step::{Code, Reach, Step, Steps},
         },
         scratch,
-        walls::Walls,
     },
-    BuildError, Program, RustModule,
+    BuildError, RustModule,
     crates::Wanted,
     toolchain::Toolchain,
 };
@@ -41,9 +40,6 @@ pub(in crate::node) struct Binaries {
     toolchain: tokio::sync::Mutex<Option<Toolchain>>,
     /// One build at a time in each target folder.
     building: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    walls: Arc<Walls>,
-    /// By binary and tenant.
-    programs: Mutex<HashMap<(PathBuf, String), Weak<Program>>>,
 }
 
 /// The largest binary that is kept.
@@ -67,7 +63,6 @@ impl Binaries {
         network: Vec<(String, String)>,
         rustup: Vec<(String, String)>,
         path: String,
-        walls: Arc<Walls>,
         steps: Arc<Steps>,
     ) -> Self {
         Binaries {
@@ -79,8 +74,6 @@ impl Binaries {
             steps,
             toolchain: tokio::sync::Mutex::default(),
             building: Mutex::default(),
-            walls,
-            programs: Mutex::default(),
         }
     }
 
@@ -88,20 +81,6 @@ impl Binaries {
     /// in its hands, and with it what later builds make of it.
     pub(in crate::node) fn path(&self, module: &RustModule, owner: &str) -> PathBuf {
         self.folder.join(tag(&[owner])).join(&module.sha256)
-    }
-
-    /// What starts a module that is built for `owner`, for this tenant's runs.
-    pub(in crate::node) fn program(&self, module: &RustModule, owner: &str, tenant: &str) -> Arc<Program> {
-        let binary = self.path(module, owner);
-        let key = (binary.clone(), tenant.to_owned());
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(&key).and_then(Weak::upgrade) {
-            return program;
-        }
-        programs.retain(|_, program| program.strong_count() > 0);
-        let program = Arc::new(Program::new(binary, self.walls.clone()));
-        programs.insert(key, Arc::downgrade(&program));
-        program
     }
 
     /// Builds a module unless that was done before.

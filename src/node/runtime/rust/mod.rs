@@ -1,8 +1,7 @@
-//! Rust modules: built from source where they run, once for each archive and owner, and started anew for each run.
+//! Rust modules: built from source where they run, once for each archive and owner.
 
 mod build;
 mod crates;
-mod program;
 mod toolchain;
 
 use std::path::PathBuf;
@@ -10,7 +9,6 @@ use std::path::PathBuf;
 use super::environment::EnvironmentError;
 
 pub(in crate::node) use build::Binaries;
-pub(in crate::node) use program::{Program, Started};
 
 /// An installed Rust module.
 #[derive(Debug, Clone)]
