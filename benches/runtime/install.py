@@ -9,13 +9,11 @@ come from the index that the installer's variables name.
 """
 
 import itertools
-import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
-import time
 
 import bench
 
@@ -24,7 +22,10 @@ SETS = sys.argv[2:] or ["small", "sdk"]
 TIMES = 5
 
 # What is asked for, so that the text can differ and the packages are the same; and what its code imports.
-ASKED = {"small": ("httpx>=0.2.{}", ["httpx"]), "sdk": ("naptha-sdk>=0.0.{}", ["naptha_sdk.modules.agent", "naptha_sdk.schemas"])}
+ASKED = {
+    "small": ("httpx>=0.2.{}", ["httpx"]),
+    "sdk": ("naptha-sdk>=0.0.{}", ["naptha_sdk.modules.agent", "naptha_sdk.schemas"]),
+}
 
 numbers = itertools.count(1)
 
@@ -50,7 +51,8 @@ class ByHand:
         self.uv = str(found) if found.exists() else shutil.which("uv")
         self.python, self.root = python, root / "by-hand"
         self.root.mkdir()
-        self.env = {**os.environ, "UV_CACHE_DIR": str(self.root / "cache"), "UV_LINK_MODE": "hardlink", "UV_PYTHON_DOWNLOADS": "never"}
+        own = {"UV_CACHE_DIR": str(self.root / "cache"), "UV_LINK_MODE": "hardlink", "UV_PYTHON_DOWNLOADS": "never"}
+        self.env = {**os.environ, **own}
 
     def run(self, *words):
         done = subprocess.run([self.uv, *words], env=self.env, capture_output=True, text=True)
@@ -78,7 +80,10 @@ class ByHand:
 
 def measure(table, root, node, hand, name):
     asked, imports = ASKED[name]
-    requirement = lambda: asked.format(next(numbers))
+
+    def requirement():
+        return asked.format(next(numbers))
+
     first = requirement()
     lock = hand.lock(first)
     # From now on all packages are in both caches.
@@ -86,14 +91,20 @@ def measure(table, root, node, hand, name):
     node.deploy(module(root, imports, requirement(), lock))
     hand.install(imports, first)
     hand.install(imports, requirement(), lock, offline=False)
-    for what, locked, again in (("installed already", None, first), ("new, cached, locked", lock, None), ("new, cached, not locked", None, None)):
-        floor, found = [], []
+    def deployed(requirement, locked=None):
+        folder = module(root, imports, requirement, locked)
+        return bench.timed(lambda: node.deploy(folder), 1, warm=0)
+
+    taken = [time for _ in range(TIMES) for time in deployed(first)]
+    table.row(f"`{name}`: installed already", bench.median_ms(taken), "ms", None, 1000)
+    for what, locked in (("locked", lock), ("not locked", None)):
+        floor, taken = [], []
         for _ in range(TIMES):
-            folder = module(root, imports, again or requirement(), locked)
-            floor += bench.timed(lambda: hand.install(imports, again or requirement(), locked), 1, warm=0)
-            found += bench.timed(lambda: node.deploy(folder), 1, warm=0)
-        beside = None if again else ("uv venv, uv pip install, its imports", bench.median_ms(floor))
-        table.row(f"`{name}`: {what}", bench.median_ms(found), "ms", beside, 1000)
+            # By turns, so that what else the machine does meets both alike.
+            floor += bench.timed(lambda: hand.install(imports, requirement(), locked), 1, warm=0)
+            taken += deployed(requirement(), locked)
+        beside = ("uv venv, uv pip install, its imports", bench.median_ms(floor))
+        table.row(f"`{name}`: new, in the cache, {what}", bench.median_ms(taken), "ms", beside, 1000)
 
 
 def main():
