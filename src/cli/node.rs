@@ -101,6 +101,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "900")]
     keep_warm: u64,
 
+    /// How many interpreters stay ready that nothing is run in
+    #[arg(long, value_name = "N", default_value_t = node::MAX_WARM)]
+    max_warm: usize,
+
     /// How much storage each user has for tables, and as much again for files
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     quota: bytesize::ByteSize,
@@ -169,6 +173,7 @@ impl Args {
         options.max_runs = self.max_runs.get();
         options.max_processes = self.max_processes.map_or(options.max_processes, NonZeroUsize::get);
         options.keep_warm = Duration::from_secs(self.keep_warm);
+        options.max_warm = self.max_warm;
         options.quota = self.quota.as_u64();
         for cap in &self.limits {
             options.caps.set(*cap);

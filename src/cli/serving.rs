@@ -32,6 +32,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
         max_runs: 64,
         max_processes: node::PROCESSES_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from),
         keep_warm: node::KEEP_WARM,
+        max_warm: node::MAX_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: node::CREATE_WITHIN,
@@ -47,9 +48,12 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
 }
 
 /// Says once what modules are shut in with, and what is missing.
-pub(super) fn tell_sandbox(shell: &Shell, sandbox: &node::Mechanisms) {
-    if sandbox.is_complete() {
-        shell.detail("modules are shut in: by namespaces, Landlock and a filter of system calls");
+pub(super) fn tell_sandbox(shell: &Shell, sandbox: &node::Confinement) {
+    let node::Confinement { mechanisms: sandbox, control_groups } = sandbox;
+    if let (true, Some(version)) = (sandbox.is_complete(), control_groups) {
+        shell.detail(&format!(
+            "modules are shut in: by namespaces, Landlock, a filter of system calls and control groups ({version})"
+        ));
     }
     for missing in &sandbox.missing {
         shell.warn(missing);

@@ -218,6 +218,7 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         max_runs: 1,
         max_processes: 8,
         keep_warm: node::KEEP_WARM,
+        max_warm: node::MAX_WARM,
         quota: node::QUOTA,
         caps: node::Caps::default(),
         create_within: Duration::from_secs(1),

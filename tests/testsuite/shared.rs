@@ -64,6 +64,7 @@ async def run(module_run):
 /// Meets the other runs, and then looks at what is its own in all the ways in which it can be asked for.
 const OWN: &str = r#"
 import asyncio, concurrent.futures, logging, os, subprocess, sys, tempfile, threading, uuid
+import napt
 from os import environ
 
 WHO, MET = uuid.uuid4().hex, []
@@ -102,6 +103,8 @@ async def run(module_run):
             await asyncio.to_thread(id), await loop.run_in_executor(POOL, id), await loop.run_in_executor(None, id),
             await loop.run_in_executor(None, in_thread),
             subprocess.run(["sh", "-c", "printf $NAPT_RUN_ID"], capture_output=True, text=True).stdout,
+            os.environ["NAPT_RUN_TOKEN"].partition(".")[0], napt.run()["id"],
+            os.path.basename(os.path.expanduser("~")).partition("-")[0],
         ],
         "folder": tempfile.mkdtemp().startswith(os.environ["TMPDIR"] + "/" ) and own in os.environ["TMPDIR"],
         "clean": "MINE" not in os.environ or os.environ["MINE"] == own,
@@ -116,7 +119,7 @@ fn environment_and_output_are_each_runs_own() {
     for started in runs {
         let id = started.id;
         let found = result(&user, user.ended(&id));
-        assert_eq!(found["ids"], json!(vec![&id; 10]), "{found:#}");
+        assert_eq!(found["ids"], json!(vec![&id; 13]), "{found:#}");
         assert_eq!((&found["met"], &found["folder"], &found["clean"]), (&json!(8), &json!(true), &json!(true)));
         interpreters.insert(found["who"].as_str().expect("text").to_owned());
         let log = user.log(&id);

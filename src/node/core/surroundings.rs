@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::Deployment,
     identity::{Secret, SecretKey},
-    module::{HostPattern, Manifest},
+    module::{HostPattern, Isolation, Manifest},
     wire::naptha_time,
 };
 
@@ -124,7 +124,11 @@ impl Core {
         calls: Option<Arc<dyn Calls>>,
     ) -> Execution {
         let caps = self.options.caps.within(&manifest.limits);
-        let limits = caps.of_process(self.cgroups.as_deref());
+        // The group of a shared interpreter has the node's caps.
+        let is_shared = self.options.allow_shared
+            && manifest.limits.isolation == Isolation::Shared
+            && matches!(code, Code::Python(_));
+        let limits = caps.of_process(self.cgroups.as_deref().filter(|_| !is_shared));
         let (scratch, output, env) = (surroundings.scratch.path().to_owned(), caps.output, surroundings.env.clone());
         let network = Network { module: manifest.id.clone(), hosts: manifest.permissions.hosts.clone() };
         let frame = match code {
@@ -166,7 +170,6 @@ impl Core {
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),
-            cgroups: self.cgroups.clone(),
             values: surroundings.values.clone(),
         }
     }

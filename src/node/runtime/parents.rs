@@ -5,7 +5,6 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
 };
 
 use super::{
@@ -17,10 +16,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::node) enum Origin {
     /// A Python interpreter with these imported.
-    Interpreter {
-        python: Python,
-        imports: Vec<String>,
-    },
+    Interpreter { python: Python, imports: Vec<String> },
     /// The binary of a Rust module.
     Binary(PathBuf),
 }
@@ -31,15 +27,6 @@ impl Origin {
         Origin::Interpreter { python: module.python.clone(), imports: module.imports.clone() }
     }
 }
-
-/// Parents that are warm without a run.
-const MAX_IDLE: usize = 64;
-
-/// How long a parent stays warm when memory is short.
-const IDLE_WHEN_SHORT: Duration = Duration::from_secs(10);
-
-/// Percent of the time that processes may wait for memory before it is short, as Linux averages it over ten seconds.
-const MAX_STALLED: f64 = 10.0;
 
 /// All that a parent depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -106,22 +93,10 @@ impl Parents {
         }
     }
 
-    /// Has those rest that have been idle for so long, the longest first when there are too many, and nearly all when memory
-    /// is short.
-    pub(in crate::node) fn have_idle_rest(&self, after: Duration) {
-        let known: Vec<Arc<Parent>> = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.values().filter_map(Weak::upgrade).collect()
-        };
-        let mut idle: Vec<(Duration, Arc<Parent>)> =
-            known.into_iter().filter_map(|parent| Some((parent.idle()?, parent))).collect();
-        idle.sort_by_key(|(since, _)| *since);
-        let after = if memory_is_short() { after.min(IDLE_WHEN_SHORT) } else { after };
-        for (number, (since, parent)) in idle.iter().enumerate() {
-            if *since >= after || number >= MAX_IDLE {
-                parent.rest();
-            }
-        }
+    /// All that there are.
+    pub(super) fn all(&self) -> Vec<Arc<Parent>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Keeps none for a deployment that was removed by this revision.
@@ -131,37 +106,9 @@ impl Parents {
     }
 }
 
-/// Whether the machine is short of memory; no, where the system does not tell.
-fn memory_is_short() -> bool {
-    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
-    is_short(&read("/proc/meminfo"), &read("/proc/pressure/memory"))
-}
-
-/// Less than a tenth is available, or processes wait for it.
-fn is_short(memory: &str, pressure: &str) -> bool {
-    let size = |name: &str| -> Option<u64> {
-        memory.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
-    };
-    let stalled = pressure.lines().find_map(|line| line.strip_prefix("some avg10="));
-    let stalled = stalled.and_then(|rest| rest.split(' ').next()?.parse().ok());
-    let (available, total) = (size("MemAvailable:"), size("MemTotal:"));
-    available.zip(total).is_some_and(|(available, total)| available < total / 10)
-        || stalled.is_some_and(|stalled: f64| stalled >= MAX_STALLED)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn memory_is_short_when_little_is_left_or_processes_wait_for_it() {
-        let memory = |available| format!("MemTotal:  1000 kB\nMemFree:  5 kB\nMemAvailable:  {available} kB\n");
-        let pressure = |avg| format!("some avg10={avg} avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00\n");
-        assert!(!is_short(&memory(100), &pressure("9.99")));
-        assert!(is_short(&memory(99), &pressure("0.00")));
-        assert!(is_short(&memory(900), &pressure("10.00")));
-        assert!(!is_short("", ""));
-    }
 
     fn module(imports: &[&str]) -> Origin {
         let imports = imports.iter().map(|name| (*name).to_owned()).collect();
@@ -171,8 +118,8 @@ mod tests {
 
     fn parents(data: &std::path::Path) -> Parents {
         let launcher = napt_sandbox::Launcher::new(PathBuf::new());
-        let walls = Walls::new(launcher, napt_sandbox::Mechanisms::default(), crate::node::Caps::default(), 7001, data)
-            .expect("folders");
+        let launches = super::super::launch::Launches::new(launcher, napt_sandbox::Mechanisms::default(), None);
+        let walls = Walls::new(Arc::new(launches), crate::node::Caps::default(), 8, 7001, data).expect("folders");
         Parents::new(Arc::new(walls))
     }
 

@@ -3,36 +3,40 @@
 Standard library only. Frames as in `runner.py`, all on the standard input, so that a run needs no descriptors. What
 belongs to a run is a pair of its id and the frame:
 
-    node → interpreter  start {root, folder, module, …}     once
+    node → interpreter  start {root, folder, module, …}     once; `alone` in its PID namespace, or not
     interpreter → node  ready {asynchronous}, or failed {kind, message, traceback}
     node → interpreter  [RUN, run {env, module_run}]
     node → interpreter  [RUN, stop]                         nobody waits for it any more
     node → interpreter  [RUN, answer {…}]                   as a child's
     interpreter → node  [RUN, output {stream, text}]        what it prints
-    interpreter → node  [RUN, started | call | cancel | result {…}]   as a child's
+    interpreter → node  [RUN, started | call | cancel | result {…}]   as a child's; with `left`, this interpreter is to
+                                                            have no more runs
 
 An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
 output and calls are its own, whatever else the interpreter has is everybody's.
+
+What a run starts and changes is in `belongings.py`.
 """
 
 import asyncio
 import codecs
 import collections
-import concurrent.futures
 import contextvars
 import inspect
 import io
 import os
+import resource
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import types
 
+import napt_belongings as belongings
 import napt_compat as compat
 import napt_network as network
 import napt_runner as runner
+import napt_seal as seal
 
 # Bytes of what a run prints that go out in one piece, should it end no line.
 PIECE = 64 * 1024
@@ -43,9 +47,11 @@ WINDOW = 4096
 # Bytes of the stack of a thread that runs a function; it counts against the interpreter's memory.
 STACK = 2 * 1024 * 1024
 
+# Processes that are none of a run's: the launcher's two, and this one.
+OWN_PROCESSES = 3
 
-# The run that code belongs to; none while the module is imported.
-CURRENT = contextvars.ContextVar("napt_run", default=None)
+
+CURRENT = belongings.CURRENT
 
 
 class Run(compat.Run):
@@ -63,8 +69,7 @@ class Run(compat.Run):
         # Also what goes out of scope meanwhile may print.
         self.printing = threading.RLock()
         self.task = None
-        # What it has left going on in the loop.
-        self.tasks = set()
+        self.belongings = belongings.Belongings()
         self.stopped = False
         self.flying = set()
         self.queued = collections.OrderedDict()
@@ -150,6 +155,7 @@ class Run(compat.Run):
         if MODULE.asynchronous:
             self.task = context.run(self.wire.loop.create_task, self.perform())
             return
+        MODULE.has_thread(1)
         before = threading.stack_size(STACK)
         try:
             threading.Thread(target=context.run, args=(self.perform_in_thread,), daemon=True).start()
@@ -186,7 +192,7 @@ class Run(compat.Run):
     def raised(self, error):
         if self.stopped and isinstance(error, asyncio.CancelledError):
             return {"ok": False, "kind": "stopped", "message": "stopped"}
-        return runner.failure(error, self.log)
+        return {**runner.failure(error, self.log), "limit": seal.reached(error)}
 
     def stop(self):
         self.stopped = True
@@ -195,16 +201,33 @@ class Run(compat.Run):
 
     def end(self, reply):
         self.wire.runs.pop(self.id, None)
+        if self.task is None:
+            MODULE.has_thread(-1)
+        if belongings.are_gone(self):
+            self.belongings.is_over = True
+            self.tell(reply)
+        else:
+            # In nobody's context.
+            settling = contextvars.Context().run(self.wire.loop.create_task, self.settle(reply))
+            self.wire.settling.add(settling)
+            settling.add_done_callback(self.wire.settling.discard)
+
+    async def settle(self, reply):
+        left = await belongings.settle(self, self.wire.runs.values())
+        if left:
+            more = f", and {len(left) - 3} more" if len(left) > 3 else ""
+            self.log(f"napt: the run leaves {', '.join(left[:3])}{more}: its interpreter takes no more runs\n")
+            reply["left"] = True
+        self.tell(reply)
+
+    def tell(self, reply):
         self.flush()
         frame = compat.encode([self.id, {"op": "result", **reply}])
         if len(frame) > compat.MAX_CALL:
-            reply = {"ok": False, "kind": "result", "message": f"result limit of {compat.MAX_CALL >> 20} MiB reached"}
+            message = f"result limit of {compat.MAX_CALL >> 20} MiB reached"
+            reply = {"ok": False, "kind": "result", "message": message, "left": reply.get("left", False)}
             frame = compat.encode([self.id, {"op": "result", **reply}])
         self.wire.put(frame)
-        # As at the end of a loop of its own.
-        for task in list(self.tasks):
-            if task is not self.task:
-                task.cancel()
 
 
 class Wire(asyncio.Protocol):
@@ -214,6 +237,8 @@ class Wire(asyncio.Protocol):
         self.loop = loop
         self.thread = threading.get_ident()
         self.runs = {}
+        # Runs that are over but for what they have left.
+        self.settling = set()
         self.received = bytearray()
         self.out = collections.deque()
         self.is_due = False
@@ -339,7 +364,7 @@ class Told:
 
 
 def separate():
-    """Environment, output, and the context of what a run starts."""
+    """Environment and output."""
     network.told = Told()
     BASE.update(os.environ._data)
     for environ in (os.environ, os.environb):
@@ -349,32 +374,6 @@ def separate():
         for stream in ("stdout", "stderr")
     )
     compat.RUN = Current()
-
-    start, bootstrap = threading.Thread.start, threading.Thread._bootstrap_inner
-
-    def start_in_context(self):
-        self._napt_context = contextvars.copy_context()
-        start(self)
-
-    def bootstrap_in_context(self):
-        self._napt_context.run(bootstrap, self)
-
-    threading.Thread.start, threading.Thread._bootstrap_inner = start_in_context, bootstrap_in_context
-
-    executor = concurrent.futures.ThreadPoolExecutor
-    submit = executor.submit
-    executor.submit = lambda self, function, /, *args, **kwargs: submit(
-        self, contextvars.copy_context().run, function, *args, **kwargs
-    )
-
-    popen = subprocess.Popen.__init__
-
-    def popen_with_environment(self, *args, **kwargs):
-        if len(args) < 11 and kwargs.get("env") is None:
-            kwargs["env"] = dict(os.environ)
-        popen(self, *args, **kwargs)
-
-    subprocess.Popen.__init__ = popen_with_environment
 
 
 @compat.after_import("tempfile")
@@ -388,20 +387,26 @@ def own_temporary_folder(module):
     module._gettempdir = _gettempdir
 
 
-def task_of_run(loop, coroutine, **kwargs):
-    """A task that ends with the run that starts it."""
-    task = asyncio.Task(coroutine, loop=loop, **kwargs)
-    run = CURRENT.get()
-    if run is not None:
-        run.tasks.add(task)
-        task.add_done_callback(run.tasks.discard)
-    return task
-
-
 # --- the program
 
-# The module: its `InputSchema`, its function, and whether that is asynchronous.
-MODULE = types.SimpleNamespace()
+
+class Module:
+    """The module: its `InputSchema`, its function, and whether that is asynchronous."""
+
+    # Processes and threads that all runs may have together, beside the threads that they are given.
+    processes = None
+    threads = 0
+    set_limit = resource.setrlimit
+
+    def has_thread(self, more):
+        self.threads += more
+        if self.processes is not None:
+            _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+            most = self.processes + self.threads
+            self.set_limit(resource.RLIMIT_NPROC, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+MODULE = Module()
 
 
 def imported(start):
@@ -422,7 +427,11 @@ def serve(sock):
     compat.install()
     network.install()
     separate()
-    runner.seal.limit_memory(start["memory"])
+    belongings.follow()
+    limits = start["limits"]
+    seal.limit_memory(limits["memory"])
+    seal.bound(resource.RLIMIT_NOFILE, limits["files"])
+    seal.bound(resource.RLIMIT_FSIZE, limits["file_size"])
     network.enter(start["network"])
     os.chdir(start["root"])
     sys.path.insert(0, start["folder"])
@@ -431,9 +440,13 @@ def serve(sock):
     compat.send(sock, reply)
     if reply["op"] == "failed":
         return
-    loop = asyncio.new_event_loop()
+    if start["alone"]:
+        # Elsewhere all that the node's user runs would count.
+        MODULE.processes = limits["processes"] + OWN_PROCESSES
+        MODULE.has_thread(0)
+    belongings.remember(start["alone"])
+    loop = belongings.Loop()
     asyncio.set_event_loop(loop)
-    loop.set_task_factory(task_of_run)
     connected = loop.create_unix_connection(lambda: Wire(loop), sock=sock)
     loop.run_until_complete(connected)
     runner.gc.collect()
@@ -451,7 +464,7 @@ def main():
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     # The node's end is this one's, whatever the module is doing.
-    runner.seal.control(runner.seal.PR_SET_PDEATHSIG, runner.signal.SIGKILL)
+    seal.control(seal.PR_SET_PDEATHSIG, runner.signal.SIGKILL)
     try:
         serve(connection)
     except (EOFError, ConnectionError):

@@ -24,10 +24,13 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     RuntimeError,
+    caps::ProcessLimits,
+    cgroups::Group,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
     python::{FromChild, Network, Python, PythonModule, READY_TIMEOUT, RunFrame, Stream},
     walls::{Admitted, Confined, Place, Walls},
+    warmth::Warm,
 };
 
 /// How long a run may take to stop before its interpreter is given up.
@@ -79,7 +82,8 @@ pub(in crate::node) struct Interpreter {
 /// Where what a run says goes to.
 #[derive(Debug, Clone)]
 struct Route {
-    frames: mpsc::Sender<FromChild>,
+    /// Boxed, since a channel has room for 32 from the beginning, and there may be thousands of runs.
+    frames: mpsc::Sender<Box<FromChild>>,
     pieces: mpsc::Sender<(Stream, String)>,
 }
 
@@ -90,6 +94,8 @@ struct Live {
     /// Its runs; `None` once it is gone.
     routes: Mutex<Option<HashMap<String, Route>>>,
     process: Mutex<Box<dyn ChildWrapper>>,
+    /// Of all that is in it.
+    group: Option<Arc<Group>>,
     /// Threads by depth, where the function needs one.
     turns: Option<Mutex<HashMap<u32, Arc<Semaphore>>>>,
     /// When the last run has begun or ended.
@@ -101,10 +107,9 @@ struct Live {
 /// A run in an interpreter.
 #[derive(Debug)]
 pub(super) struct Lane {
-    interpreter: Arc<Interpreter>,
     live: Arc<Live>,
     run: String,
-    frames: mpsc::Receiver<FromChild>,
+    frames: mpsc::Receiver<Box<FromChild>>,
     is_over: bool,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -119,8 +124,10 @@ struct Start<'a> {
     function: &'a str,
     schemas: &'a str,
     component: &'a Value,
-    memory: u64,
+    limits: &'a ProcessLimits,
     network: &'a Network,
+    /// Whether all processes that it sees are its own.
+    alone: bool,
 }
 
 /// What it says to that.
@@ -164,14 +171,20 @@ impl Interpreters {
         interpreter
     }
 
-    /// Ends those that have had nothing to do for so long.
-    pub(in crate::node) fn have_idle_rest(&self, after: Duration) {
-        for interpreter in lock(&self.known).values() {
-            let mut live = lock(&interpreter.live);
-            if live.as_ref().and_then(|live| live.idle()).is_some_and(|idle| idle >= after) {
-                *live = None;
-            }
-        }
+    /// All that there are.
+    pub(super) fn all(&self) -> Vec<Arc<Interpreter>> {
+        lock(&self.known).values().cloned().collect()
+    }
+}
+
+impl Warm for Interpreter {
+    fn idle(&self) -> Option<Duration> {
+        lock(&self.live).as_ref()?.idle()
+    }
+
+    fn rest(&self) {
+        // Dropped only once the lock is.
+        let _rests = lock(&self.live).take_if(|live| live.idle().is_some());
     }
 }
 
@@ -203,14 +216,7 @@ impl Interpreter {
             let (pieces, printed) = mpsc::channel(PIECES);
             // It may have died, or been given up, while this run waited.
             if live.open(run, Route { frames, pieces }) {
-                let lane = Lane {
-                    interpreter: self.clone(),
-                    live,
-                    run: run.to_owned(),
-                    frames: received,
-                    is_over: false,
-                    _turn: turn,
-                };
+                let lane = Lane { live, run: run.to_owned(), frames: received, is_over: false, _turn: turn };
                 return Ok((lane, printed));
             }
         }
@@ -230,27 +236,31 @@ impl Interpreter {
         }
         let live = self.start(frame).await?;
         *lock(&self.live) = Some(live.clone());
+        self.walls.started().notify_one();
         Ok(live)
     }
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
         let inner = Confined { read: self.python.paths(), limits: self.walls.bounds(), ..Confined::default() };
-        let (process, Admitted { mut stream, served, .. }) = self
+        let (Admitted { process, mut stream, served, seal }, group) = self
             .walls
-            .start(&self.place, &inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
+            .start_interpreter(&self.place, inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
             .await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
-        let memory = limits.memory;
-        write_frame(&mut stream, &Start { root, folder, module, function, schemas, component, memory, network })
-            .await?;
-        let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
-        let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
-            Some(Started::Ready { asynchronous }) => asynchronous,
-            Some(Started::Failed { kind, message, traceback }) => {
-                return Err(RuntimeError::Import { kind, message, traceback });
+        let alone = seal.is_some();
+        let started = async {
+            let start = Start { root, folder, module, function, schemas, component, limits, network, alone };
+            write_frame(&mut stream, &start).await?;
+            let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
+            match started.map_err(|_| RuntimeError::NotReady)?? {
+                Some(Started::Ready { asynchronous }) => Ok(asynchronous),
+                Some(Started::Failed { kind, message, traceback }) => {
+                    Err(RuntimeError::Import { kind, message, traceback })
+                }
+                None => Err(RuntimeError::NotReady),
             }
-            None => return Err(RuntimeError::NotReady),
         };
+        let asynchronous = started.await.map_err(|error| RuntimeError::of_group(group.as_deref(), error))?;
         let (reader, writer) = stream.into_split();
         let (outgoing, frames) = mpsc::channel(OUTGOING);
         tokio::spawn(write(writer, frames));
@@ -258,6 +268,7 @@ impl Interpreter {
             outgoing,
             routes: Mutex::new(Some(HashMap::new())),
             process: Mutex::new(process),
+            group,
             turns: (!asynchronous).then(Mutex::default),
             used: Mutex::new(Instant::now()),
             is_retired: AtomicBool::new(false),
@@ -288,11 +299,21 @@ impl Live {
         }
     }
 
+    /// A run has ended. The last one of an interpreter that was given up takes it along.
     fn close(&self, run: &str) {
-        if let Some(routes) = &mut *lock(&self.routes) {
+        let is_empty = lock(&self.routes).as_mut().is_some_and(|routes| {
             routes.remove(run);
-        }
+            routes.is_empty()
+        });
         *lock(&self.used) = Instant::now();
+        if is_empty && self.is_retired.load(Ordering::Acquire) {
+            self.kill();
+        }
+    }
+
+    /// From now on no more runs begin in it.
+    fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
     }
 
     /// Kills it, and what it has started.
@@ -321,6 +342,11 @@ impl Drop for Live {
 }
 
 impl Lane {
+    /// The group of its interpreter.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.live.group.as_deref()
+    }
+
     /// Its two directions.
     pub(super) fn split(&mut self) -> (LaneReader<'_>, LaneWriter<'_>) {
         let reader = LaneReader { frames: &mut self.frames, is_over: &mut self.is_over };
@@ -343,11 +369,7 @@ impl Lane {
         };
         if tokio::time::timeout(GRACE, stopped).await.is_err() {
             tracing::info!(run = self.run, "a run does not stop; its shared interpreter is given up");
-            self.live.is_retired.store(true, Ordering::Release);
-            let mut live = lock(&self.interpreter.live);
-            if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, &self.live)) {
-                *live = None;
-            }
+            self.live.retire();
         }
         self.is_over = true;
         self.live.close(&self.run);
@@ -368,14 +390,14 @@ impl Drop for Lane {
 
 /// What a run says.
 pub(super) struct LaneReader<'a> {
-    frames: &'a mut mpsc::Receiver<FromChild>,
+    frames: &'a mut mpsc::Receiver<Box<FromChild>>,
     is_over: &'a mut bool,
 }
 
 impl LaneReader<'_> {
     /// The next frame; `None` when there are no more.
     pub(super) async fn next(&mut self) -> Option<FromChild> {
-        let frame = self.frames.recv().await;
+        let frame = self.frames.recv().await.map(|frame| *frame);
         *self.is_over |= matches!(frame, None | Some(FromChild::Result(_)));
         frame
     }
@@ -412,18 +434,23 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
     let mut reader = BufReader::with_capacity(64 * 1024, reader);
     while let Ok(Some((run, message))) = read_frame::<(String, FromChild)>(&mut reader, MAX_FRAME).await {
         let Some(live) = interpreter.upgrade() else { return };
-        let route = match &mut *lock(&live.routes) {
-            Some(routes) if matches!(message, FromChild::Result(_)) => routes.remove(&run),
-            Some(routes) => routes.get(&run).cloned(),
-            None => None,
-        };
         // Of one that was given up, nobody wants to know any more.
-        let Some(route) = route else { continue };
+        let Some(route) = lock(&live.routes).as_ref().and_then(|routes| routes.get(&run).cloned()) else { continue };
+        if let FromChild::Result(frame) = &message {
+            if frame.left {
+                tracing::info!(run, "a run leaves something behind; its shared interpreter is given up");
+                live.retire();
+            }
+            // It is the run's last word.
+            let _ = route.frames.try_send(Box::new(message));
+            live.close(&run);
+            continue;
+        }
         drop(live);
         if let FromChild::Output { stream, text } = message {
             // Waits for the run's log alone, which waits for nobody.
             let _ = route.pieces.send((stream, text)).await;
-        } else if let Err(mpsc::error::TrySendError::Full(_)) = route.frames.try_send(message) {
+        } else if let Err(mpsc::error::TrySendError::Full(_)) = route.frames.try_send(Box::new(message)) {
             tracing::warn!(run, "a shared interpreter has more calls in flight than it may; it is ended");
             break;
         }

@@ -7,6 +7,7 @@
 mod bombs;
 mod doors;
 mod files;
+mod imports;
 mod network;
 mod page;
 mod privileges;
@@ -121,12 +122,17 @@ fn all_fail(attacks: &'static [Attack], stage: Stage) {
 impl Attack {
     /// What is wrong with how it has ended.
     fn judge(&self, run: &napt::wire::RunView) -> Vec<String> {
-        let tried = self.ends.iter().map(|end| end.judge(run)).collect::<Vec<_>>();
-        if tried.iter().any(Vec::is_empty) { Vec::new() } else { tried.into_iter().flatten().collect() }
+        End::judge_any(self.ends, run)
     }
 }
 
 impl End {
+    /// What is wrong when none of these ends is the run's.
+    fn judge_any(ends: &[End], run: &napt::wire::RunView) -> Vec<String> {
+        let tried = ends.iter().map(|end| end.judge(run)).collect::<Vec<_>>();
+        if tried.iter().any(Vec::is_empty) { Vec::new() } else { tried.into_iter().flatten().collect() }
+    }
+
     fn judge(&self, run: &napt::wire::RunView) -> Vec<String> {
         let (result, error) = (run.result.as_deref(), run.error.as_deref());
         match self {

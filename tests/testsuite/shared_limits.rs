@@ -1,0 +1,147 @@
+//! Limits of runs that share an interpreter: what hits one ends with its name and value, those beside it go on, and another
+//! user's are not disturbed.
+
+use std::collections::BTreeSet;
+
+use napt::wire::{RunStatus, RunView};
+use serde_json::json;
+
+use crate::support::{
+    Sandbox,
+    modules::Python,
+    node::{TestNode, User},
+    processes::called_with,
+};
+
+const GREEDY: &str = r#"
+import asyncio, inspect, os, subprocess, sys, threading, time, uuid
+
+WHO = uuid.uuid4().hex
+
+def spin():
+    while True:
+        pass
+
+def little_by_little():
+    taken = []
+    while True:
+        taken.append(bytearray(1 << 20))
+
+def processes(mark):
+    return [subprocess.Popen(["sleep", mark]) for _ in range(100)]
+
+def forks(mark):
+    while True:
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", mark])
+
+def threads():
+    for _ in range(100):
+        threading.Thread(target=time.sleep, args=[3600], daemon=True).start()
+
+def hidden():
+    try:
+        [open("/dev/null") for _ in range(5000)]
+    except OSError:
+        raise ValueError("something else")
+
+def write(name, size):
+    with open(os.path.join(os.environ["HOME"], name), "wb") as file:
+        file.write(b"x" * size)
+
+async def write_many():
+    for number in range(256):
+        write(str(number), 64 << 10)
+        await asyncio.sleep(0)
+    await asyncio.sleep(3600)
+
+async def chatter():
+    while True:
+        print("x" * 100)
+        await asyncio.sleep(0)
+
+async def run(module_run):
+    print("ready")
+    # Only the tests write this code.
+    done = eval(module_run["inputs"]["do"])
+    return await done if inspect.isawaitable(done) else done
+"#;
+
+/// The same as a function that is not asynchronous, so that each run has a thread.
+const IN_THREADS: &str = r#"
+def run(module_run):
+    print("ready")
+    done = eval(module_run["inputs"]["do"])
+    return asyncio.run(done) if inspect.isawaitable(done) else done
+"#;
+
+const LIMITS: &str = "[limits]\nisolation = \"shared\"\ntimeout = \"3m\"\nmemory = \"256MiB\"\nprocesses = 16\nfiles = 64\n\
+                      file-size = \"1MiB\"\ndisk = \"8MiB\"\noutput = \"4KiB\"\n";
+
+#[track_caller]
+fn ends(user: &User, module: &str, code: &str, error: &str) {
+    let run = user.run(module, json!({ "do": code }));
+    assert_eq!((run.status, run.error.as_deref()), (RunStatus::Error, Some(error)), "{module}: {code}");
+}
+
+fn waiting(user: &User, module: &str) -> RunView {
+    let run = user.start(module, json!({ "do": "asyncio.sleep(3600)" }));
+    user.line(&run.id, "ready");
+    run
+}
+
+#[test]
+fn each_limit_ends_its_run_and_those_beside_it_go_on() {
+    let mut other = Sandbox::new();
+    let key = napt::identity::CredentialStore::new(other.home().join("napt").join("config")).key_or_create();
+    let key = key.expect("a key");
+    let node = TestNode::start(&["--allow-shared", "--limit", "result=1KiB", "--user", &key.public().user_id()]);
+    other.set("NAPT_NODE", &node.url);
+    let late = LIMITS.replace("3m", "2s");
+    node.deploy(&Python { more: LIMITS, ..Python::new("agent:greedy", GREEDY) });
+    node.deploy(&Python { more: &late, ..Python::new("agent:late", GREEDY) });
+    node.deploy(&Python { more: LIMITS, ..Python::new("agent:threaded", &format!("{GREEDY}{IN_THREADS}")) });
+    let user = node.user();
+    let client = napt::client::NodeClient::new(node.url.parse().expect("a URL"), reqwest::Client::new(), key);
+    let stranger = User { runtime: tokio::runtime::Runtime::new().expect("a runtime"), client };
+    let theirs = waiting(&stranger, "agent:greedy");
+    let mark = format!("6{}", node.pid());
+    for module in ["agent:greedy", "agent:threaded"] {
+        let beside = waiting(&user, module);
+        for (code, error) in [
+            ("bytearray(1 << 30)", "memory limit of 256 MiB reached"),
+            ("little_by_little()", "memory limit of 256 MiB reached"),
+            (&format!("processes('{mark}')"), "process limit of 16 reached"),
+            (&format!("forks('{mark}')"), "process limit of 16 reached"),
+            ("[open('/dev/null') for _ in range(5000)]", "open file limit of 64 reached"),
+            ("hidden()", "open file limit of 64 reached"),
+            ("write('large', 2 << 20)", "file size limit of 1 MiB reached"),
+            ("write_many()", "disk limit of 8 MiB reached"),
+            ("chatter()", "output limit of 4 KiB reached"),
+            ("'x' * 2000", "result limit of 1 KiB reached"),
+        ] {
+            ends(&user, module, code, error);
+            assert_eq!(called_with(&mark), BTreeSet::new(), "{module}: {code}: processes are left");
+            assert_eq!(user.view(&beside.id).status, RunStatus::Processing, "{module}: {code}");
+        }
+        if module == "agent:greedy" {
+            // It leaves threads, so that nothing new begins in this interpreter, and what is there goes on.
+            ends(&user, module, "threads()", "process limit of 16 reached");
+        }
+        assert_eq!(user.run(module, json!({ "do": "'fine'" })).result.as_deref(), Some("fine"));
+        assert_eq!(user.view(&beside.id).status, RunStatus::Processing);
+        user.cancel(&beside.id);
+        assert_eq!(user.ended(&beside.id).status, RunStatus::Cancelled);
+    }
+    ends(&user, "agent:late", "asyncio.sleep(3600)", "time limit of 2 s reached");
+    // Who never lets the others go on: they end by their own limits, and what comes then has another interpreter.
+    let before = user.run("agent:late", json!({ "do": "WHO" })).result;
+    let beside = waiting(&user, "agent:late");
+    ends(&user, "agent:late", "spin()", "time limit of 2 s reached");
+    assert_eq!(user.ended(&beside.id).error.as_deref(), Some("time limit of 2 s reached"));
+    let after = user.run("agent:late", json!({ "do": "WHO" })).result;
+    assert!(after.is_some() && after != before);
+    assert_eq!(stranger.view(&theirs.id).status, RunStatus::Processing);
+    stranger.cancel(&theirs.id);
+    assert_eq!(stranger.ended(&theirs.id).status, RunStatus::Cancelled);
+}
