@@ -15,6 +15,7 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
     Ok(node::Options {
         listen: ([127, 0, 0, 1], 7001).into(),
         data: context.dirs.data.join("node"),
+        config: context.dirs.config.clone(),
         environments: context.dirs.cache.join("environments"),
         crates: context.dirs.cache.join("cargo"),
         registry: context.registry(None)?.value,

@@ -11,7 +11,7 @@ mod store;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -60,6 +60,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where it keeps everything.
     pub data: PathBuf,
+    /// Where its operator's keys are.
+    pub config: PathBuf,
     /// Where Python environments are kept; several nodes may share it.
     pub environments: PathBuf,
     /// Where crates are kept and Rust modules are built; several nodes may share it.
@@ -171,6 +173,9 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
     if options.require_sandbox && !mechanisms.is_complete() {
         return Err(NodeError::NoSandbox(mechanisms.missing));
     }
+    if mechanisms.namespaces {
+        out_of_sight(&[&options.data, &options.config, &options.environments, &options.crates])?;
+    }
     // Without walls it is on this machine's loopback, for whoever keeps to the rules.
     let (way_out, egress_port) = if mechanisms.namespaces {
         (None, 0)
@@ -244,6 +249,30 @@ impl WayOut for WayToIndexes {
         let _over = who.ends_with();
         doors::egress::serve(core, who, listener, CancellationToken::new()).await;
     }
+}
+
+/// Refuses folders that all modules would see, as they see the system's.
+fn out_of_sight(folders: &[&Path]) -> Result<(), NodeError> {
+    // By where they really are; what there is not yet is below what there is.
+    let real = |path: &Path| {
+        let real = path.ancestors().find_map(|above| Some((above, fs_err::canonicalize(above).ok()?)));
+        real.map_or_else(
+            || path.to_owned(),
+            |(above, real)| real.iter().chain(path.strip_prefix(above).unwrap_or(path)).collect(),
+        )
+    };
+    let system: Vec<PathBuf> = napt_sandbox::system_paths().iter().map(|path| real(path)).collect();
+    for folder in folders {
+        if let Some(seen) = system.iter().find(|seen| real(folder).starts_with(seen)) {
+            return Err(NodeError::Invalid(format!(
+                "the folder `{}` is below `{}`, which every module can read: keep the node's data, cache and keys elsewhere \
+                 (`--data`, `NAPT_HOME`, `NAPT_CACHE_DIR`)",
+                folder.display(),
+                seen.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Where a node is reached that listens there; nothing for one that listens on all of its machine's addresses.

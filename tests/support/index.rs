@@ -3,14 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
     Router,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Html,
+    extract::{Path, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
 use tokio::{runtime::Runtime, sync::watch};
@@ -29,7 +33,12 @@ struct Shared {
     /// Packages that were asked for.
     asked: watch::Sender<BTreeSet<String>>,
     /// How many different ones have to be asked for before anybody is answered.
-    gate: usize,
+    gate: AtomicUsize,
+    /// Paths that were asked for since the last look.
+    requests: Mutex<Vec<String>>,
+    is_closed: AtomicBool,
+    /// Seconds that answers are good for; 0 where it does not say.
+    good_for: AtomicUsize,
 }
 
 impl Index {
@@ -42,13 +51,39 @@ impl Index {
         let runtime = Runtime::new().expect("a runtime");
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let shared = Arc::new(Shared { files: Mutex::default(), asked: watch::channel(BTreeSet::new()).0, gate });
+        let shared = Arc::new(Shared {
+            files: Mutex::default(),
+            asked: watch::channel(BTreeSet::new()).0,
+            gate: AtomicUsize::new(gate),
+            requests: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            good_for: AtomicUsize::new(0),
+        });
         let app = Router::new()
             .route("/simple/{name}/", get(page))
             .route("/files/{name}", get(file))
+            .layer(middleware::from_fn_with_state(shared.clone(), counted))
             .with_state(shared.clone());
         runtime.spawn(async move { axum::serve(listener, app).await });
         Index { address, shared, _runtime: runtime }
+    }
+
+    /// From now on everybody is answered, however few have asked.
+    pub fn open(&self) {
+        self.shared.gate.store(0, Ordering::Relaxed);
+        self.shared.asked.send_modify(|_| ());
+    }
+
+    /// From now on nobody is served.
+    pub fn close(&self) {
+        self.shared.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// What was asked for since the last look, as `/simple/NAME/` and `/files/NAME`, in order of the alphabet.
+    pub fn requests(&self) -> Vec<String> {
+        let mut requests = std::mem::take(&mut *self.shared.requests.lock().expect("the lock"));
+        requests.sort();
+        requests
     }
 
     /// For `UV_DEFAULT_INDEX`.
@@ -59,6 +94,16 @@ impl Index {
     /// Adds a wheel of some files, as `(path, content)`.
     pub fn wheel(&self, name: &str, version: &str, files: &[(&str, &str)]) {
         self.add(format!("{name}-{version}-py3-none-any.whl"), wheel(name, version, files));
+    }
+
+    /// The same of a package that depends on others.
+    pub fn wheel_needing(&self, name: &str, version: &str, needs: &[&str], files: &[(&str, &str)]) {
+        self.add(format!("{name}-{version}-py3-none-any.whl"), wheel_of(name, version, needs, files));
+    }
+
+    /// From now on answers are good for so many seconds.
+    pub fn keep_for(&self, seconds: usize) {
+        self.shared.good_for.store(seconds, Ordering::Relaxed);
     }
 
     /// Adds a package that has no wheel. `build` is what its build script does, in a function of Python; what that gives
@@ -99,9 +144,14 @@ impl Index {
 
 /// A wheel's bytes.
 pub fn wheel(name: &str, version: &str, files: &[(&str, &str)]) -> Vec<u8> {
+    wheel_of(name, version, &[], files)
+}
+
+fn wheel_of(name: &str, version: &str, needs: &[&str], files: &[(&str, &str)]) -> Vec<u8> {
     let info = format!("{name}-{version}.dist-info");
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    let needs: String = needs.iter().map(|need| format!("Requires-Dist: {need}\n")).collect();
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}");
     let of_wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
     let mut record = String::new();
     let own = [(format!("{info}/METADATA"), metadata.as_str()), (format!("{info}/WHEEL"), of_wheel)];
@@ -138,12 +188,26 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
     return write_wheel(directory, "NAME", "VERSION", {"NAME.py": f"FOUND = {found!r}\n"})
 "#;
 
+async fn counted(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    shared.requests.lock().expect("the lock").push(request.uri().path().to_owned());
+    if shared.is_closed.load(Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let mut response = next.run(request).await;
+    let good_for = shared.good_for.load(Ordering::Relaxed);
+    if good_for > 0 {
+        let value = format!("max-age={good_for}").parse().expect("a header");
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    response
+}
+
 async fn page(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Html<String>, StatusCode> {
     shared.asked.send_modify(|asked| {
         asked.insert(name.clone());
     });
     let mut asked = shared.asked.subscribe();
-    asked.wait_for(|asked| asked.len() >= shared.gate).await.map_err(|_| StatusCode::GONE)?;
+    asked.wait_for(|asked| asked.len() >= shared.gate.load(Ordering::Relaxed)).await.map_err(|_| StatusCode::GONE)?;
     let files = shared.files.lock().expect("the lock");
     let own = files.keys().filter(|file| file.split('-').next().is_some_and(|own| own.replace('_', "-") == name));
     let links: String = own.map(|file| format!("<a href=\"/files/{file}\">{file}</a>\n")).collect();

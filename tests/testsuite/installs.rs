@@ -202,6 +202,13 @@ fn a_build_that_takes_too_much_is_told_and_leaves_nothing() {
             "import time\nfor _ in range(1000):\n    if os.fork() == 0:\n        time.sleep(30)\n        os._exit(0)",
             "process limit of 256 reached",
         ),
+        (
+            // Each name is an entry of a folder, whoever has the file.
+            "names",
+            "import time\nfor file in range(10):\n    first = os.path.join(directory, str(file))\n    open(first, 'w').close()\n    \
+             for number in range(15_000):\n        os.link(first, f'{first}-{number}')\ntime.sleep(300)",
+            "limit of 100000 files reached",
+        ),
     ] {
         index.source(name, "1.0", build);
         needing(&format!("agent:{name}"), "def run(module_run):\n    return 'never'\n", &[name]).write(&node.sandbox);
@@ -211,6 +218,13 @@ fn a_build_that_takes_too_much_is_told_and_leaves_nothing() {
         assert_eq!(kept(&node), [] as [PathBuf; 0], "{name}");
     }
     assert_eq!(processes::working_in(&environments(&node)).len(), 0);
+    // Neither of environments in the making, nor of what was fetched and not finished.
+    for folder in ["new", "cache"] {
+        let left = std::fs::read_dir(environments(&node).join("shared").join(folder)).expect("a folder");
+        let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
+        let is_left = |name: &std::ffi::OsString| folder == "new" || name.as_encoded_bytes().starts_with(b".tmp");
+        assert!(!left.iter().any(is_left), "{left:?}");
+    }
 }
 
 #[test]
@@ -337,8 +351,15 @@ fn ten_modules_install_side_by_side() {
     }
     std::thread::scope(|scope| {
         for number in 0..COUNT {
-            let node = &node;
-            scope.spawn(move || node.napt(&["deploy", &format!("m{number}"), "--no-verify"]).expect(0));
+            let (node, index) = (&node, &index);
+            scope.spawn(move || {
+                let deployed = node.napt(&["deploy", &format!("m{number}"), "--no-verify"]);
+                if deployed.code != Some(0) {
+                    // The others need not wait for it.
+                    index.open();
+                }
+                deployed.expect(0);
+            });
         }
     });
     let user = node.user();
@@ -362,4 +383,120 @@ fn bytecode_is_made_once_for_all_environments() {
     let inode = |path: &PathBuf| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).expect("a file"));
     assert_eq!(files.len(), 2);
     assert_eq!(inode(&files[0]), inode(&files[1]));
+}
+
+/// What it takes to install `common` and `other` in an environment of its own, locked or not.
+fn deploy_pair(node: &TestNode, index: &Index, id: &str, requirement: &str, is_locked: bool) {
+    let run = "import common, other\n\ndef run(module_run):\n    return common.WHO\n";
+    let name = id.split(':').nth(1).expect("a name");
+    needing(id, run, &[requirement]).write(&node.sandbox);
+    let files = ["common-1.0-py3-none-any.whl", "other-1.0-py3-none-any.whl"];
+    let lines = files.map(|file| {
+        let package = file.split('-').next().expect("a name");
+        format!("{package}==1.0 --hash=sha256:{}\n", index.sha256(file))
+    });
+    if is_locked {
+        node.sandbox.write(format!("{name}/requirements.txt"), lines.concat());
+    }
+    node.napt(&["deploy", name, "--no-verify"]).expect(0);
+    assert_eq!(node.user().run(id, json!({})).result.as_deref(), Some("common"), "{id}");
+}
+
+/// An index with two packages, one of which needs the other.
+fn pair() -> Index {
+    let index = Index::start();
+    index.wheel("other", "1.0", &[("other.py", "")]);
+    index.wheel_needing("common", "1.0", &["other"], &[("common.py", "WHO = 'common'\n")]);
+    index
+}
+
+#[test]
+fn what_is_locked_and_cached_is_installed_without_the_index() {
+    let index = pair();
+    let node = node(&index);
+    deploy_pair(&node, &index, "agent:first", "common", true);
+    index.requests();
+    index.close();
+    // Another set, of the same packages.
+    deploy_pair(&node, &index, "agent:second", "common>=0.9", true);
+    assert_eq!(kept(&node).len(), 2);
+    assert_eq!(index.requests(), [] as [String; 0]);
+    // An installed set needs nobody, locked or not.
+    deploy_pair(&node, &index, "agent:third", "common>=0.9", true);
+    assert_eq!(index.requests(), [] as [String; 0]);
+}
+
+#[test]
+fn of_what_is_not_locked_the_index_is_asked_once_for_each_package() {
+    let index = pair();
+    let node = node(&index);
+    deploy_pair(&node, &index, "agent:first", "common", false);
+    index.requests();
+    deploy_pair(&node, &index, "agent:second", "common>=0.9", false);
+    let pages =
+        |requests: Vec<String>| requests.into_iter().filter(|path| path.starts_with("/simple/")).collect::<Vec<_>>();
+    assert_eq!(pages(index.requests()), ["/simple/common/", "/simple/other/"]);
+    // A newer version is found at once, since the index does not say how long its answers are good.
+    index.wheel("common", "1.1", &[("common.py", "WHO = 'newer'\n")]);
+    let run = "import common\n\ndef run(module_run):\n    return common.WHO\n";
+    node.deploy(&needing("agent:third", run, &["common>=0.8"]));
+    assert_eq!(node.user().run("agent:third", json!({})).result.as_deref(), Some("newer"));
+    index.requests();
+    // An index that does say so is not asked again.
+    index.keep_for(600);
+    deploy_pair(&node, &index, "agent:fourth", "common<=1.0", false);
+    index.requests();
+    deploy_pair(&node, &index, "agent:fifth", "common<1.1", false);
+    assert_eq!(pages(index.requests()), [] as [String; 0]);
+}
+
+#[test]
+fn a_build_reads_no_credentials_of_the_operators() {
+    let index = Index::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.into_os_string().into_string().expect("UTF-8")
+    };
+    let mut sandbox = Sandbox::new();
+    own_cache(&mut sandbox);
+    let files = [
+        (
+            "UV_CONFIG_FILE",
+            write(
+                "uv.toml",
+                format!("# canary\n[[index]]\nurl = \"http://me:canary@{}/simple\"\ndefault = true\n", index.address),
+            ),
+        ),
+        ("PIP_CONFIG_FILE", write("pip.conf", "[global]\n# canary\n".to_owned())),
+        ("UV_ENV_FILE", write(".env", "TOKEN=canary\n".to_owned())),
+    ];
+    for (name, path) in &files {
+        sandbox.set(name, path);
+    }
+    let netrc = sandbox.home().join(".netrc");
+    std::fs::write(&netrc, "default login me password canary\n").expect("a file");
+    let node = TestNode::start_in(sandbox, &[]);
+    let paths: Vec<&str> = files.iter().map(|(_, path)| path.as_str()).chain(netrc.to_str()).collect();
+    let build = format!(
+        r#"
+found = []
+for path in {paths:?} + [os.environ.get(name, "/nothing") for name in {names:?}]:
+    try:
+        with open(path) as file:
+            found.append(path + ": " + file.read())
+    except OSError:
+        pass
+configuration = [text for text in found if "canary" not in text and {index:?} in text]
+return {{
+    "secrets": [text for text in found if "canary" in text] + [text for text in os.environ.values() if "canary" in text],
+    "index": len(configuration),
+}}"#,
+        names = files.each_ref().map(|(name, _)| name),
+        index = index.address,
+    );
+    let found = found(&node, &index, &build);
+    assert_eq!(found["secrets"], json!([]), "{found}");
+    assert_eq!(found["index"], json!(1), "where packages are, it may know: {found}");
 }

@@ -163,6 +163,23 @@ fn a_node_that_must_have_a_sandbox_does_not_start_without() {
     assert!(!node.log().contains("warning") || !node.has_groups(), "{}", node.log());
 }
 
+#[test]
+fn a_node_does_not_keep_its_data_where_every_module_looks() {
+    let folder = format!("napt-{}", std::process::id());
+    for (seen, path) in [("/usr", format!("/usr/{folder}/node")), ("/usr", format!("/../bin/../usr/lib/{folder}"))] {
+        let refused = Sandbox::new().napt(&["node", "--listen", "127.0.0.1:0", "--data", &path]).expect(2);
+        let told = format!("is below `{seen}`, which every module can read");
+        assert!(refused.stderr.contains(&told) && refused.stderr.contains(&path), "{}", refused.stderr);
+        assert!(!std::path::Path::new(&path).exists(), "nothing was made");
+    }
+    // By a link too.
+    let sandbox = Sandbox::new();
+    std::os::unix::fs::symlink("/usr/share", sandbox.work().join("link")).expect("a link");
+    let path = format!("link/{folder}");
+    let refused = sandbox.napt(&["node", "--listen", "127.0.0.1:0", "--data", &path]).expect(2);
+    assert!(refused.stderr.contains("is below `/usr`"), "{}", refused.stderr);
+}
+
 /// Asks its node with a credential and without.
 const ASKING: &str = r#"
 import json, os, urllib.error, urllib.request

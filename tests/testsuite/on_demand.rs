@@ -201,6 +201,7 @@ fn a_create_that_takes_too_long_goes_on_after_its_answer() {
         allow_shared: false,
         listen: ([127, 0, 0, 1], 0).into(),
         data: data.path().to_owned(),
+        config: data.path().join("config"),
         environments: Path::new(&cache()).join("environments"),
         registry: gate.url.clone(),
         sources: Vec::new(),

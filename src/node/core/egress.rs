@@ -327,7 +327,7 @@ impl Egress {
             return Err(if allowed { EgressError::Private(place) } else { EgressError::Operator(place) });
         }
         if let Some(proxy) = proxy.filter(|_| !good.iter().any(|address| self.names(*address))) {
-            return match timeout(CONNECT_TIMEOUT, proxy.connect(&place.host, port)).await {
+            return match timeout(CONNECT_TIMEOUT, proxy.connect(&place, &good)).await {
                 Ok(connected) => connected.map_err(|error| EgressError::Unreachable(place, error)),
                 Err(_) => Err(EgressError::Late(place)),
             };
@@ -370,7 +370,10 @@ impl Core {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -414,6 +417,29 @@ mod tests {
         let error = egress.connect(&run, "a.example", 9000).await.expect_err("another address");
         assert!(matches!(error, EgressError::Private(_)), "{error}");
         assert!(tokio::time::timeout(Duration::from_millis(50), bad.accept()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_told_the_address_that_was_judged() {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let proxies = Proxies::new(Some(&format!("http://{}", proxy.local_addr().expect("an address"))), "");
+        let (good, bad) = (SocketAddr::from(([1, 1, 1, 1], 443)), SocketAddr::from(([10, 0, 0, 1], 443)));
+        let (egress, _) = egress(&["*"], vec![vec![bad, good], vec![bad], vec![]]);
+        let (egress, run) = (Egress { proxies, ..egress }, run(&["a.example"]));
+        let asked = async {
+            let (mut stream, _) = proxy.accept().await.expect("a connection");
+            let mut line = vec![0; 256];
+            let read = stream.read(&mut line).await.expect("a request");
+            stream.write_all(b"HTTP/1.1 200 fine\r\n\r\n").await.expect("answered");
+            String::from_utf8_lossy(&line[..read]).lines().next().unwrap_or_default().to_owned()
+        };
+        let (asked, connected) = tokio::join!(asked, egress.connect(&run, "a.example", 443));
+        connected.expect("connected");
+        assert_eq!(asked, "CONNECT 1.1.1.1:443 HTTP/1.1");
+        // Of an address that is refused, the proxy hears nothing.
+        let error = egress.connect(&run, "a.example", 443).await.expect_err("private");
+        assert!(matches!(error, EgressError::Private(_)), "{error}");
+        assert!(tokio::time::timeout(Duration::from_millis(50), proxy.accept()).await.is_err());
     }
 
     #[tokio::test]

@@ -247,8 +247,8 @@ async fn watch(group: Option<Arc<Group>>, caps: Caps, scratch: PathBuf) -> Limit
 
 fn look(group: Option<&Group>, caps: &Caps, scratch: &Path) -> Option<Limit> {
     group.and_then(|group| group.hit()).or_else(|| {
-        let unlinked = group.into_iter().flat_map(Group::processes).map(|process| scratch::unlinked(process, scratch));
-        let used = scratch::usage(scratch, caps.disk).saturating_add(unlinked.sum());
+        let unlinked = scratch::unlinked(group.into_iter().flat_map(Group::processes), scratch);
+        let used = scratch::usage(scratch, caps.disk).saturating_add(unlinked);
         (used > caps.disk).then_some(Limit::Disk)
     })
 }

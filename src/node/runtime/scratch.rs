@@ -1,6 +1,7 @@
 //! A run's scratch folder as its module may have left it: deep, unreadable, full of links. None is followed.
 
 use std::{
+    collections::HashSet,
     io,
     os::{fd::BorrowedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
@@ -29,10 +30,29 @@ fn is_dots(name: &std::ffi::CStr) -> bool {
     matches!(name.to_bytes(), b"." | b"..")
 }
 
+/// What a folder takes of the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) bytes: u64,
+    /// Files, folders and whatever else has a name.
+    pub(super) entries: u64,
+}
+
+impl Usage {
+    /// Of a tree that is too odd to be looked at.
+    const TOO_MUCH: Usage = Usage { bytes: u64::MAX, entries: u64::MAX };
+}
+
 /// Bytes that a folder takes on the disk, or some number past `limit`.
 pub(super) fn usage(folder: &Path, limit: u64) -> u64 {
-    let Ok(top) = open(CWD, folder) else { return 0 };
-    let (mut used, mut open_folders) = (0_u64, vec![top]);
+    measure(folder, Usage { bytes: limit, entries: u64::MAX }).bytes
+}
+
+/// What a folder takes, or something past the `limit`. A file with several names counts once, and each of its names as an entry.
+pub(super) fn measure(folder: &Path, limit: Usage) -> Usage {
+    let mut used = Usage::default();
+    let Ok(top) = open(CWD, folder) else { return used };
+    let (mut linked, mut open_folders) = (HashSet::new(), vec![top]);
     while let Some(inside) = open_folders.last_mut() {
         let Some(entry) = inside.read() else {
             open_folders.pop();
@@ -45,30 +65,36 @@ pub(super) fn usage(folder: &Path, limit: u64) -> u64 {
         }
         // It may be gone by now.
         let Ok(found) = inside.fd().and_then(|fd| statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)) else { continue };
-        used = used.saturating_add(ENTRY.max(u64::try_from(found.st_blocks).unwrap_or_default() * 512));
-        if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+        let is_folder = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+        let is_known = !is_folder && found.st_nlink > 1 && !linked.insert((found.st_dev, found.st_ino));
+        let blocks = if is_known { 0 } else { u64::try_from(found.st_blocks).unwrap_or_default() };
+        used.bytes = used.bytes.saturating_add(ENTRY.max(blocks.saturating_mul(512)));
+        used.entries += 1;
+        if is_folder {
             match inside.fd().and_then(|fd| open(fd, name)) {
-                Ok(_) if open_folders.len() == DEPTH => return u64::MAX,
+                Ok(_) if open_folders.len() == DEPTH => return Usage::TOO_MUCH,
                 Ok(next) => open_folders.push(next),
-                Err(Errno::NOENT) => {}
-                Err(_) => return u64::MAX,
+                // Gone, or something else by now.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(_) => return Usage::TOO_MUCH,
             }
         }
-        if used > limit {
+        if used.bytes > limit.bytes || used.entries > limit.entries {
             return used;
         }
     }
     used
 }
 
-/// Bytes of files in the same file system as `folder` that a process has open and that are in no folder any more.
-pub(super) fn unlinked(pid: u32, folder: &Path) -> u64 {
+/// Bytes of files in the same file system as `folder` that processes have open and that are in no folder any more.
+pub(super) fn unlinked(pids: impl IntoIterator<Item = u32>, folder: &Path) -> u64 {
     let Ok(device) = fs_err::metadata(folder).map(|found| found.dev()) else { return 0 };
-    let open = fs_err::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    open.filter_map(|fd| fs_err::metadata(fd.path()).ok())
-        .filter(|file| file.is_file() && file.nlink() == 0 && file.dev() == device)
-        .map(|file| file.blocks() * 512)
-        .sum()
+    let open = pids.into_iter().flat_map(|pid| fs_err::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten());
+    let files = open.flatten().filter_map(|fd| fs_err::metadata(fd.path()).ok());
+    let gone = files.filter(|file| file.is_file() && file.nlink() == 0 && file.dev() == device);
+    // What is open several times is there once.
+    let mut seen = HashSet::new();
+    gone.filter(|file| seen.insert(file.ino())).map(|file| file.blocks() * 512).sum()
 }
 
 /// A run's scratch folder, removed when dropped.
@@ -203,9 +229,17 @@ mod tests {
         assert!((1 << 20..2 << 20).contains(&used), "{used}");
         assert!(usage(folder.path(), 1000) > 1000);
         let open = fs_err::File::open(folder.path().join("a/file")).expect("a file");
-        assert_eq!(unlinked(std::process::id(), folder.path()), 0);
-        fs_err::remove_file(open.path()).expect("removed");
-        assert!(unlinked(std::process::id(), folder.path()) >= 1 << 20);
+        let own = [std::process::id()];
+        assert_eq!(unlinked(own, folder.path()), 0);
+        fs_err::hard_link(open.path(), folder.path().join("again")).expect("a link");
+        let again = measure(folder.path(), Usage { bytes: u64::MAX, entries: u64::MAX });
+        assert_eq!(again, Usage { bytes: used + ENTRY, entries: 4 }, "one file with two names");
+        assert_eq!(measure(folder.path(), Usage { bytes: u64::MAX, entries: 1 }).entries, 2);
+        for name in ["a/file", "again"] {
+            fs_err::remove_file(folder.path().join(name)).expect("removed");
+        }
+        let _also = open.file().try_clone().expect("another descriptor");
+        assert!((1 << 20..2 << 20).contains(&unlinked(own, folder.path())));
         deep(folder.path(), 200);
         assert_eq!(usage(folder.path(), u64::MAX), u64::MAX);
     }

@@ -63,7 +63,9 @@ impl Egress {
         }
         let connecting = async {
             match proxy {
-                Some(proxy) => proxy.connect(&place.host, place.port).await,
+                // The operator's own are the operator's to name.
+                Some(proxy) if trust == Trust::Named => proxy.connect(&place, &[]).await,
+                Some(proxy) => proxy.connect(&place, &good).await,
                 None => TcpStream::connect(&good[..]).await,
             }
         };

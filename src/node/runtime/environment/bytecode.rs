@@ -49,7 +49,7 @@ impl Site<'_> {
                 program: &self.interpreter.program,
                 arguments: arguments.chain([list.into_os_string(), workers.to_string().into()]).collect(),
                 variables: Vec::new(),
-                read: [self.readable(), vec![inputs]].concat(),
+                read: [self.readable(Code::Own), vec![inputs]].concat(),
                 write: vec![venv.clone()],
                 work: &venv,
                 reach: Reach::Nothing,

@@ -2,12 +2,15 @@
 
 use std::{
     ffi::OsString,
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use super::{
+    super::scratch,
     EnvironmentError, VENV,
-    settings::Settings,
+    settings::{CONFIG_FILE, Settings},
     sources::Built,
     step::{Code, Reach, Step, Steps},
     tools::{Interpreter, Tools},
@@ -82,6 +85,21 @@ impl Site<'_> {
         self.wheels(wanted, &built, false).await
     }
 
+    /// A new environment out of wheels, and nothing of it where that fails.
+    async fn wheels(&self, wanted: Wanted<'_>, built: &Built, offline: bool) -> Result<(), EnvironmentError> {
+        let key = self.folder.file_name().unwrap_or_default();
+        let new = self.shared().join("new").join(key);
+        // Of a node that was stopped.
+        scratch::removed(&new).await?;
+        let installed = self.wheels_into(&new, wanted, built, offline).await;
+        let cleared = scratch::removed(&new).await;
+        if matches!(installed, Err(EnvironmentError::Limit { .. })) {
+            self.prune().await;
+        }
+        installed?;
+        Ok(cleared?)
+    }
+
     /// A new environment out of wheels: those of the index, and those that were built here.
     ///
     /// The environment's files are hard links of the cache's, which all environments share, so writing to one would
@@ -89,37 +107,20 @@ impl Site<'_> {
     /// build and not compile (to compile, it would start the environment's interpreter, and that runs what `.pth` files
     /// say). It asks the interpreter about itself while the environment is empty. Builds see neither; compilation sees
     /// this environment, and makes files anew; and runs have their environment read-only.
-    async fn wheels(&self, wanted: Wanted<'_>, built: &Built, offline: bool) -> Result<(), EnvironmentError> {
+    async fn wheels_into(
+        &self,
+        new: &Path,
+        wanted: Wanted<'_>,
+        built: &Built,
+        offline: bool,
+    ) -> Result<(), EnvironmentError> {
         let shared = self.shared();
-        let key = self.folder.file_name().unwrap_or_default();
-        let new = shared.join("new").join(key);
-        // Of a try before, or of a node that was stopped.
-        if new.exists() {
-            fs_err::tokio::remove_dir_all(&new).await?;
-        }
         let venv = new.join(VENV);
         let inputs = self.folder.join("inputs");
-        for folder in [&venv, &shared.join("cache"), &inputs] {
+        for folder in [&shared.join("cache"), &inputs] {
             fs_err::tokio::create_dir_all(folder).await?;
         }
-        let step = |what, arguments, reach| Step {
-            what,
-            code: Code::Own,
-            program: &self.tools.uv,
-            arguments,
-            variables: self.variables(self.settings.for_installer(), &shared.join("cache")),
-            read: [self.readable(), vec![built.folder.clone(), inputs.clone()]].concat(),
-            // One folder, since nothing is linked from one mount into another.
-            write: vec![shared.clone()],
-            work: &new,
-            reach,
-            proxies: self.settings.proxies(),
-        };
-        // Relocatable: it is moved when it is done.
-        let mut arguments =
-            words(&["venv", "--quiet", "--no-project", "--allow-existing", "--relocatable", "--python"]);
-        arguments.extend([self.interpreter.program.clone().into_os_string(), venv.clone().into_os_string()]);
-        self.steps.run(step("making the environment", arguments, Reach::Nothing)).await?;
+        make_empty(&venv, self.interpreter)?;
         crash::point("install.environment")?;
         let before = identity(&venv)?;
         if !wanted.requirements.is_empty() {
@@ -137,10 +138,24 @@ impl Site<'_> {
                 arguments.extend(["--constraint".into(), constraints.into_os_string()]);
             }
             arguments.extend(built.requirements(wanted).into_iter().map(OsString::from));
+            let config = self.config(&inputs, self.settings.installer_config())?;
             // A URL may lead anywhere.
             let is_named = wanted.requirements.iter().any(|requirement| requirement.contains("://"));
-            let reach = if is_named { Reach::Public } else { Reach::Indexes };
-            self.steps.run(step(INSTALLING, arguments, reach)).await?;
+            self.steps
+                .run(Step {
+                    what: INSTALLING,
+                    code: Code::Own,
+                    program: &self.tools.uv,
+                    arguments,
+                    variables: self.variables(self.settings.for_installer(), &shared.join("cache"), config),
+                    read: [self.readable(Code::Own), vec![built.folder.clone(), inputs]].concat(),
+                    // One folder, since nothing is linked from one mount into another.
+                    write: vec![shared],
+                    work: new,
+                    reach: if is_named { Reach::Public } else { Reach::Indexes },
+                    proxies: self.settings.proxies(),
+                })
+                .await?;
         }
         // Which interpreter runs, and where it looks, is the node's to say.
         if identity(&venv)? != before {
@@ -149,17 +164,36 @@ impl Site<'_> {
                 output: "a package replaces the environment's interpreter or its `pyvenv.cfg`".to_owned(),
             });
         }
-        fs_err::tokio::rename(&venv, self.folder.join(VENV)).await?;
-        Ok(fs_err::tokio::remove_dir_all(&new).await?)
+        Ok(fs_err::tokio::rename(&venv, self.folder.join(VENV)).await?)
+    }
+
+    /// Removes from the cache what an installer that was ended has left half done. Others that are at work keep theirs.
+    async fn prune(&self) {
+        let cache = self.shared().join("cache");
+        let mut variables = self.variables(Vec::new(), &cache, None);
+        // It waits for whoever uses the cache; the next one that is ended removes this too.
+        variables.push(("UV_LOCK_TIMEOUT".to_owned(), "30".to_owned()));
+        let pruned = self.steps.run(Step {
+            what: "pruning the installer's cache",
+            code: Code::Own,
+            program: &self.tools.uv,
+            arguments: words(&["cache", "prune", "--quiet"]),
+            variables,
+            read: self.readable(Code::Own),
+            write: vec![self.shared()],
+            work: &cache,
+            reach: Reach::Nothing,
+            proxies: Vec::new(),
+        });
+        if let Err(error) = pruned.await {
+            tracing::warn!(%error, "the installer's cache keeps what an install has left");
+        }
     }
 
     /// What is left besides the environment.
     pub(super) async fn clear(&self) -> std::io::Result<()> {
         for name in ["inputs", "work"] {
-            let folder = self.folder.join(name);
-            if folder.exists() {
-                fs_err::tokio::remove_dir_all(folder).await?;
-            }
+            scratch::removed(&self.folder.join(name)).await?;
         }
         Ok(())
     }
@@ -169,25 +203,41 @@ impl Site<'_> {
         self.common.join("shared")
     }
 
-    /// What each program of an install may read.
-    pub(super) fn readable(&self) -> Vec<PathBuf> {
+    /// What each program of an install may read, by whose code it runs.
+    pub(super) fn readable(&self, code: Code) -> Vec<PathBuf> {
         let base = &self.interpreter.base;
         let parts = ["bin", "lib", "lib64", "include", "share"].map(|part| base.join(part));
         let mut paths = vec![self.tools.uv.clone(), self.interpreter.program.clone()];
         paths.extend(parts.into_iter().filter(|part| part.is_dir()));
-        paths.extend(self.settings.paths());
+        paths.extend(self.settings.paths(code));
         paths
     }
 
+    /// Puts the installer's configuration into a folder; where it is, if there is any.
+    pub(super) fn config(&self, inputs: &Path, text: Option<String>) -> std::io::Result<Option<PathBuf>> {
+        let Some(text) = text else { return Ok(None) };
+        let file = inputs.join("uv.toml");
+        fs_err::write(&file, text)?;
+        Ok(Some(file))
+    }
+
     /// The installer's variables, with a cache folder.
-    pub(super) fn variables(&self, mut settings: Vec<(String, String)>, cache: &Path) -> Vec<(String, String)> {
+    pub(super) fn variables(
+        &self,
+        mut settings: Vec<(String, String)>,
+        cache: &Path,
+        config: Option<PathBuf>,
+    ) -> Vec<(String, String)> {
+        // Only what the operator's variables name shapes an environment.
+        let is_named = settings.iter().any(|(name, _)| name == CONFIG_FILE);
         let mut set = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
         set("UV_CACHE_DIR", &cache.to_string_lossy());
         set("UV_LINK_MODE", "hardlink");
         set("UV_PYTHON_DOWNLOADS", "never");
-        // Only what the operator's variables name shapes an environment.
-        if !self.settings.all().iter().any(|(name, _)| name == "UV_CONFIG_FILE") {
-            set("UV_NO_CONFIG", "1");
+        match config {
+            Some(file) => set(CONFIG_FILE, &file.to_string_lossy()),
+            None if !is_named => set("UV_NO_CONFIG", "1"),
+            None => {}
         }
         settings
     }
@@ -195,6 +245,37 @@ impl Site<'_> {
 
 pub(super) fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
+}
+
+/// Makes an environment with nothing in it, which others may read. It can be moved, as it is when it is done.
+fn make_empty(venv: &Path, interpreter: &Interpreter) -> std::io::Result<()> {
+    let python = format!("python{}", interpreter.minor());
+    let packages = Path::new("lib").join(&python).join("site-packages");
+    for folder in [Path::new("bin"), &packages] {
+        fs_err::create_dir_all(venv.join(folder))?;
+    }
+    // Of some systems' interpreters, what is not pure Python has a folder of its own.
+    fs_err::os::unix::fs::symlink("lib", venv.join("lib64"))?;
+    fs_err::os::unix::fs::symlink(&interpreter.program, venv.join("bin/python"))?;
+    for name in ["python3", &python] {
+        fs_err::os::unix::fs::symlink("python", venv.join("bin").join(name))?;
+    }
+    let home = interpreter.program.parent().unwrap_or(Path::new("/")).display();
+    let config = venv.join("pyvenv.cfg");
+    fs_err::write(
+        &config,
+        format!(
+            "home = {home}\nimplementation = CPython\nversion_info = {}\ninclude-system-site-packages = false\n\
+             relocatable = true\n",
+            interpreter.version
+        ),
+    )?;
+    // Whatever the umask of the node is.
+    fs_err::set_permissions(&config, Permissions::from_mode(0o644))?;
+    packages
+        .ancestors()
+        .chain([Path::new("bin")])
+        .try_for_each(|folder| fs_err::set_permissions(venv.join(folder), Permissions::from_mode(0o755)))
 }
 
 /// What says which interpreter an environment has.

@@ -11,6 +11,7 @@
 //!
 //! Each program of a phase is a `Step`, shut in as far as this machine can.
 
+mod bounds;
 mod bytecode;
 mod install;
 mod library;
@@ -29,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 pub(in crate::node) use self::step::{Reach, Steps, WayOut};
 use self::{install::Site, settings::Settings, tools::Tools};
-use super::python::Python;
+use super::{python::Python, scratch};
 use crate::{
     crash,
     module::{PythonNeeds, PythonNeedsError, python_needs},
@@ -37,7 +38,7 @@ use crate::{
 };
 
 /// Changes when an environment is made in another way, so that those of older versions are not used.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// The environment itself, beside what the node notes about it: a package may put any file into it.
 const VENV: &str = "venv";
@@ -152,7 +153,7 @@ impl Environments {
     ) -> Result<Python, EnvironmentError> {
         let needs = needs(root, sdk)?;
         let tools = self.tools.get_or_try_init(|| Tools::find(self, reporter)).await?;
-        let interpreter = tools.python(&needs)?;
+        let interpreter = tools.python(self, &needs).await?;
         let mut digest = Sha256::new();
         let mut add = |kind: u8, text: &str| {
             digest.update([kind]);
@@ -185,9 +186,7 @@ impl Environments {
             return ready();
         }
         // An unfinished one is of a node that was stopped.
-        if target.exists() {
-            fs_err::tokio::remove_dir_all(&target).await?;
-        }
+        scratch::removed(&target).await?;
         fs_err::tokio::create_dir_all(&target).await?;
         reporter.step("Building", &format!("environment ({} and what it needs)", summary(&needs.requirements)));
         let site = Site {
@@ -201,7 +200,7 @@ impl Environments {
         };
         if let Err(error) = build(&site, &needs).await {
             // Should it stay, the next try removes it.
-            let _ = fs_err::tokio::remove_dir_all(&target).await;
+            let _ = scratch::removed(&target).await;
             return Err(error);
         }
         ready()

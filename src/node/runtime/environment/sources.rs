@@ -133,6 +133,7 @@ impl Site<'_> {
             fs_err::tokio::write(&constraints, lock.constraints.join("\n")).await?;
             arguments.extend(["--constraint".into(), constraints.into_os_string()]);
         }
+        let config = self.config(&inputs, self.settings.build_config())?;
         let work = self.work("resolve").await?;
         let printed = self
             .steps
@@ -141,8 +142,8 @@ impl Site<'_> {
                 code: Code::Strangers,
                 program: &self.tools.uv,
                 arguments,
-                variables: self.variables(self.settings.for_builds(), &work.join("cache")),
-                read: [self.readable(), vec![inputs]].concat(),
+                variables: self.variables(self.settings.for_builds(), &work.join("cache"), config),
+                read: [self.readable(Code::Strangers), vec![inputs]].concat(),
                 write: vec![work.clone()],
                 work: &work,
                 reach: Reach::Public,
@@ -171,6 +172,7 @@ impl Site<'_> {
         fs_err::tokio::create_dir_all(&inputs).await?;
         let asked = inputs.join("requirements.in");
         fs_err::tokio::write(&asked, &source.requirement).await?;
+        let config = self.config(&inputs, self.settings.build_config())?;
         let mut arguments = words(&["pip", "install", "--quiet", "--no-deps", "--no-binary", &source.name, "--python"]);
         arguments.extend([self.interpreter.program.clone().into_os_string()]);
         arguments.extend(["--target".into(), work.join("out").into_os_string()]);
@@ -183,8 +185,8 @@ impl Site<'_> {
                 code: Code::Strangers,
                 program: &self.tools.uv,
                 arguments,
-                variables: self.variables(self.settings.for_builds(), &cache),
-                read: [self.readable(), vec![inputs]].concat(),
+                variables: self.variables(self.settings.for_builds(), &cache, config),
+                read: [self.readable(Code::Strangers), vec![inputs]].concat(),
                 write: vec![work.clone()],
                 work: &work,
                 reach: Reach::Public,

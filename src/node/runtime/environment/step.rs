@@ -34,6 +34,7 @@ use super::{
         launch::{Launched, Launches, PROXY_PORT},
     },
     EnvironmentError,
+    bounds::{self, DISK},
 };
 
 /// How long a program of an install may take.
@@ -47,12 +48,6 @@ const PROCESSES: u64 = 256;
 
 const TOGETHER: Bounds = Bounds { memory: MEMORY, processes: PROCESSES, cpu: None };
 
-/// How much a build may write.
-const DISK: u64 = 4 << 30;
-
-/// How much an install leaves of a disk, however large the packages are.
-const RESERVE: u64 = 256 << 20;
-
 /// How much a program may print.
 const OUTPUT: u64 = 16 << 20;
 
@@ -62,7 +57,7 @@ const KEPT: usize = 64 << 10;
 /// How many lines of that are told.
 const LINES: usize = 60;
 
-/// How often it is looked how much a build has written.
+/// How often it is looked whether a program has run out of memory.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a program may take to go away once it is killed.
@@ -217,7 +212,7 @@ impl Steps {
             error => failed(error.to_string()),
         })?;
         let _served = self.serve(listeners, step.reach);
-        let (stdout, stderr) = (process.stdout().take(), process.stderr().take());
+        let (stdout, stderr, process_id) = (process.stdout().take(), process.stderr().take(), process.id());
         let limit = |limit: String| EnvironmentError::Limit { what: step.what.to_owned(), limit };
         let ended = {
             let working = async {
@@ -226,20 +221,11 @@ impl Steps {
                 let told = || limit(format!("output limit of {}", size_of(OUTPUT)));
                 Ok::<_, EnvironmentError>((status?, printed.ok_or_else(told)?, said.ok_or_else(told)?))
             };
-            let too_large = async {
-                match step.code {
-                    Code::Own => filled(step.work).await,
-                    Code::Strangers => grown(&step.write, DISK).await,
-                }
-            };
             tokio::select! {
                 done = working => done,
                 () = tokio::time::sleep(TIME) => Err(limit(format!("time limit of {} s", TIME.as_secs()))),
                 () = out_of_memory(group.as_deref()) => Err(limit(format!("memory limit of {}", size_of(MEMORY)))),
-                () = too_large => Err(limit(match step.code {
-                    Code::Own => format!("disk reserve of {}", size_of(RESERVE)),
-                    Code::Strangers => format!("disk limit of {}", size_of(DISK)),
-                })),
+                reached = bounds::reached(step.code, process_id, &step.write, step.work) => Err(limit(reached)),
             }
         };
         // Where there are walls, all that it started ends with it.
@@ -337,7 +323,7 @@ fn limit_in(said: &[u8], status: ExitStatus) -> Option<String> {
     None
 }
 
-fn size_of(bytes: u64) -> impl std::fmt::Display {
+pub(super) fn size_of(bytes: u64) -> impl std::fmt::Display {
     ByteSize::b(bytes)
 }
 
@@ -360,54 +346,12 @@ async fn collect(from: Option<impl AsyncRead + Unpin>, limit: u64, kept: usize) 
     Some(all)
 }
 
-/// Returns once there are more bytes in the folders.
-async fn grown(folders: &[PathBuf], limit: u64) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let folders = folders.to_vec();
-        let size = tokio::task::spawn_blocking(move || folders.iter().map(|folder| size(folder)).sum::<u64>()).await;
-        if size.is_ok_and(|size| size > limit) {
-            return;
-        }
-    }
-}
-
 /// Returns once the kernel has killed of a group because it had no more memory.
 async fn out_of_memory(group: Option<&Group>) {
     let Some(group) = group else { return std::future::pending().await };
     while !group.is_spent() {
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// Returns once the disk of a folder is nearly full.
-async fn filled(folder: &Path) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        if let Ok(disk) = rustix::fs::statvfs(folder)
-            && disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVE
-        {
-            return;
-        }
-    }
-}
-
-/// The bytes of a folder on disk; links are not followed.
-fn size(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut sum = 0;
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // What is removed meanwhile has no size.
-        for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            sum += metadata.blocks() * 512;
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    sum
 }
 
 /// What a program said last, without secrets: from its first error on, if it says which one that is.

@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use tokio::process::Command;
+use tokio::{process::Command, sync::OnceCell};
 
 use super::{COMPLETE, EnvironmentError, Environments, lock_file, step::last_lines};
 use crate::{module::PythonNeeds, report::Reporter};
@@ -26,10 +26,11 @@ print(sys.base_prefix)
 print(sys.implementation.cache_tag)
 ";
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tools {
-    /// Best first; at least one.
-    pythons: Vec<Interpreter>,
+    /// In the order of [`PYTHONS`]; nothing of one that there is not. Each is asked when it is needed, which takes seconds where
+    /// it is a script that looks for versions.
+    pythons: [OnceCell<Option<Interpreter>>; PYTHONS.len()],
     pub(super) uv: PathBuf,
 }
 
@@ -53,34 +54,50 @@ impl Interpreter {
 
 impl Tools {
     /// The best interpreter that a project runs on; else the best.
-    pub(super) fn python(&self, needs: &PythonNeeds) -> Result<&Interpreter, EnvironmentError> {
-        let fitting = self.pythons.iter().find(|python| needs.runs_on(&python.version));
-        fitting.or(self.pythons.first()).ok_or(EnvironmentError::NoPython)
+    pub(super) async fn python(
+        &self,
+        of: &Environments,
+        needs: &PythonNeeds,
+    ) -> Result<&Interpreter, EnvironmentError> {
+        self.first(of, |python| needs.runs_on(&python.version)).await
     }
 
     /// Looks for them in `PATH`.
     pub(super) async fn find(of: &Environments, reporter: &dyn Reporter) -> Result<Self, EnvironmentError> {
-        let mut pythons: Vec<Interpreter> = Vec::new();
-        for name in PYTHONS {
-            let Ok(said) = run(of, "asking an interpreter", Command::new(name).args(["-I", "-c", ABOUT])).await else {
-                continue;
-            };
-            let mut lines = said.lines().map(str::to_owned);
-            if let (Some(version), Some(program), Some(base), Some(tag)) =
-                (lines.next(), lines.next(), lines.next(), lines.next())
-                && ["3.10.", "3.11.", "3.12."].iter().any(|minor| version.starts_with(minor))
-                && !pythons.iter().any(|known| known.version == version)
-            {
-                pythons.push(Interpreter { version, program: program.into(), base: base.into(), tag });
+        let mut tools = Tools::default();
+        let python = &tools.first(of, |_| true).await?.program;
+        tools.uv = match std::env::split_paths(&of.path).find_map(|folder| program(&folder.join("uv"))) {
+            Some(uv) => uv,
+            None => fetch(of, python, reporter).await?,
+        };
+        Ok(tools)
+    }
+
+    /// The first that fits; else the first.
+    async fn first(
+        &self,
+        of: &Environments,
+        fits: impl Fn(&Interpreter) -> bool,
+    ) -> Result<&Interpreter, EnvironmentError> {
+        let mut best = None;
+        for (name, python) in PYTHONS.iter().zip(&self.pythons) {
+            match python.get_or_init(|| ask(of, name)).await {
+                Some(python) if fits(python) => return Ok(python),
+                other => best = best.or(other.as_ref()),
             }
         }
-        let python = pythons.first().ok_or(EnvironmentError::NoPython)?;
-        let uv = match std::env::split_paths(&of.path).find_map(|folder| program(&folder.join("uv"))) {
-            Some(uv) => uv,
-            None => fetch(of, &python.program, reporter).await?,
-        };
-        Ok(Tools { pythons, uv })
+        best.ok_or(EnvironmentError::NoPython)
     }
+}
+
+/// What an interpreter says of itself; nothing when there is none, or one of another kind or version.
+async fn ask(of: &Environments, name: &str) -> Option<Interpreter> {
+    let said = run(of, "asking an interpreter", Command::new(name).args(["-I", "-c", ABOUT])).await.ok()?;
+    let mut lines = said.lines().map(str::to_owned);
+    let [version, program, base, tag] = std::array::from_fn(|_| lines.next());
+    let python = Interpreter { version: version?, program: program?.into(), base: base?.into(), tag: tag? };
+    let is_known = python.tag.starts_with("cpython-") && ["3.10", "3.11", "3.12"].contains(&python.minor());
+    is_known.then_some(python)
 }
 
 /// A program by its real path. A script that only finds the program is none: what it needs to do so is not known.
