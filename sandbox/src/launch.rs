@@ -4,7 +4,8 @@
 use std::{
     ffi::{OsStr, OsString},
     fmt::Display,
-    fs, io,
+    fs,
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::process::CommandExt,
@@ -83,6 +84,13 @@ fn told(arguments: &[OsString]) -> Result<Told, String> {
 fn outside(arguments: &[OsString], control: BorrowedFd<'_>) -> Result<ExitCode, String> {
     let told = told(arguments)?;
     let policy = &told.policy;
+    for group in &policy.groups {
+        let entered = fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).and_then(|mut door| {
+            // Itself.
+            door.write_all(b"0")
+        });
+        step(&format!("enter the control group `{}`", group.display()), entered)?;
+    }
     let folder = step("find its folder", std::env::current_dir())?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let mut root = None;

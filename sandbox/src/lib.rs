@@ -57,6 +57,8 @@ pub struct Policy {
     pub uid: Option<u32>,
     /// How much it may use.
     pub limits: Limits,
+    /// Folders of control groups that it and all that it starts are in. The launcher enters them before anything else.
+    pub groups: Vec<PathBuf>,
     /// Whether it may make user namespaces (and nothing else new), so that it can shut in what it starts.
     pub nested: bool,
     /// Whether the launcher stays as process 1, and the program is its child. To process 1 itself, signals that end others
@@ -192,7 +194,11 @@ pub fn probe(launcher: &Launcher) -> Mechanisms {
             if sealed.landlock < 6 {
                 missing.push(match sealed.landlock {
                     0 => "Landlock is missing: it needs Linux 5.13 or later, with `landlock` in the kernel's `lsm=`".to_owned(),
-                    version => format!("Landlock is of version {version}, and signals between runs are stopped by version 6 (Linux 6.12)"),
+                    version => {
+                        let network = "TCP ports are kept by version 4 (Linux 6.7), and ";
+                        let network = if version < 4 { network } else { "" };
+                        format!("Landlock is of version {version}: {network}signals between runs are stopped by version 6 (Linux 6.12)")
+                    }
                 });
             }
             if !sealed.seccomp {

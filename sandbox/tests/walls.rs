@@ -30,6 +30,7 @@ const TESTS: &[(&str, fn())] = &[
     ("it_ends_as_the_program_does", it_ends_as_the_program_does),
     ("what_cannot_be_given_is_said", what_cannot_be_given_is_said),
     ("limits_hold", limits_hold),
+    ("it_is_in_its_groups", it_is_in_its_groups),
     ("nothing_is_inherited", nothing_is_inherited),
     ("system_calls_are_refused", system_calls_are_refused),
 ];
@@ -276,6 +277,61 @@ fn limits_hold() {
     assert_eq!(sh(&policy, "ulimit -n; ulimit -Hn; ulimit -c; ulimit -Hc"), "64\n64\n0\n0");
     sh(&policy, &format!("head -c 100000 /dev/zero > {}/large", scratch.display()));
     assert_eq!(fs::metadata(scratch.join("large")).expect("its file").len(), 4096);
+}
+
+/// A group for processes that this user may make, by whichever version there is.
+fn group() -> Option<PathBuf> {
+    let member = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = |line: &str| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        let mounted = match controllers {
+            "" => ["/sys/fs/cgroup".to_owned(), "/sys/fs/cgroup/unified".to_owned()],
+            named => [format!("/sys/fs/cgroup/{named}"), String::new()],
+        };
+        Some(mounted.map(|mounted| PathBuf::from(format!("{mounted}{path}"))))
+    };
+    let folders = member.lines().filter(|line| !line.contains("name=")).filter_map(own).flatten();
+    folders.map(|folder| folder.join(format!("walls-{}", std::process::id()))).find(|folder| {
+        fs::create_dir(folder).is_ok_and(|()| folder.join("cgroup.procs").exists() || fs::remove_dir(folder).is_err())
+    })
+}
+
+fn it_is_in_its_groups() {
+    let missing = Policy { groups: vec![PathBuf::from("/nowhere")], ..policy() };
+    match start(&missing, "/bin/sh", &[]) {
+        Err(SandboxError::Failed(reason)) => {
+            assert!(reason.starts_with("cannot enter the control group `/nowhere`: "), "{reason}");
+        }
+        other => panic!("it should have failed: {:?}", other.map(|started| started.sealed)),
+    }
+    let Some(group) = group() else { return println!("not tried: this user may make no control group") };
+    let policy = Policy { groups: vec![group.clone()], init: true, ..policy() };
+    let mut started = start(&policy, "/bin/sh", &["-c", DETACHED]).expect("shut in");
+    let output = up(&mut started);
+    let name = group.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    let inside = fs::read_to_string(group.join("cgroup.procs")).expect("its processes");
+    // The launcher, its other half, the shell, and the two that it started.
+    assert!(inside.lines().any(|line| line == started.child.id().to_string()), "{inside}");
+    assert!(inside.lines().count() >= 5, "{inside}");
+    for process in inside.lines() {
+        let of = fs::read_to_string(format!("/proc/{process}/cgroup")).expect("a process");
+        assert!(of.lines().any(|line| line.ends_with(&name)), "{of}");
+    }
+    // To itself it is in the root, and there is nothing to leave by.
+    let seen = sh(&policy, "cat /proc/self/cgroup; ls -d /sys/fs/cgroup 2>/dev/null");
+    assert!(!seen.contains(&name) && !seen.contains("/sys"), "{seen}");
+    drop(started.control);
+    ends(output);
+    started.child.wait().expect("its end");
+    // What has ended may be counted a moment longer.
+    for _ in 0..400 {
+        if fs::remove_dir(&group).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("`{}` is not empty", group.display());
 }
 
 fn nothing_is_inherited() {

@@ -47,9 +47,12 @@ pub(super) fn options(context: &Context) -> Result<node::Options, Failure> {
 }
 
 /// Says once what modules are shut in with, and what is missing.
-pub(super) fn tell_sandbox(shell: &Shell, sandbox: &node::Mechanisms) {
-    if sandbox.is_complete() {
-        shell.detail("modules are shut in: by namespaces, Landlock and a filter of system calls");
+pub(super) fn tell_sandbox(shell: &Shell, sandbox: &node::Confinement) {
+    let node::Confinement { mechanisms: sandbox, control_groups } = sandbox;
+    if let (true, Some(version)) = (sandbox.is_complete(), control_groups) {
+        shell.detail(&format!(
+            "modules are shut in: by namespaces, Landlock, a filter of system calls and control groups ({version})"
+        ));
     }
     for missing in &sandbox.missing {
         shell.warn(missing);

@@ -73,7 +73,7 @@ pub struct Options<'a> {
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The servers listen, and modules are shut in by this.
-    Listening(&'a DevSession, &'a node::Mechanisms),
+    Listening(&'a DevSession, &'a node::Confinement),
     /// The first version of a module is live, and what it needs with it.
     Deployed {
         /// The module.

@@ -23,16 +23,16 @@ pub use self::core::{EgressRule, Listing, Provider, Proxies};
 pub use error::NodeError;
 pub use fsck::fsck;
 use napt_registry_client::Policy;
-pub use napt_sandbox::Mechanisms;
-use napt_sandbox::{Launcher, probe};
+use napt_sandbox::{Launcher, Mechanisms, probe};
 pub use runtime::{Cap, CapError, Caps};
+use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::{
     core::{Announcer, Core},
-    runtime::{Inside, Reach, WayOut},
+    runtime::{Cgroups, Inside, Reach, WayOut},
 };
 
 /// How long runs may take to go away once they are told.
@@ -116,6 +116,17 @@ pub struct Options {
     pub require_sandbox: bool,
 }
 
+/// What a node shuts modules in with.
+#[derive(Debug, Clone, Serialize)]
+pub struct Confinement {
+    /// What is missing is told for control groups too.
+    #[serde(flatten)]
+    pub mechanisms: Mechanisms,
+    /// By which version of control groups all processes of a run, an interpreter or an install are bounded together: `v2`,
+    /// `v1`, or none.
+    pub control_groups: Option<&'static str>,
+}
+
 /// A node that is being served.
 #[derive(Debug)]
 pub struct Running {
@@ -124,7 +135,7 @@ pub struct Running {
     /// Its id: `node:` and its public key.
     pub id: String,
     /// What modules are shut in with.
-    pub sandbox: Mechanisms,
+    pub sandbox: Confinement,
     core: Shared,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -156,12 +167,12 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         }
         None => None,
     };
-    let sandbox = probed.await.map_err(NodeError::internal("try the sandbox"))?;
-    if options.require_sandbox && !sandbox.is_complete() {
-        return Err(NodeError::NoSandbox(sandbox.missing));
+    let mut mechanisms = probed.await.map_err(NodeError::internal("try the sandbox"))?;
+    if options.require_sandbox && !mechanisms.is_complete() {
+        return Err(NodeError::NoSandbox(mechanisms.missing));
     }
     // Without walls it is on this machine's loopback, for whoever keeps to the rules.
-    let (way_out, egress_port) = if sandbox.namespaces {
+    let (way_out, egress_port) = if mechanisms.namespaces {
         (None, 0)
     } else {
         let failed = NodeError::internal("open its way out");
@@ -170,7 +181,10 @@ pub async fn serve(mut options: Options) -> Result<Running, NodeError> {
         (Some(listener), port)
     };
     let listed = listing.as_ref().map(|(of, url)| (of.name.clone(), url.clone()));
-    let core = Core::open(options, address, egress_port, listed, sandbox.clone()).await?;
+    let core = Core::open(options, address, egress_port, listed, mechanisms.clone()).await?;
+    let (control_groups, missing) = Cgroups::told(core.cgroups.as_deref());
+    mechanisms.missing.extend(missing);
+    let sandbox = Confinement { mechanisms, control_groups };
     core.walls.serve_by(Arc::new(Doors(Arc::downgrade(&core))));
     core.installs.reach_by(Arc::new(WayToIndexes(Arc::downgrade(&core))));
     let announcer = match listing {
@@ -284,6 +298,10 @@ impl Running {
         }
         self.stop.cancel();
         self.core.walls.close();
+        if let Some(cgroups) = self.core.cgroups.clone() {
+            // What is left is removed by the next start.
+            let _ = tokio::time::timeout(END_TIMEOUT, tokio::task::spawn_blocking(move || cgroups.close())).await;
+        }
         self.dispatcher.abort();
         // Connections that stay open (followers of runs) are cut off after a moment.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.server).await;

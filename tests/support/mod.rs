@@ -25,6 +25,7 @@ pub mod terminal;
 pub mod websocket;
 
 use std::{
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -35,6 +36,8 @@ use tempfile::TempDir;
 pub struct Sandbox {
     root: TempDir,
     env: Vec<(String, String)>,
+    /// Who its commands are run by, when that is somebody else, and the program that they can run.
+    user: Option<(u32, PathBuf)>,
 }
 
 /// What a command printed and how it ended.
@@ -66,12 +69,25 @@ impl Sandbox {
         let root = TempDir::with_prefix("napt-test-").expect("a temporary folder");
         std::fs::create_dir_all(root.path().join("home")).expect("a home");
         std::fs::create_dir_all(root.path().join("work")).expect("a work folder");
-        Sandbox { root, env: Vec::new() }
+        Sandbox { root, env: Vec::new(), user: None }
     }
 
     /// Sets an environment variable for all commands.
     pub fn set(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Gives it away: from now on its commands are this user's, who runs this copy of `napt`. Only root can.
+    pub fn give_to(&mut self, user: u32, napt: &Path) {
+        let mut folders = vec![self.root.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            std::os::unix::fs::lchown(&folder, Some(user), Some(user)).expect("root");
+            if folder.is_dir() && !folder.is_symlink() {
+                folders
+                    .extend(std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()));
+            }
+        }
+        self.user = Some((user, napt.to_owned()));
     }
 
     /// The folder that commands are called in.
@@ -86,7 +102,8 @@ impl Sandbox {
 
     /// The `napt` binary with this sandbox's environment and nothing else of the caller's but what tools need.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_napt"));
+        let own = self.user.as_ref().map(|(_, napt)| napt.as_path());
+        let mut command = Command::new(own.unwrap_or(Path::new(env!("CARGO_BIN_EXE_napt"))));
         command.args(arguments).current_dir(self.work()).env_clear().stdin(Stdio::null());
         for (name, value) in std::env::vars_os() {
             let kept = name.to_str().is_some_and(|name| {
@@ -106,6 +123,9 @@ impl Sandbox {
         }
         command.env(canary::VARIABLE.0, canary::VARIABLE.1);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some((user, _)) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 
@@ -140,6 +160,11 @@ impl Sandbox {
         let path = self.work().join(path);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
         std::fs::write(&path, text).expect("a file");
+        if let Some((user, _)) = self.user {
+            for path in path.ancestors().take_while(|path| **path != self.work()) {
+                std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root");
+            }
+        }
         path
     }
 }

@@ -24,6 +24,8 @@ pub struct TestNode {
     pub sandbox: Sandbox,
     /// `http://127.0.0.1:PORT`.
     pub url: String,
+    /// What it said when it started: the data of its event `listening`.
+    pub facts: Value,
     /// Flags that it was started with, and is started with again.
     flags: Vec<String>,
     process: Child,
@@ -56,18 +58,18 @@ pub fn free_address() -> String {
     listener.local_addr().expect("an address").to_string()
 }
 
-fn spawn(sandbox: &Sandbox, listen: &str, flags: &[String]) -> (Child, String) {
+fn spawn(sandbox: &Sandbox, listen: &str, flags: &[String]) -> (Child, String, Value) {
     let mut command: Command = sandbox.command(&["node", "--message-format", "json", "--listen", listen]);
     let log = std::fs::File::options().create(true).append(true).open(sandbox.home().join("node.log")).expect("a log");
     let mut process = command.args(flags).stdout(Stdio::piped()).stderr(log).spawn().expect("napt starts");
     let mut line = String::new();
     BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-    let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+    let mut event: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
         let log = std::fs::read_to_string(sandbox.home().join("node.log")).unwrap_or_default();
         panic!("the node did not start: {line}\n{log}")
     });
     let url = event["data"]["url"].as_str().expect("a url").to_owned();
-    (process, url)
+    (process, url, event["data"].take())
 }
 
 impl TestNode {
@@ -86,9 +88,9 @@ impl TestNode {
     /// A node in a prepared sandbox, at a chosen address.
     pub fn start_at(mut sandbox: Sandbox, listen: &str, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let (process, url) = spawn(&sandbox, listen, &flags);
+        let (process, url, facts) = spawn(&sandbox, listen, &flags);
         sandbox.set("NAPT_NODE", &url);
-        TestNode { sandbox, url, flags, process }
+        TestNode { sandbox, url, facts, flags, process }
     }
 
     /// Two nodes that are each other's peers; the first one's operator is a user of both.
@@ -164,6 +166,11 @@ impl TestNode {
         entries(&self.data().join("scratch")).iter().flat_map(|parent| entries(parent)).collect()
     }
 
+    /// Whether it has control groups.
+    pub fn has_groups(&self) -> bool {
+        !self.facts["sandbox"]["control_groups"].is_null()
+    }
+
     /// Its operator as a client.
     pub fn user(&self) -> User {
         let client = NodeClient::new(self.url.parse().expect("a URL"), reqwest::Client::new(), self.key());
@@ -208,7 +215,7 @@ impl TestNode {
 
     /// Starts it again, on the same port and data.
     pub fn restart(&mut self) {
-        let (process, url) = spawn(&self.sandbox, self.address(), &self.flags);
+        let (process, url, _) = spawn(&self.sandbox, self.address(), &self.flags);
         assert_eq!(url, self.url);
         self.process = process;
     }

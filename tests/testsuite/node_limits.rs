@@ -1,6 +1,6 @@
 //! Limits of a run: what hits one ends with its name and value, nothing of it is left, and others go on.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use napt::wire::{RunStatus, RunView};
 use serde_json::json;
@@ -146,12 +146,6 @@ fn is_of_a_run(pid: u32) -> bool {
     std::fs::read(path).is_ok_and(|environ| environ.windows(12).any(|window| window == b"NAPT_RUN_ID="))
 }
 
-/// Whether control groups are there to count what processes use together.
-fn has_groups() -> bool {
-    let made = Path::new("/sys/fs/cgroup/memory").join(format!("napt-test-{}", std::process::id()));
-    std::fs::create_dir(&made).and_then(|()| std::fs::remove_dir(&made)).is_ok()
-}
-
 #[test]
 fn each_limit_ends_the_run_and_others_go_on() {
     let limits = "cpu = \"1s\"\nmemory = \"256MiB\"\nprocesses = 16\nfiles = 64\nfile-size = \"1MiB\"\ndisk = \"8MiB\"\n\
@@ -173,7 +167,7 @@ fn each_limit_ends_the_run_and_others_go_on() {
     ] {
         ends(&node, &user, code, error);
     }
-    if has_groups() {
+    if node.has_groups() {
         for (code, error) in [
             ("deaf_spin()", "CPU limit of 1 s reached"),
             ("in_children(4, spin)", "CPU limit of 1 s reached"),
@@ -207,7 +201,7 @@ fn whole_trees_end_with_their_run() {
         ends(&node, &user, &format!("({start}, time.sleep(3600))"), "time limit of 2 s reached");
         assert_eq!(called_with(&marker), BTreeSet::new(), "{start}");
     }
-    if has_groups() {
+    if node.has_groups() {
         let before = working_in(&node.data());
         let run = user.run("agent:greedy", json!({ "do": "(comet(), 'fine')[1]" }));
         assert_eq!((run.result.as_deref(), run.error), (Some("fine"), None));
@@ -232,30 +226,4 @@ fn the_node_has_the_last_word() {
         let ran = node.napt(&["node", "--limit", flag]).expect(2);
         assert!(ran.stderr.contains(told), "{}", ran.stderr);
     }
-}
-
-#[test]
-fn groups_of_a_killed_node_are_removed_by_its_next_start() {
-    if !has_groups() {
-        return;
-    }
-    let (mut node, user) = greedy(&[], "");
-    let run = user.start("agent:greedy", json!({ "do": "time.sleep(3600)" }));
-    user.line(&run.id, "ready");
-    let groups = || found(Path::new("/sys/fs/cgroup/memory"), &run.id);
-    assert_eq!(groups(), 1);
-    node.kill();
-    assert_eq!(groups(), 1);
-    node.restart();
-    assert_eq!(groups(), 0);
-    let run = user.run("agent:greedy", json!({ "do": "'fine'" }));
-    assert_eq!((run.result.as_deref(), run.error), (Some("fine"), None));
-    assert_eq!(found(Path::new("/sys/fs/cgroup/memory"), &run.id), 0);
-}
-
-/// Folders of this name, at any depth.
-fn found(folder: &Path, name: &str) -> usize {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders.map(|entry| usize::from(entry.file_name() == name) + found(&entry.path(), name)).sum()
 }

@@ -58,7 +58,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Cgroups, Environments, Interpreters, Parents, Steps, Walls, have_idle_rest},
+    runtime::{Binaries, Cgroups, Environments, Interpreters, Launches, Parents, Steps, Walls, have_idle_rest},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -91,7 +91,7 @@ pub(in crate::node) struct Core {
     /// Processes that start at a time.
     starting: Arc<Semaphore>,
     /// Where the system lets it make them.
-    cgroups: Option<Arc<Cgroups>>,
+    pub(in crate::node) cgroups: Option<Arc<Cgroups>>,
     /// Held as long as the node lives.
     _lock: std::fs::File,
 }
@@ -142,14 +142,21 @@ impl Core {
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&data.join(DATABASE)).await.map_err(NodeError::internal("open its database"))?);
         let launcher = Launcher::new(options.launcher.clone());
-        let steps = Arc::new(Steps::new(launcher.clone(), &mechanisms));
+        let cgroups = tokio::task::spawn_blocking({
+            let id = id.clone();
+            move || Cgroups::find(&id).map(Arc::new)
+        });
+        let cgroups = cgroups.await.map_err(NodeError::internal("look for control groups"))?;
+        let launches = Arc::new(Launches::new(launcher, mechanisms, cgroups.clone()));
+        let steps = Arc::new(Steps::new(launches.clone()));
         let environments = Environments::new(
             options.environments.clone(),
             options.installer.clone(),
             options.path.clone(),
             steps.clone(),
         );
-        let walls = Walls::new(launcher, mechanisms, options.caps, address.port(), &data);
+        let at_a_time = options.max_runs.saturating_add(options.max_processes);
+        let walls = Walls::new(launches, options.caps, at_a_time, address.port(), &data);
         let walls = Arc::new(walls.map_err(NodeError::internal("make its scratch folder"))?);
         let binaries = Binaries::new(
             data.join("binaries"),
@@ -166,11 +173,6 @@ impl Core {
         installs.sweep().map_err(NodeError::internal("clear what was left half done"))?;
         let storage = data.join("storage");
         let inference = Inference::new(options.providers.clone());
-        let cgroups = tokio::task::spawn_blocking({
-            let id = id.clone();
-            move || Cgroups::find(&id).map(Arc::new)
-        });
-        let cgroups = cgroups.await.map_err(NodeError::internal("look for control groups"))?;
         let core = Arc::new(Core {
             access: Access::new(&options, store.clone()),
             addresses: Addresses::new(id.clone(), address, listed, inference.names(), walls.stand()),

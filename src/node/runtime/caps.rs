@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use super::cgroups::Cgroups;
+use super::cgroups::{Bounds, Cgroups};
 use crate::module::{Limits, bytes, seconds};
 
 /// Upper bounds of one run.
@@ -123,6 +123,11 @@ impl Caps {
         }
     }
 
+    /// For all processes of a run together.
+    pub(in crate::node) fn of_all(&self) -> Bounds {
+        Bounds { memory: self.memory, processes: self.processes, cpu: Some(self.cpu) }
+    }
+
     /// The error of a run that has reached a limit.
     pub(in crate::node) fn reached(&self, limit: Limit) -> String {
         let (name, value) = match limit {
@@ -141,7 +146,7 @@ impl Caps {
 }
 
 /// `512 MiB`, `1.5 GiB`.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).to_string().replacen(".0 ", " ", 1)
 }
 

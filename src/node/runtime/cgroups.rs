@@ -1,17 +1,22 @@
-//! Control groups: what all processes of a run use together is counted and bounded there, and they are killed by them. Version 2
-//! where the node may make one, version 1 else, and none where it may make neither.
+//! Control groups: what all processes of a run, an interpreter or an install use together is counted and bounded there, and
+//! they are killed by them. Version 2 where the node may make one, version 1 else, and none where it may make neither.
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::caps::{Caps, Limit};
+use super::caps::Limit;
 
 /// What a process cannot allocate it is told; only what is past that is for the kernel to kill for.
 const SLACK: u64 = 32 << 20;
@@ -23,32 +28,115 @@ const PREFIX: &str = "napt-";
 const PASSES: u32 = 400;
 const BETWEEN: Duration = Duration::from_millis(5);
 
-/// Where a node makes the groups of its runs.
+/// How often a place is tried to be held.
+const HOLD_PASSES: u32 = 20;
+
+/// Where a node makes its groups.
+#[derive(Debug)]
+pub(in crate::node) struct Cgroups {
+    folders: Folders,
+    /// Locks by which other nodes know that its place is somebody's.
+    _held: Vec<File>,
+}
+
+/// A group in each hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::node) enum Cgroups {
+enum Folders {
     /// One folder for all.
     V2(PathBuf),
     /// A folder for each of those controllers that are there.
     V1 { memory: Option<PathBuf>, pids: Option<PathBuf>, cpuacct: Option<PathBuf> },
 }
 
-/// The groups of one run.
+/// What the processes of a group may use together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::node) struct Bounds {
+    /// Bytes of memory.
+    pub(in crate::node) memory: u64,
+    /// Processes and threads at a time.
+    pub(in crate::node) processes: u64,
+    /// Time of processors; not counted when absent.
+    pub(in crate::node) cpu: Option<Duration>,
+}
+
+/// The groups of one run, interpreter or program.
 #[derive(Debug)]
 pub(in crate::node) struct Group {
-    place: Cgroups,
-    /// `cgroup.procs` of each, for the run's process to enter.
-    doors: Vec<OwnedFd>,
+    folders: Folders,
+    bounds: Bounds,
+    /// What it had hit before it ended.
+    hit: OnceLock<Option<Limit>>,
+    is_removed: AtomicBool,
 }
 
 impl Cgroups {
     /// Looks for what this process may make, and clears what an earlier one of this node has left.
     pub(in crate::node) fn find(node: &str) -> Option<Self> {
         let id: String = node.chars().skip_while(|c| *c != ':').skip(1).take(16).collect();
-        Self::find_at(Path::new("/proc/self"), &format!("{PREFIX}{id}"))
+        let folders = Folders::find(Path::new("/proc/self"), &format!("{PREFIX}{id}"))?;
+        let _held = folders.all().into_iter().filter_map(hold).collect();
+        folders.sweep();
+        Some(Cgroups { folders, _held })
     }
 
+    /// What they are called, and what is missing of them, in words.
+    pub(in crate::node) fn told(found: Option<&Self>) -> (Option<&'static str>, Option<String>) {
+        match found.map(|found| &found.folders) {
+            Some(Folders::V2(_)) => (Some("v2"), None),
+            Some(Folders::V1 { memory, pids, cpuacct }) => {
+                let parts = [(memory, "memory"), (pids, "processes"), (cpuacct, "processor time")];
+                let missing: Vec<&str> =
+                    parts.into_iter().filter(|(folder, _)| folder.is_none()).map(|(_, name)| name).collect();
+                let told = || format!("control groups (v1) do not count {}: {EACH}", missing.join(" and "));
+                (Some("v1"), (!missing.is_empty()).then(told))
+            }
+            None => {
+                let told = format!(
+                    "control groups are missing: {EACH}; give the node some (v2: `Delegate=yes` in a systemd unit)"
+                );
+                (None, Some(told))
+            }
+        }
+    }
+
+    /// Whether they count processes.
+    pub(in crate::node) fn count_processes(&self) -> bool {
+        matches!(self.folders, Folders::V2(_) | Folders::V1 { pids: Some(_), .. })
+    }
+
+    /// Ends all that is in any of them, and removes them.
+    pub(in crate::node) fn close(&self) {
+        self.folders.sweep();
+        for folder in self.folders.all() {
+            // Another process of this node may have made a group there by now.
+            let _ = fs_err::remove_dir(folder);
+        }
+    }
+
+    /// Makes a group of this name.
+    pub(in crate::node) fn group(&self, name: &str, bounds: Bounds) -> io::Result<Group> {
+        let folders = self.folders.below(name, bounds.cpu.is_some());
+        let (hit, is_removed) = (OnceLock::new(), AtomicBool::new(false));
+        let group = Group { folders, bounds, hit, is_removed };
+        for folder in group.folders.all() {
+            match make(folder) {
+                // Another node has taken its place for one that nobody uses.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs_err::create_dir_all(folder)?,
+                made => made?,
+            }
+        }
+        group.write_bounds()?;
+        Ok(group)
+    }
+}
+
+/// What limits are without control groups.
+const EACH: &str =
+    "limits are then kept by each process, not by all processes of a run, an interpreter or an install together";
+
+impl Folders {
     /// `proc` has the `mountinfo` and the `cgroup` of this process.
-    fn find_at(proc: &Path, name: &str) -> Option<Self> {
+    fn find(proc: &Path, name: &str) -> Option<Self> {
         let mounts = Mount::all(&fs_err::read_to_string(proc.join("mountinfo")).ok()?);
         let member = fs_err::read_to_string(proc.join("cgroup")).ok()?;
         let own = |controller: &str| {
@@ -60,8 +148,8 @@ impl Cgroups {
             })?;
             Some(mount.folder_of(path))
         };
-        let found = match own("").and_then(|own| version_2(&own, name)) {
-            Some(folder) => Cgroups::V2(folder),
+        match own("").and_then(|own| version_2(&own, name)) {
+            Some(folder) => Some(Folders::V2(folder)),
             None => {
                 let made = |controller: &str| {
                     let own = own(controller)?;
@@ -71,103 +159,108 @@ impl Cgroups {
                 };
                 let (memory, pids, cpuacct) = (made("memory"), made("pids"), made("cpuacct"));
                 memory.as_ref().or(pids.as_ref()).or(cpuacct.as_ref())?;
-                Cgroups::V1 { memory, pids, cpuacct }
+                Some(Folders::V1 { memory, pids, cpuacct })
             }
-        };
-        found.sweep();
-        Some(found)
+        }
     }
 
-    /// The folders, each once: controllers may share one.
-    fn folders(&self) -> BTreeSet<&Path> {
+    /// Each once: controllers may share one.
+    fn all(&self) -> BTreeSet<&Path> {
         match self {
-            Cgroups::V2(folder) => BTreeSet::from([folder.as_path()]),
-            Cgroups::V1 { memory, pids, cpuacct } => {
+            Folders::V2(folder) => BTreeSet::from([folder.as_path()]),
+            Folders::V1 { memory, pids, cpuacct } => {
                 [memory, pids, cpuacct].into_iter().flatten().map(PathBuf::as_path).collect()
             }
         }
     }
 
-    /// Whether they count processes.
-    pub(in crate::node) fn count_processes(&self) -> bool {
-        matches!(self, Cgroups::V2(_) | Cgroups::V1 { pids: Some(_), .. })
-    }
-
-    fn below(&self, name: &str) -> Cgroups {
+    fn below(&self, name: &str, is_timed: bool) -> Folders {
         let below = |folder: &Option<PathBuf>| folder.as_ref().map(|folder| folder.join(name));
         match self {
-            Cgroups::V2(folder) => Cgroups::V2(folder.join(name)),
-            Cgroups::V1 { memory, pids, cpuacct } => {
-                Cgroups::V1 { memory: below(memory), pids: below(pids), cpuacct: below(cpuacct) }
+            Folders::V2(folder) => Folders::V2(folder.join(name)),
+            Folders::V1 { memory, pids, cpuacct } => {
+                Folders::V1 { memory: below(memory), pids: below(pids), cpuacct: below(cpuacct).filter(|_| is_timed) }
             }
         }
     }
 
-    /// Removes the groups of runs of a process that was killed.
+    /// Removes the groups of a process that was killed.
     fn sweep(&self) {
-        for folder in self.folders() {
-            for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    clear(&entry.path());
-                }
-            }
-        }
+        self.all().into_iter().for_each(sweep);
+    }
+}
+
+impl Group {
+    /// Its folders, for a program that is to be started in them.
+    pub(in crate::node) fn folders(&self) -> Vec<PathBuf> {
+        self.folders.all().into_iter().map(Path::to_owned).collect()
     }
 
-    /// Makes the groups of a run.
-    pub(in crate::node) fn group(&self, run: &str, caps: &Caps) -> io::Result<Group> {
-        let mut group = Group { place: self.below(run), doors: Vec::new() };
-        for folder in group.place.folders() {
-            match make(folder) {
-                // Another node has taken it for one that nobody uses.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => fs_err::create_dir_all(folder)?,
-                made => made?,
-            }
-        }
-        let memory = caps.memory.saturating_add(SLACK).to_string();
-        match &group.place {
-            Cgroups::V2(folder) => {
+    /// Sets what its processes may use from now on.
+    pub(in crate::node) fn bound(&mut self, bounds: Bounds) -> io::Result<()> {
+        let is_new = self.bounds != bounds;
+        self.bounds = bounds;
+        if is_new { self.write_bounds() } else { Ok(()) }
+    }
+
+    fn write_bounds(&self) -> io::Result<()> {
+        let memory = self.bounds.memory.saturating_add(SLACK).to_string();
+        match &self.folders {
+            Folders::V2(folder) => {
                 write(folder, "memory.max", &memory)?;
                 // Without swap there is no such file.
                 let _ = write(folder, "memory.swap.max", "0");
                 let _ = write(folder, "memory.oom.group", "1");
-                write(folder, "pids.max", &caps.processes.to_string())?;
+                write(folder, "pids.max", &self.bounds.processes.to_string())?;
             }
-            Cgroups::V1 { memory: of_memory, pids, .. } => {
+            Folders::V1 { memory: of_memory, pids, .. } => {
                 if let Some(folder) = of_memory {
                     write(folder, "memory.limit_in_bytes", &memory)?;
                     // Only where swap is counted.
                     let _ = write(folder, "memory.memsw.limit_in_bytes", &memory);
                 }
                 if let Some(folder) = pids {
-                    write(folder, "pids.max", &caps.processes.to_string())?;
+                    write(folder, "pids.max", &self.bounds.processes.to_string())?;
                 }
             }
         }
-        let doors = group.place.folders().into_iter().map(|folder| {
-            let file = fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?;
-            Ok(OwnedFd::from(file.into_parts().0))
-        });
-        group.doors = doors.collect::<io::Result<_>>()?;
-        Ok(group)
-    }
-}
-
-impl Group {
-    /// What the run's process enters by.
-    pub(in crate::node) fn doors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.doors.iter().map(AsFd::as_fd)
+        Ok(())
     }
 
-    /// The limit that the run has hit, if it has.
-    pub(in crate::node) fn hit(&self, caps: &Caps) -> Option<Limit> {
-        let (oom, pids, cpu) = match &self.place {
-            Cgroups::V2(folder) => (
+    /// Opens what a process enters by: the `cgroup.procs` of each.
+    pub(in crate::node) fn doors(&self) -> io::Result<Vec<OwnedFd>> {
+        let open = |folder: &Path| fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"));
+        self.folders.all().into_iter().map(|folder| Ok(OwnedFd::from(open(folder)?.into_parts().0))).collect()
+    }
+
+    /// Brings a process in that cannot enter by itself.
+    pub(in crate::node) fn bring(&self, process: Pid) -> io::Result<()> {
+        let number = process.as_raw_nonzero().to_string();
+        self.folders.all().into_iter().try_for_each(|folder| match write(folder, "cgroup.procs", &number) {
+            // It has ended already.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
+            written => written,
+        })
+    }
+
+    /// Bytes that all of it may have.
+    pub(in crate::node) fn memory(&self) -> u64 {
+        self.bounds.memory
+    }
+
+    /// The limit that it has hit, if it has.
+    pub(in crate::node) fn hit(&self) -> Option<Limit> {
+        self.hit.get().copied().unwrap_or_else(|| self.look())
+    }
+
+    fn look(&self) -> Option<Limit> {
+        let (oom, pids, cpu) = match &self.folders {
+            Folders::V2(folder) => (
                 number(folder, "memory.events", "oom_kill"),
                 number(folder, "pids.events", "max"),
                 number(folder, "cpu.stat", "usage_usec").map(Duration::from_micros),
             ),
-            Cgroups::V1 { memory, pids, cpuacct } => (
+            Folders::V1 { memory, pids, cpuacct } => (
                 memory.as_ref().and_then(|folder| number(folder, "memory.oom_control", "oom_kill")),
                 pids.as_ref().and_then(|folder| number(folder, "pids.events", "max")),
                 cpuacct
@@ -182,31 +275,45 @@ impl Group {
             Some(Limit::Memory)
         } else if is_some(pids) {
             Some(Limit::Processes)
-        } else if cpu.is_some_and(|cpu| cpu >= caps.cpu) {
+        } else if cpu.zip(self.bounds.cpu).is_some_and(|(used, most)| used >= most) {
             Some(Limit::Cpu)
         } else {
             None
         }
     }
 
+    /// Whether the kernel has killed of it because it had no more memory.
+    pub(in crate::node) fn is_spent(&self) -> bool {
+        self.hit() == Some(Limit::Memory)
+    }
+
     /// Its processes.
     pub(in crate::node) fn processes(&self) -> Vec<u32> {
-        let folder = self.place.folders().into_iter().next();
+        let folder = self.folders.all().into_iter().next();
         folder.into_iter().flat_map(processes).map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
     }
 
     /// Kills all that is in it, and whatever that starts meanwhile, and removes it.
     pub(in crate::node) fn end(&self) {
-        for folder in self.place.folders() {
-            clear(folder);
-        }
+        // Killing keeps it from starting processes, which counts as a limit too.
+        self.hit.get_or_init(|| self.look());
+        self.folders.all().into_iter().for_each(clear);
+        self.is_removed.store(true, Ordering::Release);
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Where that was not done.
-        self.end();
+        if self.is_removed.load(Ordering::Acquire) {
+            return;
+        }
+        let folders = self.folders.clone();
+        let ending = move || folders.all().into_iter().for_each(clear);
+        // What is in it takes a moment to go.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(ending)),
+            Err(_) => ending(),
+        }
     }
 }
 
@@ -235,11 +342,41 @@ fn version_2(own: &Path, name: &str) -> Option<PathBuf> {
     Some(runs)
 }
 
-/// Removes the places of nodes that are no more. One that has runs cannot be removed; one that has none is soon made again.
+/// Removes the places of nodes that are no more, and what they have left there.
 fn remove_unused(folder: &Path) {
     for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && File::open(entry.path()).is_ok_and(is_free) {
+            sweep(&entry.path());
             let _ = fs_err::remove_dir(entry.path());
+        }
+    }
+}
+
+/// Whether no node holds it.
+fn is_free(folder: File) -> bool {
+    folder.try_lock().is_ok()
+}
+
+/// Holds a place as long as the file is open.
+fn hold(folder: &Path) -> Option<File> {
+    for _ in 0..HOLD_PASSES {
+        let held = File::open(folder).ok()?;
+        let is_it = |held: &File| Some(held.metadata().ok()?.ino() == fs_err::metadata(folder).ok()?.ino());
+        if held.try_lock().is_ok() && is_it(&held).unwrap_or_default() {
+            return Some(held);
+        }
+        // Another node has just found that it was nobody's.
+        std::thread::sleep(BETWEEN);
+        make(folder).ok()?;
+    }
+    None
+}
+
+/// Removes what is in a place.
+fn sweep(folder: &Path) {
+    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            clear(&entry.path());
         }
     }
 }
@@ -282,7 +419,7 @@ fn kill(folder: &Path) {
         // The first time they are just about to go.
         std::thread::sleep(if pass == 0 { Duration::from_micros(200) } else { BETWEEN });
     }
-    tracing::warn!(group = %folder.display(), "processes of a run cannot be killed");
+    tracing::warn!(group = %folder.display(), "processes of a control group cannot be killed");
 }
 
 fn kill_each(folder: &Path) {
@@ -309,7 +446,7 @@ fn clear(folder: &Path) {
                 std::thread::sleep(Duration::from_micros(200));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "a control group of a run is left; the node's next start removes it");
+                tracing::warn!(%error, "a control group is left; the node's next start removes it");
                 return;
             }
             _ => return,
@@ -389,9 +526,11 @@ mod tests {
         let runs = folder(own.join("napt-1"), &[("cgroup.subtree_control", "")]);
         let mountinfo = format!("30 24 0:26 / {} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n", mounted.display());
         let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", "0::/user.slice\n")]);
-        let groups = Cgroups::find_at(&proc, "napt-1").expect("groups");
-        assert_eq!(groups, Cgroups::V2(runs.clone()));
+        let folders = Folders::find(&proc, "napt-1").expect("groups");
+        assert_eq!(folders, Folders::V2(runs.clone()));
+        let groups = Cgroups { folders, _held: Vec::new() };
         assert!(groups.count_processes());
+        assert_eq!(Cgroups::told(Some(&groups)), (Some("v2"), None));
         assert_eq!(read(&leaf, "cgroup.procs"), "0");
         for folder in [&own, &runs] {
             assert_eq!(read(folder, "cgroup.subtree_control"), "+memory +pids");
@@ -399,23 +538,24 @@ mod tests {
 
         let files = ["memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cgroup.procs"];
         let run = folder(runs.join("run"), &files.map(|file| (file, "")));
-        let caps = Caps { memory: 1 << 20, processes: 7, cpu: Duration::from_secs(2), ..Caps::default() };
-        let group = groups.group("run", &caps).expect("a group");
-        assert_eq!(group.doors().count(), 1);
+        let bounds = Bounds { memory: 1 << 20, processes: 7, cpu: Some(Duration::from_secs(2)) };
+        let group = groups.group("run", bounds).expect("a group");
+        assert_eq!(group.doors().expect("its doors").len(), 1);
         assert_eq!(read(&run, "memory.max"), ((1 << 20) + SLACK).to_string());
         assert_eq!((read(&run, "memory.swap.max"), read(&run, "pids.max")), ("0".to_owned(), "7".to_owned()));
-        assert_eq!(group.hit(&caps), None);
+        assert_eq!(group.hit(), None);
         for (file, fine, hit, limit) in [
             ("cpu.stat", "usage_usec 1999999\nuser_usec 5\n", "usage_usec 2000000\n", Limit::Cpu),
             ("pids.events", "max 0\n", "max 3\n", Limit::Processes),
             ("memory.events", "low 0\noom 4\noom_kill 0\n", "oom 1\noom_kill 1\noom_group_kill 1\n", Limit::Memory),
         ] {
-            let before = group.hit(&caps);
+            let before = group.hit();
             fs_err::write(run.join(file), fine).expect("a file");
-            assert_eq!(group.hit(&caps), before, "{file}");
+            assert_eq!(group.hit(), before, "{file}");
             fs_err::write(run.join(file), hit).expect("a file");
-            assert_eq!(group.hit(&caps), Some(limit));
+            assert_eq!(group.hit(), Some(limit));
         }
+        assert!(group.is_spent());
     }
 
     #[test]
@@ -429,7 +569,12 @@ mod tests {
         );
         let member = "4:memory:/docker/x/y\n0::/\n";
         let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", member)]);
-        assert_eq!(Cgroups::find_at(&proc, "napt-1"), None);
+        assert_eq!(Folders::find(&proc, "napt-1"), None);
+        let (version, missing) = Cgroups::told(None);
+        assert_eq!(
+            (version, missing.is_some_and(|told| told.starts_with("control groups are missing: "))),
+            (None, true)
+        );
     }
 
     #[test]
@@ -442,8 +587,28 @@ mod tests {
             let member = format!("4:memory:{path}\n");
             let proc = folder(machine.path().join("proc"), &[("mountinfo", &mountinfo), ("cgroup", &member)]);
             let place = memory.join(below);
-            let expected = Cgroups::V1 { memory: Some(place), pids: None, cpuacct: None };
-            assert_eq!(Cgroups::find_at(&proc, "napt-1"), Some(expected), "{path}");
+            let expected = Folders::V1 { memory: Some(place), pids: None, cpuacct: None };
+            let found = Folders::find(&proc, "napt-1").expect("groups");
+            assert_eq!(found, expected, "{path}");
+            let (version, missing) = Cgroups::told(Some(&Cgroups { folders: found, _held: Vec::new() }));
+            assert_eq!(version, Some("v1"));
+            assert!(missing.is_some_and(|told| told.contains("do not count processes and processor time: ")));
         }
+    }
+
+    #[test]
+    fn a_place_is_its_nodes_as_long_as_that_lives() {
+        let machine = tempfile::tempdir().expect("a folder");
+        let [held, left] = ["napt-1", "napt-2"].map(|name| folder(machine.path().join(name), &[]));
+        let others = folder(machine.path().join("other"), &[]);
+        for place in [&held, &left] {
+            folder(place.join("parent-1"), &[]);
+        }
+        let lock = hold(&held).expect("held");
+        remove_unused(machine.path());
+        assert!(held.join("parent-1").exists() && !left.exists() && others.exists());
+        drop(lock);
+        remove_unused(machine.path());
+        assert!(!held.exists() && others.exists());
     }
 }

@@ -7,6 +7,7 @@ mod environment;
 mod execute;
 mod frames;
 mod imports;
+mod launch;
 mod parents;
 mod python;
 mod redact;
@@ -21,8 +22,9 @@ pub use caps::{Cap, CapError, Caps};
 pub(in crate::node) use cgroups::Cgroups;
 pub(in crate::node) use converse::{Answered, Calls};
 pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, Steps, WayOut};
-pub(in crate::node) use execute::{Ended, Execution, execute};
+pub(in crate::node) use execute::{Ended, Execution, Leaving, execute};
 pub(in crate::node) use imports::imports_of;
+pub(in crate::node) use launch::Launches;
 pub(in crate::node) use parents::{Origin, Parents};
 pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
 pub(in crate::node) use redact::Redactor;
@@ -45,6 +47,9 @@ pub(in crate::node) enum RuntimeError {
     /// The parent interpreter did not come up.
     #[error("the module's Python interpreter did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
     NotReady,
+    /// It has used more than it may.
+    #[error("the module's Python interpreter was ended: {0} reached")]
+    Spent(String),
     /// It cannot fork now.
     #[error("the module's Python interpreter cannot start another process: {0}")]
     Refused(String),
@@ -61,4 +66,19 @@ pub(in crate::node) enum RuntimeError {
     /// The parent interpreter died before it had forked.
     #[error("the module's Python interpreter died before the run began; run it again")]
     ParentDied,
+}
+
+impl RuntimeError {
+    /// This error of an interpreter, unless its group tells what is behind it.
+    fn of_group(group: Option<&cgroups::Group>, error: RuntimeError) -> Self {
+        match group.and_then(spent) {
+            Some(limit) => RuntimeError::Spent(limit),
+            None => error,
+        }
+    }
+}
+
+/// The memory limit of a group that had no more.
+fn spent(group: &cgroups::Group) -> Option<String> {
+    group.is_spent().then(|| format!("memory limit of {}", caps::size(group.memory())))
 }

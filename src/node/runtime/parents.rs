@@ -118,8 +118,8 @@ mod tests {
 
     fn parents(data: &std::path::Path) -> Parents {
         let launcher = napt_sandbox::Launcher::new(PathBuf::new());
-        let walls = Walls::new(launcher, napt_sandbox::Mechanisms::default(), crate::node::Caps::default(), 7001, data)
-            .expect("folders");
+        let launches = super::super::launch::Launches::new(launcher, napt_sandbox::Mechanisms::default(), None);
+        let walls = Walls::new(Arc::new(launches), crate::node::Caps::default(), 8, 7001, data).expect("folders");
         Parents::new(Arc::new(walls))
     }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     RuntimeError,
     caps::ProcessLimits,
+    cgroups::Group,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
     python::{FromChild, Network, Python, PythonModule, READY_TIMEOUT, RunFrame, Stream},
@@ -81,7 +82,8 @@ pub(in crate::node) struct Interpreter {
 /// Where what a run says goes to.
 #[derive(Debug, Clone)]
 struct Route {
-    frames: mpsc::Sender<FromChild>,
+    /// Boxed, since a channel has room for 32 from the beginning, and there may be thousands of runs.
+    frames: mpsc::Sender<Box<FromChild>>,
     pieces: mpsc::Sender<(Stream, String)>,
 }
 
@@ -92,6 +94,8 @@ struct Live {
     /// Its runs; `None` once it is gone.
     routes: Mutex<Option<HashMap<String, Route>>>,
     process: Mutex<Box<dyn ChildWrapper>>,
+    /// Of all that is in it.
+    group: Option<Arc<Group>>,
     /// Threads by depth, where the function needs one.
     turns: Option<Mutex<HashMap<u32, Arc<Semaphore>>>>,
     /// When the last run has begun or ended.
@@ -105,7 +109,7 @@ struct Live {
 pub(super) struct Lane {
     live: Arc<Live>,
     run: String,
-    frames: mpsc::Receiver<FromChild>,
+    frames: mpsc::Receiver<Box<FromChild>>,
     is_over: bool,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -238,22 +242,25 @@ impl Interpreter {
 
     async fn start(&self, frame: &RunFrame) -> Result<Arc<Live>, RuntimeError> {
         let inner = Confined { read: self.python.paths(), limits: self.walls.bounds(), ..Confined::default() };
-        let (process, Admitted { mut stream, served, seal }) = self
+        let (Admitted { process, mut stream, served, seal }, group) = self
             .walls
-            .start(&self.place, &inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
+            .start_interpreter(&self.place, inner, &self.python.interpreter, &self.python.arguments("napt_shared"))
             .await?;
         let RunFrame { root, folder, module, function, schemas, component, limits, network, .. } = frame;
         let alone = seal.is_some();
-        let start = Start { root, folder, module, function, schemas, component, limits, network, alone };
-        write_frame(&mut stream, &start).await?;
-        let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
-        let asynchronous = match started.map_err(|_| RuntimeError::NotReady)?? {
-            Some(Started::Ready { asynchronous }) => asynchronous,
-            Some(Started::Failed { kind, message, traceback }) => {
-                return Err(RuntimeError::Import { kind, message, traceback });
+        let started = async {
+            let start = Start { root, folder, module, function, schemas, component, limits, network, alone };
+            write_frame(&mut stream, &start).await?;
+            let started = tokio::time::timeout(READY_TIMEOUT, read_frame(&mut stream, MAX_FRAME)).await;
+            match started.map_err(|_| RuntimeError::NotReady)?? {
+                Some(Started::Ready { asynchronous }) => Ok(asynchronous),
+                Some(Started::Failed { kind, message, traceback }) => {
+                    Err(RuntimeError::Import { kind, message, traceback })
+                }
+                None => Err(RuntimeError::NotReady),
             }
-            None => return Err(RuntimeError::NotReady),
         };
+        let asynchronous = started.await.map_err(|error| RuntimeError::of_group(group.as_deref(), error))?;
         let (reader, writer) = stream.into_split();
         let (outgoing, frames) = mpsc::channel(OUTGOING);
         tokio::spawn(write(writer, frames));
@@ -261,6 +268,7 @@ impl Interpreter {
             outgoing,
             routes: Mutex::new(Some(HashMap::new())),
             process: Mutex::new(process),
+            group,
             turns: (!asynchronous).then(Mutex::default),
             used: Mutex::new(Instant::now()),
             is_retired: AtomicBool::new(false),
@@ -334,6 +342,11 @@ impl Drop for Live {
 }
 
 impl Lane {
+    /// The group of its interpreter.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.live.group.as_deref()
+    }
+
     /// Its two directions.
     pub(super) fn split(&mut self) -> (LaneReader<'_>, LaneWriter<'_>) {
         let reader = LaneReader { frames: &mut self.frames, is_over: &mut self.is_over };
@@ -377,14 +390,14 @@ impl Drop for Lane {
 
 /// What a run says.
 pub(super) struct LaneReader<'a> {
-    frames: &'a mut mpsc::Receiver<FromChild>,
+    frames: &'a mut mpsc::Receiver<Box<FromChild>>,
     is_over: &'a mut bool,
 }
 
 impl LaneReader<'_> {
     /// The next frame; `None` when there are no more.
     pub(super) async fn next(&mut self) -> Option<FromChild> {
-        let frame = self.frames.recv().await;
+        let frame = self.frames.recv().await.map(|frame| *frame);
         *self.is_over |= matches!(frame, None | Some(FromChild::Result(_)));
         frame
     }
@@ -429,7 +442,7 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
                 live.retire();
             }
             // It is the run's last word.
-            let _ = route.frames.try_send(message);
+            let _ = route.frames.try_send(Box::new(message));
             live.close(&run);
             continue;
         }
@@ -437,7 +450,7 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
         if let FromChild::Output { stream, text } = message {
             // Waits for the run's log alone, which waits for nobody.
             let _ = route.pieces.send((stream, text)).await;
-        } else if let Err(mpsc::error::TrySendError::Full(_)) = route.frames.try_send(message) {
+        } else if let Err(mpsc::error::TrySendError::Full(_)) = route.frames.try_send(Box::new(message)) {
             tracing::warn!(run, "a shared interpreter has more calls in flight than it may; it is ended");
             break;
         }

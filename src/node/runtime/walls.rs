@@ -12,12 +12,11 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 
 use async_trait::async_trait;
-use napt_sandbox::{Launcher, Limits, Mechanisms, Policy, SandboxError, sealed};
-use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use napt_sandbox::{Limits, Policy};
+use process_wrap::tokio::ChildWrapper;
 use serde::Serialize;
 use tokio::{net::UnixStream, sync::Notify};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -25,17 +24,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     RuntimeError,
     caps::Caps,
+    cgroups::{Bounds, Group},
+    launch::{Launched, Launches, PROXY_PORT, end_when_spent},
     scratch::{self, Scratch},
 };
 
-/// How long the launcher may take.
-const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// The first of the users that parents become when root runs the node; no system gives such numbers away.
 const FIRST_USER: u32 = 0x7000_0000;
-
-/// Where the egress proxy is, on the loopback of each parent.
-const PROXY_PORT: u16 = 3128;
 
 /// Processes and threads of an interpreter and of all runs that come from it.
 const PROCESSES: u64 = 32_768;
@@ -50,9 +45,10 @@ pub(in crate::node) trait Inside: std::fmt::Debug + Send + Sync {
 /// How this node shuts in.
 #[derive(Debug)]
 pub(in crate::node) struct Walls {
-    launcher: Launcher,
-    mechanisms: Mechanisms,
+    launches: Arc<Launches>,
     caps: Caps,
+    /// Runs that go on at a time.
+    runs: u64,
     /// The node's port and the proxy's, as modules see them.
     ports: [u16; 2],
     views: PathBuf,
@@ -107,6 +103,7 @@ pub(super) struct Confined {
 /// A program that was started, and is shut in where there are walls.
 #[derive(Debug)]
 pub(super) struct Admitted {
+    pub(super) process: Box<dyn ChildWrapper>,
     /// The other end of its standard input.
     pub(super) stream: UnixStream,
     /// Of its walls; nothing where there are none.
@@ -116,11 +113,12 @@ pub(super) struct Admitted {
 }
 
 impl Walls {
-    /// Walls for a node at this port, in its data folder. What an earlier process left there is cleared.
+    /// Walls for a node at this port, in its data folder, with so many runs at a time. What an earlier process left there
+    /// is cleared.
     pub(in crate::node) fn new(
-        launcher: Launcher,
-        mechanisms: Mechanisms,
+        launches: Arc<Launches>,
         caps: Caps,
+        runs: usize,
         port: u16,
         data: &Path,
     ) -> std::io::Result<Self> {
@@ -129,10 +127,10 @@ impl Walls {
             scratch::remove(folder)?;
             fs_err::create_dir_all(folder)?;
         }
-        let proxy = if port == PROXY_PORT { PROXY_PORT + 1 } else { PROXY_PORT };
+        let ports = [port, if port == PROXY_PORT { PROXY_PORT + 1 } else { PROXY_PORT }];
         let (places, inside, over) = (AtomicU32::new(0), OnceLock::new(), CancellationToken::new());
-        let (ports, started) = ([port, proxy], Notify::new());
-        Ok(Walls { launcher, mechanisms, caps, ports, views, scratch, places, inside, over, started })
+        let started = Notify::new();
+        Ok(Walls { launches, caps, runs: runs as u64, ports, views, scratch, places, inside, over, started })
     }
 
     /// Told when something has been started that stays warm: there may be too much of that now.
@@ -142,7 +140,7 @@ impl Walls {
 
     /// Whether there are any.
     pub(in crate::node) fn stand(&self) -> bool {
-        self.mechanisms.namespaces
+        self.launches.stand()
     }
 
     /// Bounds of an interpreter that runs come from: what it imports is strangers' code as well.
@@ -169,7 +167,7 @@ impl Walls {
         Place {
             view: self.views.join(&name),
             scratch: self.scratch.join(&name),
-            user: self.mechanisms.users.then_some(FIRST_USER + number % FIRST_USER),
+            user: self.launches.has_users().then_some(FIRST_USER + number % FIRST_USER),
             bringing: Mutex::default(),
         }
     }
@@ -184,86 +182,83 @@ impl Walls {
         self.over.cancel();
     }
 
-    /// What starts a program that may read `read` and its view, and write its scratch folder. It works in its view, and
-    /// its standard input has to become one end of a socket, whose other end is to be [admitted](Walls::admit).
-    pub(super) fn command(&self, place: &Place, inner: &Confined, program: &Path) -> std::io::Result<Command> {
-        place.make()?;
-        let mut command = if self.stand() {
-            let policy = Policy {
-                read: inner.read.iter().chain([&place.view]).cloned().collect(),
-                write: vec![inner.write.clone().unwrap_or_else(|| place.scratch.clone())],
-                listen: self.ports.to_vec(),
-                uid: place.user,
-                limits: inner.limits.clone(),
-                nested: inner.nested,
-                // A warm parent waits for its children itself.
-                init: !inner.nested && !inner.serves,
-                serves: inner.serves,
-            };
-            self.launcher.command(&policy, program)
-        } else if inner.serves {
-            self.launcher.fork_server(program)
-        } else {
-            Command::new(program)
-        };
-        command.current_dir(&place.view).env_clear().env("LANG", "C.UTF-8");
-        Ok(command)
-    }
-
-    /// Waits until a program that was started is shut in, and serves it. The stream is then the program's.
-    pub(super) async fn admit(
+    /// Starts a program that may read `read` and its view, and write its scratch folder. It works in its view; `prepare`
+    /// adds its arguments, variables and output.
+    pub(super) async fn start(
         &self,
-        inner: &Confined,
-        stream: std::os::unix::net::UnixStream,
+        place: &Place,
+        inner: Confined,
+        program: &Path,
+        group: Option<&Group>,
+        prepare: impl FnOnce(&mut Command),
     ) -> Result<Admitted, RuntimeError> {
-        if !self.stand() {
-            stream.set_nonblocking(true)?;
-            return Ok(Admitted { stream: UnixStream::from_std(stream)?, seal: None, served: None });
-        }
-        let shut_in = tokio::task::spawn_blocking(move || {
-            let sealed = sealed(&stream, LAUNCH_TIMEOUT)?;
-            Ok::<_, SandboxError>((stream, sealed))
-        });
-        let (stream, inside) = shut_in.await.map_err(std::io::Error::other)??;
-        if !inside.is_as(&self.mechanisms) {
-            return Err(SandboxError::Failed("it is not shut in as it was at the node's start".to_owned()).into());
-        }
-        stream.set_nonblocking(true)?;
-        let read = napt_sandbox::system_paths().into_iter().chain(inner.read.iter().cloned());
-        let seal = Seal {
-            filter: hex::encode(napt_sandbox::child_filter()),
-            landlock: inside.landlock,
-            // Of its view, each run has its own module.
-            read: read.collect(),
-            ports: self.ports,
+        place.make()?;
+        let Confined { read, write, limits, nested, serves } = inner;
+        let policy = Policy {
+            read: read.iter().chain([&place.view]).cloned().collect(),
+            write: vec![write.unwrap_or_else(|| place.scratch.clone())],
+            listen: self.ports.to_vec(),
+            uid: place.user,
+            limits,
+            groups: Vec::new(),
+            nested,
+            // A warm parent waits for its children itself.
+            init: !nested && !serves,
+            serves,
         };
-        let served = self.inside.get().zip(<[TcpListener; 2]>::try_from(inside.listeners).ok());
+        let launched = self.launches.start(program, policy, group, |command| {
+            command.current_dir(&place.view).env_clear().env("LANG", "C.UTF-8");
+            prepare(command);
+        });
+        let Launched { process, control, listeners, landlock } = launched.await?;
+        control.set_nonblocking(true)?;
+        let seal = landlock.map(|landlock| Seal {
+            filter: hex::encode(napt_sandbox::child_filter()),
+            landlock,
+            // Of its view, each run has its own module.
+            read: napt_sandbox::system_paths().into_iter().chain(read).collect(),
+            ports: self.ports,
+        });
+        let served = self.inside.get().zip(<[TcpListener; 2]>::try_from(listeners).ok());
         let served = served.map(|(service, [node, proxy])| {
             let (service, over) = (service.clone(), self.over.child_token());
             let guard = over.clone().drop_guard();
             tokio::spawn(over.run_until_cancelled_owned(async move { service.serve(node, proxy).await }));
             guard
         });
-        Ok(Admitted { stream: UnixStream::from_std(stream)?, seal: Some(seal), served })
+        Ok(Admitted { process, stream: UnixStream::from_std(control)?, seal, served })
     }
 
-    /// Starts a program that says nothing but on its socket.
-    pub(super) async fn start(
+    /// Starts an interpreter that runs come from, or are in: it says nothing but on its socket. Its group is not that of
+    /// its runs, and it ends when that is out of memory.
+    pub(super) async fn start_interpreter(
         &self,
         place: &Place,
-        inner: &Confined,
+        inner: Confined,
         program: &Path,
         arguments: &[&OsStr],
-    ) -> Result<(Box<dyn ChildWrapper>, Admitted), RuntimeError> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-        let mut command = self.command(place, inner, program)?;
-        command.args(arguments).env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut command = CommandWrap::from(tokio::process::Command::from(command));
-        let process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
-        // It holds the other end, whose closing must be noticed.
-        drop(command);
-        Ok((process, self.admit(inner, ours).await?))
+    ) -> Result<(Admitted, Option<Arc<Group>>), RuntimeError> {
+        let group = self.launches.group("interpreter", self.together()).await?;
+        let admitted = self.start(place, inner, program, group.as_deref(), |command| {
+            command.args(arguments).env("PATH", "/usr/local/bin:/usr/bin:/bin");
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        });
+        let admitted = admitted.await.map_err(|error| RuntimeError::of_group(group.as_deref(), error))?;
+        if let Some(group) = &group {
+            tokio::spawn(end_when_spent(Arc::downgrade(group)));
+        }
+        Ok((admitted, group))
+    }
+
+    /// A group for a run, with the bounds that most runs have, and the doors by which its process enters.
+    pub(super) async fn group_of_run(&self) -> std::io::Result<Option<(Group, Vec<OwnedFd>)>> {
+        self.launches.group_of_run(self.caps.of_all()).await
+    }
+
+    /// Bounds of all processes of an interpreter, until those that are runs are in groups of their own: as much memory as one
+    /// run may have at the most, and as many processes, and one for each run that it may be starting.
+    fn together(&self) -> Bounds {
+        Bounds { memory: self.caps.memory, processes: self.caps.processes.saturating_add(self.runs), cpu: None }
     }
 }
 

@@ -3,13 +3,9 @@
 use std::{
     ffi::OsString,
     io::ErrorKind,
-    os::{
-        fd::OwnedFd,
-        unix::{
-            fs::{MetadataExt, lchown},
-            net::UnixStream,
-            process::ExitStatusExt,
-        },
+    os::unix::{
+        fs::{MetadataExt, lchown},
+        process::ExitStatusExt,
     },
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -22,8 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytesize::ByteSize;
-use napt_sandbox::{Launcher, Limits, Mechanisms, Policy, sealed};
-use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
+use napt_sandbox::{Limits, Policy};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -31,16 +26,26 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::EnvironmentError;
+use super::{
+    super::{
+        RuntimeError,
+        caps::Limit,
+        cgroups::{Bounds, Group},
+        launch::{Launched, Launches, PROXY_PORT},
+    },
+    EnvironmentError,
+};
 
 /// How long a program of an install may take.
 const TIME: Duration = Duration::from_secs(600);
 
-/// How much each process of a build may allocate.
+/// How much each process of a build may allocate, and all of one program together.
 const MEMORY: u64 = 4 << 30;
 
-/// Processes and threads of a build at a time.
+/// Processes and threads of a program at a time.
 const PROCESSES: u64 = 256;
+
+const TOGETHER: Bounds = Bounds { memory: MEMORY, processes: PROCESSES, cpu: None };
 
 /// How much a build may write.
 const DISK: u64 = 4 << 30;
@@ -60,9 +65,6 @@ const LINES: usize = 60;
 /// How often it is looked how much a build has written.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long the launcher may take.
-const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// How long a program may take to go away once it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,9 +74,6 @@ const INSTALLER: u32 = 0x6fff_fffe;
 /// The first of the users that builds are, and how many there are.
 const FIRST_BUILDER: u32 = 0x6000_0000;
 const BUILDERS: u32 = 0x0fff_0000;
-
-/// Where the way out is, on a program's own loopback.
-const PROXY_PORT: u16 = 3128;
 
 /// How programs are told of it.
 const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
@@ -134,13 +133,7 @@ pub(in crate::node) struct Steps {
     cores: Semaphore,
     /// More than cores: a build that only waits must not hold up the others.
     builds: Semaphore,
-    launcher: Launcher,
-    /// Whether this machine can shut programs in.
-    stands: bool,
-    /// Whether its programs become users of their own.
-    has_users: bool,
-    /// What there was at the node's start; nothing runs with less.
-    weakest: Mechanisms,
+    launches: Arc<Launches>,
     way_out: OnceLock<Arc<dyn WayOut>>,
     /// Builds that there have been.
     users: AtomicU32,
@@ -149,15 +142,12 @@ pub(in crate::node) struct Steps {
 }
 
 impl Steps {
-    pub(in crate::node) fn new(launcher: Launcher, found: &Mechanisms) -> Self {
+    pub(in crate::node) fn new(launches: Arc<Launches>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Steps {
             cores: Semaphore::new(cores),
             builds: Semaphore::new((2 * cores).max(8)),
-            launcher,
-            stands: found.namespaces,
-            has_users: found.namespaces && found.users,
-            weakest: found.clone(),
+            launches,
             way_out: OnceLock::new(),
             users: AtomicU32::new(0),
             giving: Arc::default(),
@@ -172,7 +162,7 @@ impl Steps {
 
     /// Who a program becomes, when root runs the node.
     fn user(&self, code: Code) -> Option<u32> {
-        self.has_users.then(|| match code {
+        self.launches.has_users().then(|| match code {
             Code::Own => INSTALLER,
             Code::Strangers => FIRST_BUILDER + self.users.fetch_add(1, Ordering::Relaxed) % BUILDERS,
         })
@@ -187,7 +177,7 @@ impl Steps {
             (Code::Own, _) => None,
         };
         let failed = |output: String| EnvironmentError::Failed { what: step.what.to_owned(), output };
-        let stands = self.stands;
+        let stands = self.launches.stand();
         let user = self.user(step.code);
         if let Some(user) = user {
             let (write, work, giving) = (step.write.clone(), step.work.to_owned(), self.giving.clone());
@@ -201,48 +191,32 @@ impl Steps {
             });
             given.await.map_err(std::io::Error::other)??;
         }
-        let mut command = match stands {
-            true => self.launcher.command(&step.policy(user), step.program),
-            false => std::process::Command::new(step.program),
-        };
-        let (control, theirs) = UnixStream::pair()?;
+        let group = self.launches.group("install", TOGETHER).await?;
         let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
-        command
-            .args(&step.arguments)
-            .current_dir(if stands { Path::new("/") } else { step.work })
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("LANG", "C.UTF-8")
-            .envs(step.variables.iter().map(|(name, value)| (name, value)))
-            .env("HOME", step.work)
-            .env("TMPDIR", step.work)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        match (stands, step.reach != Reach::Nothing) {
-            (true, true) => drop(command.envs(PROXY_VARIABLES.map(|name| (name, &proxy)))),
-            (false, true) => drop(command.envs(step.proxies.iter().map(|(name, value)| (name, value)))),
-            _ => {}
-        }
-        let mut command = CommandWrap::from(tokio::process::Command::from(command));
-        let mut process = command.wrap(ProcessGroup::leader()).wrap(KillOnDrop).spawn()?;
-        // It holds the other end, whose closing must be noticed.
-        drop(command);
-        let (control, _served) = match stands {
-            true => {
-                let sealing =
-                    tokio::task::spawn_blocking(move || sealed(&control, LAUNCH_TIMEOUT).map(|it| (control, it)));
-                let (control, inside) = sealing
-                    .await
-                    .map_err(std::io::Error::other)?
-                    .map_err(|error| failed(format!("it cannot be shut in: {error}")))?;
-                if !inside.is_as(&self.weakest) {
-                    return Err(failed("it is not shut in as it was at the node's start".to_owned()));
-                }
-                (control, self.serve(inside.listeners, step.reach))
+        let launched = self.launches.start(step.program, step.policy(user), group.as_deref(), |command| {
+            command
+                .args(&step.arguments)
+                .current_dir(if stands { Path::new("/") } else { step.work })
+                .env_clear()
+                .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+                .env("LANG", "C.UTF-8")
+                .envs(step.variables.iter().map(|(name, value)| (name, value)))
+                .env("HOME", step.work)
+                .env("TMPDIR", step.work)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            match (stands, step.reach != Reach::Nothing) {
+                (true, true) => drop(command.envs(PROXY_VARIABLES.map(|name| (name, &proxy)))),
+                (false, true) => drop(command.envs(step.proxies.iter().map(|(name, value)| (name, value)))),
+                _ => {}
             }
-            false => (control, None),
-        };
+        });
+        let Launched { mut process, control, listeners, .. } = launched.await.map_err(|error| match error {
+            RuntimeError::Io(error) => error.into(),
+            RuntimeError::Walls(error) => failed(format!("it cannot be shut in: {error}")),
+            error => failed(error.to_string()),
+        })?;
+        let _served = self.serve(listeners, step.reach);
         let (stdout, stderr) = (process.stdout().take(), process.stderr().take());
         let limit = |limit: String| EnvironmentError::Limit { what: step.what.to_owned(), limit };
         let ended = {
@@ -261,6 +235,7 @@ impl Steps {
             tokio::select! {
                 done = working => done,
                 () = tokio::time::sleep(TIME) => Err(limit(format!("time limit of {} s", TIME.as_secs()))),
+                () = out_of_memory(group.as_deref()) => Err(limit(format!("memory limit of {}", size_of(MEMORY)))),
                 () = too_large => Err(limit(match step.code {
                     Code::Own => format!("disk reserve of {}", size_of(RESERVE)),
                     Code::Strangers => format!("disk limit of {}", size_of(DISK)),
@@ -273,9 +248,23 @@ impl Steps {
             let _ = process.start_kill();
             let _ = tokio::time::timeout(END_TIMEOUT, process.wait()).await;
         }
+        let hit = match group {
+            // Nor of what has detached itself is anything left, where there are no walls.
+            Some(group) => tokio::task::spawn_blocking(move || {
+                group.end();
+                group.hit()
+            })
+            .await
+            .map_err(std::io::Error::other)?,
+            None => None,
+        };
         let (status, printed, said) = ended?;
-        if status.success() {
-            return Ok(printed);
+        match hit {
+            Some(Limit::Memory) => return Err(limit(format!("memory limit of {}", size_of(MEMORY)))),
+            // It has coped, or not.
+            _ if status.success() => return Ok(printed),
+            Some(Limit::Processes) => return Err(limit(format!("process limit of {PROCESSES}"))),
+            _ => {}
         }
         let output = last_lines(&said, status);
         match limit_in(&said, status).filter(|_| step.code == Code::Strangers) {
@@ -308,6 +297,7 @@ impl Step<'_> {
             listen: if self.reach == Reach::Nothing { Vec::new() } else { vec![PROXY_PORT] },
             uid,
             limits,
+            groups: Vec::new(),
             nested: false,
             init: true,
             serves: false,
@@ -379,6 +369,14 @@ async fn grown(folders: &[PathBuf], limit: u64) {
         if size.is_ok_and(|size| size > limit) {
             return;
         }
+    }
+}
+
+/// Returns once the kernel has killed of a group because it had no more memory.
+async fn out_of_memory(group: Option<&Group>) {
+    let Some(group) = group else { return std::future::pending().await };
+    while !group.is_spent() {
+        tokio::time::sleep(LOOK).await;
     }
 }
 
