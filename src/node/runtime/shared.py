@@ -30,7 +30,6 @@ import socket
 import struct
 import sys
 import threading
-import types
 
 import napt_belongings as belongings
 import napt_compat as compat

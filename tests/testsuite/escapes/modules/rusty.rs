@@ -275,7 +275,7 @@ fn ending(which: &str, inputs: &Value) -> napt::Result<Value> {
         "open, and say something else" => {
             let mut all = Vec::new();
             loop {
-                all.push(fs::File::open("/dev/null").map_err(|error| io::Error::other(Box::new(error)))?);
+                all.push(fs::File::open("/dev/null").map_err(|error| io::Error::other(error))?);
             }
         }
         "a large file" => loop {
