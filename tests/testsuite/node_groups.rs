@@ -113,11 +113,11 @@ fn whatever_runs_modules_is_in_a_group_and_goes_with_it() {
         .collect();
     names.sort();
     names.dedup();
-    // A parent's and a shared interpreter's, with what waits in them; and of those that have processes of their own.
+    // A parent's, a fork server's and a shared interpreter's, with what waits in them; and of runs with processes of their own.
     let of_runs: Vec<&String> = names.iter().filter(|name| !name.starts_with("interpreter-")).collect();
     let mut expected = vec![&forked, &built];
     expected.sort();
-    assert_eq!((of_runs, names.len()), (expected, 4), "{names:?}");
+    assert_eq!((of_runs, names.len()), (expected, 5), "{names:?}");
     assert_eq!(groups(&node), names);
 
     // What a killed node has left, its next start removes.
