@@ -55,6 +55,11 @@ enum Said<'a> {
     Exited { run: &'a str, status: i32 },
 }
 
+/// What a process says when it has its run, of which nothing has been done before.
+#[derive(Serialize)]
+#[serde(tag = "op", rename = "here")]
+struct Here {}
+
 /// Why a run was not started, as the frame that ends it.
 #[derive(Serialize)]
 #[serde(tag = "op", rename = "result")]
@@ -198,22 +203,37 @@ fn tied_to(server: Pid) -> io::Result<()> {
 
 /// The process of a run: shuts itself in, waits for its first frame, and becomes the program. Returns when it does not.
 fn become_run(program: &Path, policy: Option<&Policy>, descriptors: Vec<OwnedFd>) -> ExitCode {
-    let (Ok(_), Ok([channel, stdout, stderr])) = (setsid(), <[OwnedFd; 3]>::try_from(descriptors)) else {
+    let mut descriptors = descriptors.into_iter();
+    let (Ok(_), Some(channel), Some(stdout), Some(stderr)) =
+        (setsid(), descriptors.next(), descriptors.next(), descriptors.next())
+    else {
         return ExitCode::from(NOT_STARTED);
     };
+    // Ahead, since the kernel takes milliseconds for it.
+    let entered = step("enter its control groups", join(descriptors));
     let Ok(stdin) = channel.try_clone() else { return ExitCode::from(NOT_STARTED) };
     let mut command = Command::new(program);
     command.stdin(stdin).stdout(stdout).stderr(stderr);
-    let walls = policy.map(|policy| shut_in(program, policy)).transpose();
+    let walls = entered.and_then(|()| policy.map(|policy| shut_in(program, policy)).transpose());
     // One that is needed no more is told nothing.
-    let Ok(Some((frame, groups))) = hear(channel.as_fd()) else { return ExitCode::SUCCESS };
-    let reason = match walls.and_then(|walls| enter(&frame, &groups, walls)) {
+    let Ok(Some((frame, _))) = hear(channel.as_fd()) else { return ExitCode::SUCCESS };
+    if say(channel.as_fd(), &Here {}, &[]).is_err() {
+        return ExitCode::SUCCESS;
+    }
+    let reason = match walls.and_then(|walls| enter(&frame, walls)) {
         Ok(()) => execute(&mut command),
         Err(reason) => format!("cannot seal the run: {reason}"),
     };
     // Whoever would read it has gone when it cannot be said.
     let _ = say(channel.as_fd(), &Unsealed { ok: false, kind: "seal", message: reason }, &[]);
     ExitCode::from(NOT_STARTED)
+}
+
+fn join(groups: impl Iterator<Item = OwnedFd>) -> io::Result<()> {
+    for group in groups {
+        rustix::io::write(group, b"0")?;
+    }
+    Ok(())
 }
 
 /// All that is the same for every run.
@@ -226,11 +246,8 @@ fn shut_in(program: &Path, policy: &Policy) -> Result<RulesetCreated, String> {
 }
 
 /// The rest.
-fn enter(frame: &[u8], groups: &[OwnedFd], walls: Option<RulesetCreated>) -> Result<(), String> {
+fn enter(frame: &[u8], walls: Option<RulesetCreated>) -> Result<(), String> {
     let Launch { root, scratch, limits } = step("read how to start", serde_json::from_slice(frame))?;
-    for group in groups {
-        step("enter its control groups", rustix::io::write(group, b"0"))?;
-    }
     // Elsewhere than in a namespace of its own, all that its user runs would count.
     let processes = limits.processes.filter(|_| walls.is_some());
     step("set its limits", limit(&Limits { processes, ..limits }))?;

@@ -135,6 +135,7 @@ impl Drop for Server {
 impl Forked {
     fn begin(&mut self, launch: &Launch, script: &str) {
         send(&self.channel, &serde_json::to_value(launch).expect("JSON"), &[]);
+        assert_eq!(read(&mut self.channel).expect("a frame"), json!({ "op": "here" }));
         self.channel.write_all(script.as_bytes()).expect("a script");
         self.channel.shutdown(std::net::Shutdown::Write).expect("its end");
     }
@@ -235,6 +236,7 @@ fn what_cannot_be_entered_is_said() {
     let mut server = Server::start(true);
     let mut forked = server.fork("a");
     send(&forked.channel, &json!({ "root": 7 }), &[]);
+    assert_eq!(read(&mut forked.channel).expect("a frame"), json!({ "op": "here" }));
     let said = read(&mut forked.channel).expect("a frame");
     assert_eq!((&said["op"], &said["ok"], &said["kind"]), (&json!("result"), &json!(false), &json!("seal")), "{said}");
     assert_eq!(server.end_of("a"), 125);

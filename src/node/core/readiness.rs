@@ -85,7 +85,11 @@ impl Core {
         // What it prints is nobody's log.
         let (lines, mut printed) = mpsc::channel(1);
         let discard = async { while printed.recv().await.is_some() {} };
-        let (ended, ()) = tokio::join!(execute(&worker, execution, lines, CancellationToken::new()), discard);
+        let ((ended, leaving), ()) =
+            tokio::join!(execute(&worker, execution, lines, CancellationToken::new()), discard);
+        if let Some(leaving) = leaving {
+            leaving.gone().await;
+        }
         let redactor = Redactor::new(&secret, &[]);
         let redact = |text: &str| redactor.redact(&crate::secrets::redact(text));
         let not_ready = |error: String, traceback: String, hint: Option<String>| NodeError::NotReady {

@@ -170,7 +170,6 @@ impl Core {
             secret: surroundings.secret.clone(),
             calls,
             starting: self.starting.clone(),
-            cgroups: self.cgroups.clone(),
             values: surroundings.values.clone(),
         }
     }

@@ -5,10 +5,7 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{
         Mutex, OnceLock, PoisonError,
@@ -49,7 +46,7 @@ enum Folders {
 }
 
 /// What the processes of a group may use together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::node) struct Bounds {
     /// Bytes of memory.
     pub(in crate::node) memory: u64,
@@ -64,8 +61,6 @@ pub(in crate::node) struct Bounds {
 pub(in crate::node) struct Group {
     folders: Folders,
     bounds: Bounds,
-    /// `cgroup.procs` of each, for a run's process to enter.
-    doors: Vec<OwnedFd>,
     /// What it had hit before it ended.
     hit: OnceLock<Option<Limit>>,
     is_removed: AtomicBool,
@@ -152,7 +147,7 @@ impl Cgroups {
     pub(in crate::node) fn group(&self, name: &str, bounds: Bounds) -> io::Result<Group> {
         let folders = self.folders.below(name, bounds.cpu.is_some());
         let (hit, is_removed) = (OnceLock::new(), AtomicBool::new(false));
-        let group = Group { folders, bounds, doors: Vec::new(), hit, is_removed };
+        let group = Group { folders, bounds, hit, is_removed };
         for folder in group.folders.all() {
             match (make(folder), folder.parent()) {
                 // A node of an older version has taken its place for one that nobody uses.
@@ -163,26 +158,7 @@ impl Cgroups {
                 (made, _) => made?,
             }
         }
-        let memory = bounds.memory.saturating_add(SLACK).to_string();
-        match &group.folders {
-            Folders::V2(folder) => {
-                write(folder, "memory.max", &memory)?;
-                // Without swap there is no such file.
-                let _ = write(folder, "memory.swap.max", "0");
-                let _ = write(folder, "memory.oom.group", "1");
-                write(folder, "pids.max", &bounds.processes.to_string())?;
-            }
-            Folders::V1 { memory: of_memory, pids, .. } => {
-                if let Some(folder) = of_memory {
-                    write(folder, "memory.limit_in_bytes", &memory)?;
-                    // Only where swap is counted.
-                    let _ = write(folder, "memory.memsw.limit_in_bytes", &memory);
-                }
-                if let Some(folder) = pids {
-                    write(folder, "pids.max", &bounds.processes.to_string())?;
-                }
-            }
-        }
+        group.write_bounds()?;
         Ok(group)
     }
 }
@@ -224,19 +200,41 @@ impl Group {
         self.folders.all().into_iter().map(Path::to_owned).collect()
     }
 
-    /// Opens what a run's process enters by.
-    pub(in crate::node) fn open_doors(&mut self) -> io::Result<()> {
-        let doors = self.folders.all().into_iter().map(|folder| {
-            let file = fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"))?;
-            Ok(OwnedFd::from(file.into_parts().0))
-        });
-        self.doors = doors.collect::<io::Result<_>>()?;
+    /// Sets what its processes may use from now on.
+    pub(in crate::node) fn bound(&mut self, bounds: Bounds) -> io::Result<()> {
+        let is_new = self.bounds != bounds;
+        self.bounds = bounds;
+        if is_new { self.write_bounds() } else { Ok(()) }
+    }
+
+    fn write_bounds(&self) -> io::Result<()> {
+        let memory = self.bounds.memory.saturating_add(SLACK).to_string();
+        match &self.folders {
+            Folders::V2(folder) => {
+                write(folder, "memory.max", &memory)?;
+                // Without swap there is no such file.
+                let _ = write(folder, "memory.swap.max", "0");
+                let _ = write(folder, "memory.oom.group", "1");
+                write(folder, "pids.max", &self.bounds.processes.to_string())?;
+            }
+            Folders::V1 { memory: of_memory, pids, .. } => {
+                if let Some(folder) = of_memory {
+                    write(folder, "memory.limit_in_bytes", &memory)?;
+                    // Only where swap is counted.
+                    let _ = write(folder, "memory.memsw.limit_in_bytes", &memory);
+                }
+                if let Some(folder) = pids {
+                    write(folder, "pids.max", &self.bounds.processes.to_string())?;
+                }
+            }
+        }
         Ok(())
     }
 
-    /// What the run's process enters by.
-    pub(in crate::node) fn doors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.doors.iter().map(AsFd::as_fd)
+    /// Opens what a process enters by: the `cgroup.procs` of each.
+    pub(in crate::node) fn doors(&self) -> io::Result<Vec<OwnedFd>> {
+        let open = |folder: &Path| fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"));
+        self.folders.all().into_iter().map(|folder| Ok(OwnedFd::from(open(folder)?.into_parts().0))).collect()
     }
 
     /// Brings a process in that cannot enter by itself.
@@ -551,9 +549,8 @@ mod tests {
         let files = ["memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cgroup.procs"];
         let run = folder(runs.join("run"), &files.map(|file| (file, "")));
         let bounds = Bounds { memory: 1 << 20, processes: 7, cpu: Some(Duration::from_secs(2)) };
-        let mut group = groups.group("run", bounds).expect("a group");
-        group.open_doors().expect("its doors");
-        assert_eq!(group.doors().count(), 1);
+        let group = groups.group("run", bounds).expect("a group");
+        assert_eq!(group.doors().expect("its doors").len(), 1);
         assert_eq!(read(&run, "memory.max"), ((1 << 20) + SLACK).to_string());
         assert_eq!((read(&run, "memory.swap.max"), read(&run, "pids.max")), ("0".to_owned(), "7".to_owned()));
         assert_eq!(group.hit(), None);

@@ -1,6 +1,6 @@
 //! The conversation with a run's process: its calls of other modules, many at a time, and its result.
 
-use std::{collections::HashMap, convert::Infallible, fmt, io, os::fd::BorrowedFd, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, fmt, io, sync::Arc};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    python::{Call, FromChild, ResultFrame, RunFrame},
+    python::{Call, FromChild, ResultFrame},
     worker::{Channel, Outgoing},
 };
 use crate::wire::RunRecord;
@@ -39,29 +39,24 @@ pub(in crate::node) enum Answered {
     Result(String),
 }
 
-/// Sends the run and sees to its calls until its result is there; `None` when the process closed its side before that.
-/// `doors` are those of the run's control groups. `started` is cancelled once the module's function is called.
+/// Sees to a run's calls until its result is there; `None` when the process closed its side before that. `started` is cancelled once the module's function is called.
 pub(super) async fn converse(
     channel: &mut Channel,
-    frame: RunFrame,
-    doors: &[BorrowedFd<'_>],
     calls: Option<&Arc<dyn Calls>>,
     limit: usize,
     started: &CancellationToken,
 ) -> io::Result<Option<ResultFrame>> {
-    channel.open(&frame, doors).await?;
-    // There may be thousands that wait.
-    drop(frame);
     let (mut reader, writer) = channel.split();
-    let (requests, received) = mpsc::channel(64);
+    // Boxed, since a channel has room for 32 from the beginning.
+    let (requests, received) = mpsc::channel::<Box<Request>>(64);
     let reading = async {
         loop {
             match reader.next(limit.max(MAX_CALL)).await? {
                 Some(FromChild::Started) => started.cancel(),
-                Some(FromChild::Call(call)) => drop(requests.send(Request::Call(call)).await),
-                Some(FromChild::Cancel { id }) => drop(requests.send(Request::Cancel(id)).await),
-                // Comes another way.
-                Some(FromChild::Output { .. }) => {}
+                Some(FromChild::Call(call)) => drop(requests.send(Box::new(Request::Call(call))).await),
+                Some(FromChild::Cancel { id }) => drop(requests.send(Box::new(Request::Cancel(id))).await),
+                // Comes another way, or has come.
+                Some(FromChild::Output { .. } | FromChild::Here) => {}
                 Some(FromChild::Result(frame)) if frame.result.len().max(frame.message.len()) > limit => {
                     return Err(io::ErrorKind::FileTooLarge.into());
                 }
@@ -106,7 +101,7 @@ impl Answer {
 
 /// Brings calls on their way and writes their answers. What is in flight when this is dropped is cancelled.
 async fn answer(
-    mut requests: mpsc::Receiver<Request>,
+    mut requests: mpsc::Receiver<Box<Request>>,
     mut writer: Outgoing<'_>,
     calls: Option<&Arc<dyn Calls>>,
 ) -> Infallible {
@@ -115,7 +110,7 @@ async fn answer(
     loop {
         let answer = tokio::select! {
             Some(request) = requests.recv(), if in_flight.len() < MAX_IN_FLIGHT => {
-                match (request, calls) {
+                match (*request, calls) {
                     (Request::Call(call), Some(calls)) => {
                         let (id, calls) = (call.id, calls.clone());
                         handles.insert(id, in_flight.spawn(async move { (id, calls.call(call).await) }));

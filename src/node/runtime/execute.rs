@@ -1,7 +1,6 @@
 //! One run of a module: its process from the fork to the end, its output as lines, its limits.
 
 use std::{
-    os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RuntimeError,
     caps::{Caps, Limit},
-    cgroups::{Cgroups, Group},
+    cgroups::Group,
     converse::{Calls, converse},
     python::{RunFrame, Stream},
     redact::Redactor,
     scratch,
-    worker::{Begun, Channel, End, Printed, Worker},
+    worker::{Begun, Channel, End, LEAVING, Printed, Worker},
 };
 use crate::identity::Secret;
 
@@ -62,8 +61,6 @@ pub(in crate::node) struct Execution {
     /// A process that starts wants a whole core: a thousand at once would starve each other, and the parents that fork
     /// them.
     pub starting: Arc<Semaphore>,
-    /// Where the groups of runs are made.
-    pub cgroups: Option<Arc<Cgroups>>,
     /// The values of its user's secrets, which must not reach its log or its result.
     pub values: Vec<Secret>,
 }
@@ -80,14 +77,14 @@ pub(in crate::node) enum Ended {
 }
 
 /// Has a run begun and sees it through to its end. Lines go to `lines` as they come. Once this returns, no process of the
-/// run is left.
+/// run is left, but for what is given back: that has nothing more to say, and is to be seen off.
 pub(in crate::node) async fn execute(
     worker: &Worker,
     execution: Execution,
     lines: mpsc::Sender<(&'static str, String)>,
     cancel: CancellationToken,
-) -> Ended {
-    let Execution { run, frame, caps, depth, secret, calls, starting, cgroups, values } = execution;
+) -> (Ended, Option<Leaving>) {
+    let Execution { run, frame, caps, depth, secret, calls, starting, values } = execution;
     let redactor = Redactor::new(&secret, &values);
     let output = Output { lines, redactor: &redactor, budget: caps.output.into(), out_of_memory: false.into() };
     let started = CancellationToken::new();
@@ -109,39 +106,34 @@ pub(in crate::node) async fn execute(
     };
     let ready = tokio::select! {
         ready = getting_ready => ready,
-        () = cancel.cancelled() => return Ended::Cancelled,
-    };
-    // An interpreter of many runs is in none of theirs.
-    let cgroups = cgroups.filter(|_| !matches!(worker, Worker::Shared(_)));
-    let group = match make_group(cgroups, &run, &caps).await {
-        Ok(group) => group,
-        Err(error) => return Ended::Failed(format!("cannot make the run's control group: {error}")),
+        () = cancel.cancelled() => return (Ended::Cancelled, None),
     };
     let begun = match ready {
         Ok(()) => tokio::select! {
-            begun = worker.begin(&run, &frame, depth) => begun,
+            begun = worker.begin(&run, &frame, depth, caps.of_all()) => begun,
             // Where it may have to wait for its turn; a fork is seen to its end.
-            () = cancel.cancelled(), if matches!(worker, Worker::Shared(_)) => return Ended::Cancelled,
+            () = cancel.cancelled(), if matches!(worker, Worker::Shared(_)) => return (Ended::Cancelled, None),
         },
         Err(error) => Err(error),
     };
-    let Begun { mut channel, printed: prints, mut end } = match begun {
+    let Begun { mut channel, printed: prints, mut end, group } = match begun {
         Ok(begun) => begun,
         Err(RuntimeError::Import { kind, message, traceback }) => {
             // What is more than its budget is left out, and the error says enough.
             let _ = output.take(Stream::Stderr, &mut Vec::new(), traceback.as_bytes()).await;
-            return Ended::Failed(redactor.redact(&failure(&kind, None, message, &caps)));
+            return (Ended::Failed(redactor.redact(&failure(&kind, None, message, &caps))), None);
         }
-        Err(error) => return Ended::Failed(error.to_string()),
+        Err(error) => return (Ended::Failed(error.to_string()), None),
     };
-    let deadline = Instant::now() + caps.timeout;
+    let (scratch, deadline) = (frame.scratch.clone(), Instant::now() + caps.timeout);
+    // There may be thousands that wait.
+    drop(frame);
     let printing = output.forward(prints);
     tokio::pin!(printing);
     let mut printed = false;
     let ended = {
-        let doors: Vec<_> = group.iter().flat_map(|group| group.doors()).collect();
-        let watching = watch(group.clone(), caps, frame.scratch.clone());
-        let working = work(&mut channel, &mut end, frame, &doors, calls.as_ref(), &caps, &started);
+        let watching = watch(group.clone(), caps, scratch);
+        let working = work(&mut channel, &mut end, calls.as_ref(), &caps, &started);
         tokio::pin!(working, watching);
         loop {
             tokio::select! {
@@ -158,13 +150,25 @@ pub(in crate::node) async fn execute(
             }
         }
     };
+    if let (Ok(Ended::Completed(result)), End::Process(..)) = (&ended, &end) {
+        // It has closed what it prints to; unless what it has started has that too, all of it is here.
+        let is_quiet = printed || {
+            tokio::select! {
+                _ = &mut printing => { printed = true; true }
+                _ = end.wait() => false,
+                () = tokio::time::sleep(LEAVING) => false,
+            }
+        };
+        if is_quiet && hit(group.clone()).await.is_none() {
+            return (Ended::Completed(redactor.redact_values(result)), Some(Leaving { channel, end, group }));
+        }
+    }
     // Whatever it was, nothing of the run is left. One that has a result ends by itself, which takes the least.
     let hit = {
         let is_done = matches!(ended, Ok(Ended::Completed(_)));
         let stopping = async {
             if is_done {
-                end.reach(&mut channel, true).await;
-                return end_group(group).await;
+                return Leaving { channel, end, group }.gone().await;
             }
             tokio::join!(end_group(group), end.reach(&mut channel, false)).0
         };
@@ -186,25 +190,37 @@ pub(in crate::node) async fn execute(
         let _ = tokio::time::timeout(GRACE, &mut printing).await;
     }
     let is_out_of_memory = output.out_of_memory.load(std::sync::atomic::Ordering::Relaxed);
-    match ended {
+    let ended = match ended {
         Ended::Failed(error) if is_out_of_memory && ABORTED.map(ended_by).contains(&error) => {
             Ended::Failed(failure("memory", None, error, &caps))
         }
         Ended::Failed(error) => Ended::Failed(redactor.redact(&error)),
         Ended::Completed(result) => Ended::Completed(redactor.redact_values(&result)),
         ended => ended,
+    };
+    (ended, None)
+}
+
+/// What is left of a run that has its result, and has printed all that it prints.
+#[derive(Debug)]
+pub(in crate::node) struct Leaving {
+    channel: Channel,
+    end: End,
+    group: Option<Arc<Group>>,
+}
+
+impl Leaving {
+    /// Returns once nothing of the run is left; the limit that it had hit.
+    pub(in crate::node) async fn gone(mut self) -> Option<Limit> {
+        self.end.reach(&mut self.channel, true).await;
+        end_group(self.group).await
     }
 }
 
-async fn make_group(cgroups: Option<Arc<Cgroups>>, run: &str, caps: &Caps) -> std::io::Result<Option<Arc<Group>>> {
-    let Some(cgroups) = cgroups else { return Ok(None) };
-    let (run, bounds) = (run.to_owned(), caps.of_all());
-    let making = move || {
-        let mut group = cgroups.group(&run, bounds)?;
-        group.open_doors()?;
-        Ok(Some(Arc::new(group)))
-    };
-    tokio::task::spawn_blocking(making).await?
+/// The limit that the processes of a group have hit together.
+async fn hit(group: Option<Arc<Group>>) -> Option<Limit> {
+    let group = group?;
+    tokio::task::spawn_blocking(move || group.hit()).await.ok()?
 }
 
 /// Kills what is in a run's group and removes it; the limit that it had hit before.
@@ -241,14 +257,12 @@ fn look(group: Option<&Group>, caps: &Caps, scratch: &Path) -> Option<Limit> {
 async fn work(
     channel: &mut Channel,
     end: &mut End,
-    frame: RunFrame,
-    doors: &[BorrowedFd<'_>],
     calls: Option<&Arc<dyn Calls>>,
     caps: &Caps,
     started: &CancellationToken,
 ) -> Ended {
     let limit = usize::try_from(caps.result).unwrap_or(usize::MAX);
-    match converse(channel, frame, doors, calls, limit, started).await {
+    match converse(channel, calls, limit, started).await {
         Ok(Some(frame)) if frame.ok => Ended::Completed(frame.result),
         Ok(Some(frame)) => Ended::Failed(failure(&frame.kind, frame.limit.as_deref(), frame.message, caps)),
         Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Ended::Failed(caps.reached(Limit::Result)),

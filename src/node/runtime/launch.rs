@@ -74,11 +74,26 @@ impl Launches {
 
     /// A group of its own for a program that is `what`, where there are groups. It goes when nobody has it any more.
     pub(super) async fn group(&self, what: &str, bounds: Bounds) -> std::io::Result<Option<Arc<Group>>> {
+        let bounds = Bounds { processes: bounds.processes.saturating_add(LAUNCHERS), ..bounds };
+        let made = self.made(what, bounds, Ok).await?;
+        Ok(made.map(Arc::new))
+    }
+
+    /// A group of its own for a run, and the doors by which its process enters.
+    pub(super) async fn group_of_run(&self, bounds: Bounds) -> std::io::Result<Option<(Group, Vec<OwnedFd>)>> {
+        self.made("run", bounds, |group| group.doors().map(|doors| (group, doors))).await
+    }
+
+    async fn made<T: Send + 'static>(
+        &self,
+        what: &str,
+        bounds: Bounds,
+        finish: fn(Group) -> std::io::Result<T>,
+    ) -> std::io::Result<Option<T>> {
         let Some(cgroups) = self.cgroups.clone() else { return Ok(None) };
         let name = format!("{what}-{}", self.groups.fetch_add(1, Ordering::Relaxed));
-        let bounds = Bounds { processes: bounds.processes.saturating_add(LAUNCHERS), ..bounds };
-        let made = tokio::task::spawn_blocking(move || cgroups.group(&name, bounds)).await;
-        Ok(Some(Arc::new(made.map_err(std::io::Error::other)??)))
+        let made = tokio::task::spawn_blocking(move || finish(cgroups.group(&name, bounds)?)).await;
+        made.map_err(std::io::Error::other)?.map(Some)
     }
 
     /// Starts a program, and waits until it is shut in. `prepare` adds its arguments, variables, folder and output.

@@ -22,7 +22,7 @@ pub use caps::{Cap, CapError, Caps};
 pub(in crate::node) use cgroups::Cgroups;
 pub(in crate::node) use converse::{Answered, Calls};
 pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, Steps, WayOut};
-pub(in crate::node) use execute::{Ended, Execution, execute};
+pub(in crate::node) use execute::{Ended, Execution, Leaving, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use launch::Launches;
 pub(in crate::node) use parents::{Origin, Parents};

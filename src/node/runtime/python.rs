@@ -31,7 +31,7 @@ use tokio_util::sync::DropGuard;
 use super::{
     RuntimeError,
     caps::ProcessLimits,
-    cgroups::Group,
+    cgroups::{Bounds, Group},
     frames::{read_frame, write_frame, write_frame_with_fds},
     parents::Origin,
     walls::{Admitted, Confined, Place, Seal, Walls, interpreter_paths},
@@ -54,6 +54,9 @@ const FORK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many children wait for their runs in a parent that is in use. A core can start one at a time.
 const SPARES: usize = 2;
+
+/// How often a run is given to another child when one has ended before it had the run.
+const TRIES: usize = SPARES + 2;
 
 /// How long a parent that nothing is forked from keeps them.
 const COOL: Duration = Duration::from_secs(10);
@@ -145,6 +148,8 @@ pub(in crate::node) struct Network {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(in crate::node) enum FromChild {
+    /// It has its run, of which nothing has been done before.
+    Here,
     /// The module has been imported, and its function is being called.
     Started,
     /// It calls a module.
@@ -282,8 +287,9 @@ struct Live {
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
     waiters: Waiters,
     process: Mutex<Box<dyn ChildWrapper>>,
-    /// Of itself and its spares.
+    /// Of itself; its children have groups of their own.
     group: Option<Arc<Group>>,
+    walls: Arc<Walls>,
     /// Whether it is shut in: then its processes end with it, and their numbers are not this machine's.
     walled: bool,
     /// Children that wait for their run; each is for one.
@@ -315,6 +321,8 @@ pub(in crate::node) struct Forked {
     pub stderr: pipe::Receiver,
     /// Its end, and of what it started.
     pub exit: Exit,
+    /// Its control group. It enters before it waits, since entering one takes the kernel milliseconds.
+    pub group: Option<Group>,
 }
 
 /// The end of a child, for which one can wait again and again.
@@ -474,6 +482,7 @@ impl Parent {
             waiters: Arc::new(Mutex::new(Some(HashMap::new()))),
             process: Mutex::new(process),
             group,
+            walls: self.walls.clone(),
             walled: seal.is_some(),
             spares: Mutex::default(),
             named: AtomicU64::new(0),
@@ -484,13 +493,35 @@ impl Parent {
         Ok(Some(live))
     }
 
-    /// A child for a run: one that waits for it, else one that is forked now. Its frame must then be written to its
-    /// channel.
-    pub(in crate::node) async fn fork(&self, run: &str) -> Result<Child, RuntimeError> {
-        match self.try_fork(run).await {
-            // Nothing of the run was started: a fresh parent can.
-            Err(RuntimeError::ParentDied | RuntimeError::Spent(_)) => self.try_fork(run).await,
-            other => other,
+    /// A child that has a run: one that waited for it, else one that is forked now.
+    pub(in crate::node) async fn begin(
+        &self,
+        run: &str,
+        frame: &RunFrame,
+        bounds: Bounds,
+    ) -> Result<Child, RuntimeError> {
+        let mut tries = 0;
+        loop {
+            let child = match self.try_fork(run).await {
+                Ok(mut child) => {
+                    // Files that are none on a disk.
+                    child.forked.group.as_mut().map_or(Ok(()), |group| group.bound(bounds))?;
+                    let told = tokio::time::timeout(FORK_TIMEOUT, child.forked.tell(frame, self.is_of_rust())).await;
+                    if let Ok(Ok(())) = told {
+                        return Ok(child);
+                    }
+                    let killer = child.killer();
+                    killer.kill(&mut child.forked.exit).await;
+                    Err(RuntimeError::ParentDied)
+                }
+                Err(error) => Err(error),
+            };
+            tries += 1;
+            match child {
+                // Nothing of the run was started: another child, or a fresh parent's, can.
+                Err(RuntimeError::ParentDied | RuntimeError::Spent(_)) if tries < TRIES => {}
+                other => return other,
+            }
         }
     }
 
@@ -536,13 +567,16 @@ impl Live {
         let (stderr_theirs, stderr) = pipe::pipe()?;
         let stdout_theirs = stdout_theirs.into_blocking_fd()?;
         let stderr_theirs = stderr_theirs.into_blocking_fd()?;
+        let (group, doors) = self.walls.group_of_run().await?.unzip();
+        let doors = doors.unwrap_or_default();
         let (forked, answer) = oneshot::channel();
         let (exited, receiver) = oneshot::channel();
         match &mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(waiters) => waiters.insert(name.clone(), Waiting { forked: Some(forked), exited }),
             None => return Err(self.died()),
         };
-        let fds = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
+        let ends = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
+        let fds: Vec<_> = ends.into_iter().chain(doors.iter().map(AsFd::as_fd)).collect();
         let asked = async {
             write_frame_with_fds(self.writer.lock().await.as_ref(), &ToParent::Fork { run: &name }, &fds).await.ok()?;
             answer.await.ok()
@@ -556,7 +590,7 @@ impl Live {
             }
         };
         let exit = Exit { receiver: Some(receiver), status: None, used: self.used.clone() };
-        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit })
+        Ok(Forked { name, pid, channel: UnixStream::from_std(channel)?, stdout, stderr, exit, group })
     }
 
     fn died(&self) -> RuntimeError {
@@ -593,6 +627,22 @@ async fn keep_spares(live: Weak<Live>, used: Arc<Used>) {
             live.spares.lock().unwrap_or_else(PoisonError::into_inner).clear();
         } else if let Err(error) = live.refill().await {
             tracing::debug!(%error, "no spare child could be forked; runs fork their own");
+        }
+    }
+}
+
+impl Forked {
+    /// Tells it its run, and waits until it has that.
+    async fn tell(&mut self, frame: &RunFrame, is_of_rust: bool) -> std::io::Result<()> {
+        if is_of_rust {
+            write_frame(&mut self.channel, &frame.launch()).await?;
+        } else {
+            write_frame(&mut self.channel, frame).await?;
+        }
+        match read_frame(&mut self.channel, PARENT_FRAME).await? {
+            Some(FromChild::Here) if is_of_rust => write_frame(&mut self.channel, frame).await,
+            Some(FromChild::Here) => Ok(()),
+            _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
         }
     }
 }

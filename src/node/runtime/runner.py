@@ -5,14 +5,15 @@ Frames on every socket: four bytes of length, big-endian, then JSON. The parent'
     node   → parent  start {imports, seal}                   once; `seal.py` has what is in `seal`, which may be missing
     parent → node    ready {warm}                            all of it imported; warm is false when forking
                                                              after that would be unsafe
-    node   → parent  fork {run} + fds channel, stdout, stderr
+    node   → parent  fork {run} + fds channel, stdout, stderr, and those of control groups
     parent → node    forked {run, pid}, or refused {run, reason}
     parent → node    exited {run, status}                    nothing of the run is left then
     node   → parent  kill {run}
 
 A child's own channel:
 
-    node  → child    run {…} + fds of control groups         once
+    node  → child    run {…}                                 once
+    child → node     here                                    it has its run, of which nothing has been done before
     child → node     started                                 once, before the module's function is called
     child → node     call {id, type, target, input}          a call of a module, many at a time; `target` as in addresses
     child → node     cancel {id}                             nobody waits for that call any more
@@ -299,7 +300,7 @@ class Refused(Exception):
 def child(fds):
     try:
         os.setsid()
-        channel_fd, stdout_fd, stderr_fd = fds
+        channel_fd, stdout_fd, stderr_fd, *groups = fds
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (stdout_fd, 1), (stderr_fd, 2)):
             os.dup2(source, target)
@@ -308,11 +309,15 @@ def child(fds):
         os.set_inheritable(channel_fd, False)
         channel = socket.socket(fileno=channel_fd)
         title("napt-spare")
-        prepare()
-        run, groups = receive_with_fds(channel)
+        prepare(groups)
+        run = receive(channel)
+        send(channel, {"op": "here"})
         title("napt-run")
         compat.RUN = compat.Run(channel, run["module_run"], run["env"])
-        compat.RUN.send({"op": "result", **outcome(run, groups)})
+        compat.RUN.send({"op": "result", **outcome(run)})
+        # Nobody waits for more of what it prints.
+        os.close(1)
+        os.close(2)
         channel.shutdown(socket.SHUT_WR)
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's loop
         try:
@@ -333,10 +338,10 @@ def title(text):
         pass
 
 
-def prepare():
+def prepare(groups):
     """What every run needs, whatever it is. A child that waits for its run has done it by then."""
     os.environ.clear()
-    seal.prepare()
+    seal.prepare(groups)
     for name, seed in (("random", "seed"), ("numpy.random", "seed")):
         if name in sys.modules:
             getattr(sys.modules[name], seed)()
@@ -362,11 +367,11 @@ def rehearse():
         pass
 
 
-def outcome(run, groups):
+def outcome(run):
     # Given back when memory runs out, so that there is some to say so. Nothing is written there, so it costs nothing.
     reserve = mmap.mmap(-1, RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
-        seal.enter(run, groups)
+        seal.enter(run)
         reply = {"ok": True, "result": execute(run)}
     except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
         reserve.close()

@@ -88,12 +88,14 @@ rules = None
 failure = None
 
 
-def prepare():
-    """All that is the same for every run. A child that waits for its run has done it by then."""
+def prepare(groups):
+    """All that is the same for every run. A child that waits for its run has done it by then. `groups` are files of control
+    groups, in which this process is to be: the kernel takes milliseconds to move it."""
     global failure
     bound(resource.RLIMIT_CORE, 0)
-    if POLICY is not None:
-        try:
+    try:
+        in_steps(("control groups", lambda: join(groups)))
+        if POLICY is not None:
             in_steps(
                 ("ctypes", need_ctypes),
                 ("no new privileges", lambda: check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))),
@@ -102,16 +104,15 @@ def prepare():
                 ("Landlock", common_rules),
                 ("system calls", filter_calls),
             )
-        except Unsealed as error:
-            failure = error
+    except Unsealed as error:
+        failure = error
 
 
-def enter(run, groups):
-    """The rest. `groups` are files of control groups, in which this process is to be."""
+def enter(run):
+    """The rest."""
     if failure:
         raise failure
     in_steps(
-        ("control groups", lambda: join(groups)),
         # After the namespace, in which processes are counted anew.
         ("limits", lambda: limit(run["limits"])),
         ("Landlock", lambda: landlock(run)),

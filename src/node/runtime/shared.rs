@@ -82,7 +82,8 @@ pub(in crate::node) struct Interpreter {
 /// Where what a run says goes to.
 #[derive(Debug, Clone)]
 struct Route {
-    frames: mpsc::Sender<FromChild>,
+    /// Boxed, since a channel has room for 32 from the beginning, and there may be thousands of runs.
+    frames: mpsc::Sender<Box<FromChild>>,
     pieces: mpsc::Sender<(Stream, String)>,
 }
 
@@ -108,7 +109,7 @@ struct Live {
 pub(super) struct Lane {
     live: Arc<Live>,
     run: String,
-    frames: mpsc::Receiver<FromChild>,
+    frames: mpsc::Receiver<Box<FromChild>>,
     is_over: bool,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -388,14 +389,14 @@ impl Drop for Lane {
 
 /// What a run says.
 pub(super) struct LaneReader<'a> {
-    frames: &'a mut mpsc::Receiver<FromChild>,
+    frames: &'a mut mpsc::Receiver<Box<FromChild>>,
     is_over: &'a mut bool,
 }
 
 impl LaneReader<'_> {
     /// The next frame; `None` when there are no more.
     pub(super) async fn next(&mut self) -> Option<FromChild> {
-        let frame = self.frames.recv().await;
+        let frame = self.frames.recv().await.map(|frame| *frame);
         *self.is_over |= matches!(frame, None | Some(FromChild::Result(_)));
         frame
     }
@@ -440,7 +441,7 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
                 live.retire();
             }
             // It is the run's last word.
-            let _ = route.frames.try_send(message);
+            let _ = route.frames.try_send(Box::new(message));
             live.close(&run);
             continue;
         }
@@ -448,7 +449,7 @@ async fn listen(reader: OwnedReadHalf, interpreter: Weak<Live>, _served: Option<
         if let FromChild::Output { stream, text } = message {
             // Waits for the run's log alone, which waits for nobody.
             let _ = route.pieces.send((stream, text)).await;
-        } else if let Err(mpsc::error::TrySendError::Full(_)) = route.frames.try_send(message) {
+        } else if let Err(mpsc::error::TrySendError::Full(_)) = route.frames.try_send(Box::new(message)) {
             tracing::warn!(run, "a shared interpreter has more calls in flight than it may; it is ended");
             break;
         }

@@ -5,6 +5,7 @@
 use std::{
     ffi::OsStr,
     net::TcpListener,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -248,6 +249,11 @@ impl Walls {
             tokio::spawn(end_when_spent(Arc::downgrade(group)));
         }
         Ok((admitted, group))
+    }
+
+    /// A group for a run, with the bounds that most runs have, and the doors by which its process enters.
+    pub(super) async fn group_of_run(&self) -> std::io::Result<Option<(Group, Vec<OwnedFd>)>> {
+        self.launches.group_of_run(self.caps.of_all()).await
     }
 
     /// Bounds of all processes of an interpreter, until those that are runs are in groups of their own: as much memory as one

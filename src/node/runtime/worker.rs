@@ -1,7 +1,7 @@
 //! What runs modules: a process for each run, or one interpreter for many. Whoever sees a run through finds the same in
 //! both: a conversation, output, and an end.
 
-use std::{io, os::fd::BorrowedFd, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
@@ -14,7 +14,8 @@ use tokio::{
 
 use super::{
     RuntimeError,
-    frames::{read_frame, write_frame, write_frame_with_fds},
+    cgroups::{Bounds, Group},
+    frames::{read_frame, write_frame},
     python::{Exit, Forked, FromChild, Killer, Parent, PythonModule, RunFrame, Stream},
     rust::RustModule,
     shared::{Interpreter, Lane, LaneReader, LaneWriter},
@@ -23,7 +24,7 @@ use super::{
 };
 
 /// How long a process may take to end once it has given its result.
-const LEAVING: Duration = Duration::from_millis(50);
+pub(super) const LEAVING: Duration = Duration::from_millis(50);
 
 /// The code of an installed module.
 #[derive(Debug, Clone)]
@@ -41,20 +42,20 @@ pub(in crate::node) enum Worker {
     Shared(Arc<Interpreter>),
 }
 
-/// A run that has begun. Its frame must then be written to its channel.
+/// A run that has begun.
 #[derive(Debug)]
 pub(super) struct Begun {
     pub channel: Channel,
     pub printed: Printed,
     pub end: End,
+    /// Its control group, where it has one of its own.
+    pub group: Option<Arc<Group>>,
 }
 
 /// Where a run's frames go and come from.
 #[derive(Debug)]
 pub(super) enum Channel {
     Socket(UnixStream),
-    /// To a process that becomes the module's program once it is told how.
-    Program(UnixStream),
     Lane(Lane),
 }
 
@@ -111,44 +112,42 @@ impl Worker {
         }
     }
 
-    /// Begins a run that is nested so deep.
-    pub(super) async fn begin(&self, run: &str, frame: &RunFrame, depth: u32) -> Result<Begun, RuntimeError> {
+    /// Begins a run that is nested so deep, within its bounds.
+    pub(super) async fn begin(
+        &self,
+        run: &str,
+        frame: &RunFrame,
+        depth: u32,
+        bounds: Bounds,
+    ) -> Result<Begun, RuntimeError> {
         match self {
             Worker::Process(parent) => {
-                let child = parent.fork(run).await?;
+                let child = parent.begin(run, frame, bounds).await?;
                 let killer = child.killer();
-                let Forked { channel, stdout, stderr, exit, .. } = child.into_parts();
+                let Forked { channel, stdout, stderr, exit, group, .. } = child.into_parts();
                 Ok(Begun {
-                    channel: if parent.is_of_rust() { Channel::Program(channel) } else { Channel::Socket(channel) },
+                    channel: Channel::Socket(channel),
                     printed: Printed::Pipes(stdout, stderr),
                     end: End::Process(exit, killer),
+                    group: group.map(Arc::new),
                 })
             }
             Worker::Shared(interpreter) => {
-                let (lane, pieces) = interpreter.begin(run, frame, depth).await?;
-                Ok(Begun { channel: Channel::Lane(lane), printed: Printed::Pieces(pieces), end: End::Shared })
+                let (mut lane, pieces) = interpreter.begin(run, frame, depth).await?;
+                lane.split().1.send(frame).await?;
+                let (channel, printed) = (Channel::Lane(lane), Printed::Pieces(pieces));
+                // An interpreter of many runs is in none of theirs.
+                Ok(Begun { channel, printed, end: End::Shared, group: None })
             }
         }
     }
 }
 
 impl Channel {
-    /// Sends the run. `doors` are those of its control groups, for a process to enter by.
-    pub(super) async fn open(&mut self, frame: &RunFrame, doors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        match self {
-            Channel::Socket(socket) => write_frame_with_fds(socket, frame, doors).await,
-            Channel::Program(socket) => {
-                write_frame_with_fds(socket, &frame.launch(), doors).await?;
-                write_frame(socket, frame).await
-            }
-            Channel::Lane(lane) => lane.split().1.send(frame).await,
-        }
-    }
-
     /// Its two directions.
     pub(super) fn split(&mut self) -> (Incoming<'_>, Outgoing<'_>) {
         match self {
-            Channel::Socket(socket) | Channel::Program(socket) => {
+            Channel::Socket(socket) => {
                 let (reader, writer) = socket.split();
                 (Incoming::Socket(reader), Outgoing::Socket(writer))
             }

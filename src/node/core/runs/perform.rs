@@ -14,12 +14,29 @@ use super::{ActiveRun, Core, LINES, NodeError, Turn};
 use crate::{
     crash,
     node::{
-        core::{installs::Installed, own_calls::RunCalls},
-        runtime::{Code, Ended, Worker, execute},
+        core::{installs::Installed, own_calls::RunCalls, surroundings::Surroundings},
+        runtime::{Code, Ended, Leaving, Worker, execute},
         store::StoredRun,
     },
     wire::{EventPayload, RunStatus},
 };
+
+/// How a run has ended, and what is left of it.
+type Performed = (Ended, Option<Rest>);
+
+/// What is left of a run that has its result, with all that it holds as long as that is there.
+struct Rest {
+    leaving: Leaving,
+    _surroundings: Surroundings,
+    _turn: Turn,
+}
+
+impl Rest {
+    /// Returns once nothing of it is left.
+    async fn gone(self) {
+        self.leaving.gone().await;
+    }
+}
 
 impl Core {
     /// Sees a run through to its end, which is always stored. Does nothing when somebody does already.
@@ -27,10 +44,10 @@ impl Core {
         if !run.claim() {
             return;
         }
-        let ended = match AssertUnwindSafe(self.attempt(&run, turn)).catch_unwind().await {
+        let (ended, rest) = match AssertUnwindSafe(self.attempt(&run, turn)).catch_unwind().await {
             Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => Ended::Failed(error.problem().detail),
-            Err(_) => Ended::Failed("the node has a defect and could not run the module".to_owned()),
+            Ok(Err(error)) => (Ended::Failed(error.problem().detail), None),
+            Err(_) => (Ended::Failed("the node has a defect and could not run the module".to_owned()), None),
         };
         let (status, result, error) = match ended {
             Ended::Completed(result) => (RunStatus::Completed, Some(result), None),
@@ -40,10 +57,29 @@ impl Core {
                 None => (RunStatus::Cancelled, None, Some("cancelled".to_owned())),
             },
         };
-        self.end(&run, status, result, error).await;
+        // While its end is stored, what is left of it goes.
+        let gone = async {
+            if let Some(rest) = rest {
+                rest.gone().await;
+            }
+        };
+        self.end_with(&run, status, result, error, gone).await;
     }
 
+    /// Ends a run of which nothing is left.
     pub(super) async fn end(&self, run: &ActiveRun, status: RunStatus, result: Option<String>, error: Option<String>) {
+        self.end_with(run, status, result, error, async {}).await;
+    }
+
+    /// Stores a run's end, and tells it once `gone` is over too.
+    async fn end_with(
+        &self,
+        run: &ActiveRun,
+        status: RunStatus,
+        result: Option<String>,
+        error: Option<String>,
+        gone: impl Future<Output = ()>,
+    ) {
         run.cancel.cancel();
         let (ended, mut wait) = (Timestamp::now(), Duration::from_millis(100));
         // Told only once it is stored, which on a full disk is when there is room again. Should the node end before, the
@@ -52,11 +88,18 @@ impl Core {
             self.store.finish_run(&run.id, status, result.clone(), error.clone(), ended).await?;
             self.store.settle().await
         };
-        while let Err(reason) = stored().await {
-            tracing::error!(run = run.id, error = format!("{reason:#}"), "failed to store a run's end; trying again");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(10));
-        }
+        let storing = async {
+            while let Err(reason) = stored().await {
+                tracing::error!(
+                    run = run.id,
+                    error = format!("{reason:#}"),
+                    "failed to store a run's end; trying again"
+                );
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(10));
+            }
+        };
+        tokio::join!(storing, gone);
         if run.has_secrets {
             self.forget_secrets_of_runs(Some(&run.root)).await;
         }
@@ -66,13 +109,13 @@ impl Core {
         run.progress.send_replace(true);
     }
 
-    async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>, turn: Option<Turn>) -> Result<Ended, NodeError> {
+    async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>, turn: Option<Turn>) -> Result<Performed, NodeError> {
         if run.cancel.is_cancelled() {
-            return Ok(Ended::Cancelled);
+            return Ok((Ended::Cancelled, None));
         }
         let modules = tokio::select! {
             modules = self.modules_of(run.modules()?) => modules?,
-            () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
+            () = run.cancel.cancelled() => return Ok((Ended::Cancelled, None)),
         };
         let installed = modules
             .get(&run.module)
@@ -92,16 +135,16 @@ impl Core {
                 Worker::Process(parent)
             }
         };
-        let _turn = match (turn, &worker) {
+        let turn = match (turn, &worker) {
             (Some(turn), _) => turn,
             (None, Worker::Shared(_)) => Turn::Free,
             (None, Worker::Process(_)) => tokio::select! {
                 slot = self.runs.processes.take(run.depth, &run.root) => Turn::Called(slot),
-                () = run.cancel.cancelled() => return Ok(Ended::Cancelled),
+                () = run.cancel.cancelled() => return Ok((Ended::Cancelled, None)),
             },
         };
         // On the heap, and only now: thousands may wait for their slot.
-        Box::pin(self.carry_through(run, &installed, code, &worker)).await
+        Box::pin(self.carry_through(run, &installed, code, &worker, turn)).await
     }
 
     /// A run whose turn has come, from its start to the end of its process.
@@ -111,7 +154,8 @@ impl Core {
         installed: &Installed,
         code: &Code,
         worker: &Worker,
-    ) -> Result<Ended, NodeError> {
+        turn: Turn,
+    ) -> Result<Performed, NodeError> {
         crash::point("run.starting").map_err(NodeError::internal("store the run's start"))?;
         run.egress.open(&installed.manifest);
         // The module may not do anything before its start is stored; what it is given is made meanwhile.
@@ -136,10 +180,16 @@ impl Core {
         let execution =
             self.execution(&installed.manifest, &code, &surroundings, run.depth, Some(module_run), Some(calls));
         let (lines, received) = mpsc::channel(LINES);
-        let (ended, ()) =
+        let ((ended, leaving), ()) =
             tokio::join!(execute(worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
-        crash::point("run.executed").map_err(NodeError::internal("read the run's result"))?;
-        Ok(ended)
+        let rest = leaving.map(|leaving| Rest { leaving, _surroundings: surroundings, _turn: turn });
+        if let Err(error) = crash::point("run.executed").map_err(NodeError::internal("read the run's result")) {
+            if let Some(rest) = rest {
+                rest.gone().await;
+            }
+            return Err(error);
+        }
+        Ok((ended, rest))
     }
 
     /// A run whose start is stored, and when that was.
