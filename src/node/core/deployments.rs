@@ -222,6 +222,7 @@ impl Core {
         plan: Plan,
         reporter: &dyn Reporter,
     ) -> Result<(DeploymentView, Vec<Arc<Parent>>), NodeError> {
+        self.installs.to_be_deployed(&plan.modules);
         let (modules, mut problems) = self.try_install_all(&plan.modules, reporter).await;
         reached("deploy.installed")?;
         let all_installed = problems.is_empty();

@@ -129,6 +129,13 @@ impl Installs {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(sha256.to_owned(), Instant::now());
     }
 
+    /// A revision is to be made of these.
+    pub(super) fn to_be_deployed(&self, pins: &[ModulePin]) {
+        for pin in pins.iter().filter(|pin| is_digest(&pin.sha256) && self.archive(&pin.sha256).is_file()) {
+            self.await_deploy(&pin.sha256);
+        }
+    }
+
     /// A revision is made of these now.
     pub(super) fn deployed(&self, pins: &[ModulePin]) {
         let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,21 +146,24 @@ impl Installs {
 
     /// Removes archives that are not needed, unless somebody is about to deploy them, and what was made of them.
     pub(super) async fn keep_only(&self, needed: &HashSet<String>) -> std::io::Result<()> {
-        let awaited: HashSet<String> = {
+        let is_awaited = |sha256: &str| {
             let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
             awaited.retain(|_, since| since.elapsed() < ABOUT_TO_DEPLOY);
-            awaited.keys().cloned().collect()
+            awaited.contains_key(sha256)
         };
         let mut archives = fs_err::tokio::read_dir(&self.archives).await?;
         while let Some(archive) = archives.next_entry().await? {
             let name = archive.file_name().to_string_lossy().into_owned();
             let Some(sha256) = name.strip_suffix(".napt").filter(|name| is_digest(name)) else { continue };
-            if needed.contains(sha256) || awaited.contains(sha256) {
+            if needed.contains(sha256) {
                 continue;
             }
             let slot = self.slot(sha256);
-            // Somebody installs it.
+            // Somebody installs it, or is about to.
             let Ok(mut slot) = slot.try_lock() else { continue };
+            if is_awaited(sha256) {
+                continue;
+            }
             *slot = None;
             self.ready.lock().unwrap_or_else(PoisonError::into_inner).remove(sha256);
             self.binaries.forget(sha256).await?;
