@@ -70,7 +70,8 @@ fn a_process_that_waited_becomes_one_run_of_a_rust_module() {
     let launcher = working_in(&node.data()).into_iter().next().expect("the launcher");
     let launcher = rustix::process::Pid::from_raw(launcher.cast_signed()).expect("a number");
     rustix::process::kill_process(launcher, rustix::process::Signal::KILL).expect("to kill it");
-    assert_eq!(user.run("agent:counter", json!({})).result.as_deref(), Some("1 1 2"));
+    // A run that begins before the node has noticed may be lost with it.
+    soon("it is started again", || user.run("agent:counter", json!({})).result.as_deref() == Some("1 1 2"));
 }
 
 #[test]
