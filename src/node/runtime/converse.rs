@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    python::{Call, FromChild, ResultFrame},
+    messages::{Call, FromChild, ResultFrame},
     worker::{Channel, Outgoing},
 };
 use crate::wire::RunRecord;

@@ -19,7 +19,7 @@ use super::{
     caps::{Caps, Limit},
     cgroups::Group,
     converse::{Calls, converse},
-    python::{RunFrame, Stream},
+    messages::{RunFrame, Stream},
     redact::Redactor,
     scratch,
     worker::{Begun, Channel, End, LEAVING, Printed, Worker},

@@ -8,6 +8,7 @@ mod execute;
 mod frames;
 mod imports;
 mod launch;
+mod messages;
 mod parents;
 mod python;
 mod redact;
@@ -25,8 +26,9 @@ pub(in crate::node) use environment::{EnvironmentError, Environments, Reach, Ste
 pub(in crate::node) use execute::{Ended, Execution, Leaving, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use launch::Launches;
+pub(in crate::node) use messages::{Call, Network, RunFrame};
 pub(in crate::node) use parents::{Origin, Parents};
-pub(in crate::node) use python::{Call, Network, Parent, PythonModule, RunFrame};
+pub(in crate::node) use python::{Parent, PythonModule};
 pub(in crate::node) use redact::Redactor;
 pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 pub(in crate::node) use scratch::Scratch;

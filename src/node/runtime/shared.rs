@@ -28,7 +28,8 @@ use super::{
     cgroups::Group,
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
-    python::{FromChild, Network, Python, PythonModule, READY_TIMEOUT, RunFrame, Stream},
+    messages::{FromChild, Network, RunFrame, Stream},
+    python::{Python, PythonModule, READY_TIMEOUT},
     walls::{Admitted, Confined, Place, Walls},
     warmth::Warm,
 };
