@@ -131,14 +131,16 @@ impl Settings {
         shaping.map(|(name, value)| format!("{name}={value}\n")).chain(config).collect()
     }
 
-    /// Hosts and ports that the variables name, and the operator's configuration.
+    /// Hosts and ports that the variables name, and the operator's configuration; and those of the usual index, which is the
+    /// operator's too wherever its names lead.
     pub(super) fn hosts(&self) -> Vec<(String, u16)> {
         let values = self.variables.iter().filter(|(name, _)| name.starts_with("UV_")).map(|(_, value)| value.clone());
         // As far as builds may know it: URLs are in the same places.
         let values: Vec<String> = values.chain(self.build_config()).collect();
         let words = values.iter().flat_map(|value| value.split([' ', ',', '"', '\'', '\n']));
         let urls = words.filter_map(|word| word.find("http").and_then(|at| url::Url::parse(&word[at..]).ok()));
-        urls.filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?))).collect()
+        let named = urls.filter_map(|url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?)));
+        named.chain(USUAL_INDEX.map(|host| (host.to_owned(), 443))).collect()
     }
 
     /// Files and folders that the variables name: certificates, folders of wheels, and, where no stranger's code runs,
@@ -148,6 +150,9 @@ impl Settings {
         read.flat_map(|(_, value)| paths_in(value)).collect()
     }
 }
+
+/// Where pages and files of the index are that is asked when no other is named.
+const USUAL_INDEX: [&str; 2] = ["pypi.org", "files.pythonhosted.org"];
 
 /// Whether builds may read what a variable names.
 fn is_open(name: &str) -> bool {
@@ -240,11 +245,13 @@ mod tests {
     #[test]
     fn hosts_of_indexes_are_known() {
         let hosts = |value: &str| settings(&[("UV_INDEX", value)]).hosts();
+        let usual = USUAL_INDEX.map(|host| (host.to_owned(), 443));
+        let and_usual = |named: &[(String, u16)]| [named, &usual].concat();
         assert_eq!(
             hosts("own=http://u:p@10.0.0.1:8080/simple https://Index.example/"),
-            [("10.0.0.1".to_owned(), 8080), ("index.example".to_owned(), 443)]
+            and_usual(&[("10.0.0.1".to_owned(), 8080), ("index.example".to_owned(), 443)])
         );
-        assert!(hosts("/a/folder").is_empty());
+        assert_eq!(hosts("/a/folder"), usual);
     }
 
     #[test]
