@@ -209,7 +209,7 @@ fn become_run(program: &Path, policy: Option<&Policy>, descriptors: Vec<OwnedFd>
     else {
         return ExitCode::from(NOT_STARTED);
     };
-    // Ahead, since the kernel takes milliseconds for it.
+    // Ahead, since the kernel can take milliseconds for it.
     let entered = step("enter its control groups", join(descriptors));
     let Ok(stdin) = channel.try_clone() else { return ExitCode::from(NOT_STARTED) };
     let mut command = Command::new(program);

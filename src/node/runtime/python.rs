@@ -209,7 +209,7 @@ pub(in crate::node) struct Forked {
     pub stderr: pipe::Receiver,
     /// Its end, and of what it started.
     pub exit: Exit,
-    /// Its control group. It enters before it waits, since entering one takes the kernel milliseconds.
+    /// Its control group. It enters before it waits, since entering one can take the kernel milliseconds.
     pub group: Option<Group>,
 }
 

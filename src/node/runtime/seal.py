@@ -90,7 +90,7 @@ failure = None
 
 def prepare(groups):
     """All that is the same for every run. A child that waits for its run has done it by then. `groups` are files of control
-    groups, in which this process is to be: the kernel takes milliseconds to move it."""
+    groups, in which this process is to be: the kernel can take milliseconds to move it."""
     global failure
     bound(resource.RLIMIT_CORE, 0)
     try:
