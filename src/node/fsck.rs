@@ -155,7 +155,10 @@ fn leftovers(data: &Path, found: &mut Inspection) -> std::io::Result<()> {
         }
     }
     for parent in entries(&data.join("scratch"))? {
-        for path in entries(&parent)? {
+        // Others wait for a run, with nothing in them.
+        let is_of_run =
+            |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        for path in entries(&parent)?.into_iter().filter(is_of_run) {
             found.note("scratch", below(&path, data), "of a run that was interrupted; it goes at the next start");
         }
     }

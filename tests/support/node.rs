@@ -163,7 +163,9 @@ impl TestNode {
             let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
             entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
         };
-        entries(&self.data().join("scratch")).iter().flat_map(|parent| entries(parent)).collect()
+        let folders = entries(&self.data().join("scratch"));
+        let is_used = |path: &PathBuf| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        folders.iter().flat_map(|parent| entries(parent)).filter(is_used).collect()
     }
 
     /// Whether it has control groups.

@@ -38,6 +38,9 @@ def run(module_run):
                 time.sleep(3600)
         if "children" not in inputs:
             take(inputs["take"])
+    until = time.process_time() + inputs.get("spin", 0)
+    while time.process_time() < until:
+        pass
     if inputs.get("wait"):
         time.sleep(3600)
     return "fine"
@@ -133,6 +136,37 @@ fn whatever_runs_modules_is_in_a_group_and_goes_with_it() {
     node.signal("TERM");
     node.ended();
     assert_eq!(groups(&node), [] as [&str; 0]);
+}
+
+#[test]
+fn a_group_serves_one_run_after_another_and_each_has_its_own_bounds() {
+    let node = TestNode::start(&[]);
+    if !node.has_groups() {
+        return;
+    }
+    let small = "[limits]\nmemory = \"64MiB\"\ncpu = \"2s\"\n";
+    node.deploy(&Python { more: small, ..Python::new("agent:small", MODULE) });
+    node.deploy(&Python::new("agent:large", MODULE));
+    let user = node.user();
+    let much = json!({ "take": 150 << 20 });
+    for _ in 0..4 {
+        let run = user.run("agent:small", json!({ "spin": 0.8 }));
+        assert_eq!(run.result.as_deref(), Some("fine"), "what others have used is not its: {:?}", run.error);
+        let run = user.run("agent:large", much.clone());
+        assert_eq!(run.result.as_deref(), Some("fine"), "it may have more: {:?}", run.error);
+        let run = user.run("agent:small", much.clone());
+        assert_eq!(run.error.as_deref(), Some("memory limit of 64 MiB reached"), "{:?}", run.result);
+    }
+    // Each new one has a number of its own.
+    let made = || {
+        let numbers = groups(&node).into_iter().filter_map(|name| name.strip_prefix("run-")?.parse::<u32>().ok());
+        numbers.max().unwrap_or_default()
+    };
+    let before = made();
+    for _ in 0..16 {
+        assert_eq!(user.run("agent:large", json!({})).result.as_deref(), Some("fine"));
+    }
+    assert!(made() <= before + 4, "{before}, then {}", made());
 }
 
 #[test]

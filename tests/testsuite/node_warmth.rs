@@ -43,6 +43,24 @@ fn a_child_that_waited_is_used_for_one_run_only() {
 }
 
 #[test]
+fn a_module_is_compiled_once_and_not_by_each_run() {
+    let mut node = TestNode::start(&[]);
+    let module = Python::new(
+        "agent:compiled",
+        "import os\n\ndef run(module_run):\n    return str(os.path.exists(__cached__))\n",
+    );
+    module.write(&node.sandbox);
+    // What nobody imports need not be Python.
+    node.sandbox.write("compiled/compiled/broken.py", "this is no Python");
+    node.napt(&["deploy", "compiled", "--no-verify"]).expect(0);
+    let user = node.user();
+    soon("it has bytecode", || user.run("agent:compiled", json!({})).result.as_deref() == Some("True"));
+    node.restart();
+    let run = user.run("agent:compiled", json!({}));
+    assert_eq!(run.result.as_deref(), Some("True"), "{:?}", run.error);
+}
+
+#[test]
 fn a_process_that_waited_becomes_one_run_of_a_rust_module() {
     let node = TestNode::start(&[]);
     let counter = "static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);\n\n\

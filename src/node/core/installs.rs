@@ -58,7 +58,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Arc<Installed>>>>;
 pub(in crate::node) struct Installs {
     archives: PathBuf,
     modules: PathBuf,
-    environments: Environments,
+    environments: Arc<Environments>,
     binaries: Binaries,
     registry: RegistryClient,
     /// One install at a time for each archive.
@@ -72,7 +72,7 @@ impl Installs {
         Installs {
             archives: data.join("archives"),
             modules: data.join("modules"),
-            environments,
+            environments: Arc::new(environments),
             binaries,
             registry,
             ready: Mutex::default(),
@@ -305,6 +305,7 @@ impl Installs {
                     EnvironmentError::Io(error) => NodeError::internal("make a Python environment")(error),
                     error => install_error(pin, &error),
                 })?;
+                self.compile(&root, manifest.sdk.clone());
                 let package = manifest.id.name.to_string();
                 let folder = package_dir.parent().unwrap_or(&root).to_owned();
                 let code = (folder.clone(), package.clone(), python.interpreter.clone());
@@ -328,6 +329,16 @@ impl Installs {
 }
 
 impl Installs {
+    /// Has a module's sources compiled, for which nobody waits.
+    fn compile(&self, root: &Path, sdk: Option<String>) {
+        let (environments, root) = (self.environments.clone(), root.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = environments.compile_module(root, sdk.as_deref()).await {
+                tracing::warn!(%error, "a module has no bytecode: each of its runs compiles it");
+            }
+        });
+    }
+
     /// What the processes of a module's runs come from, in a deployment of this owner.
     pub(super) fn origin(&self, code: &Code, owner: &str) -> Origin {
         match code {

@@ -2,12 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::Write,
     path::Path,
     sync::Arc,
 };
 
-use fs_err::os::unix::fs::OpenOptionsExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -36,7 +34,6 @@ pub(super) struct Surroundings {
     env: HashMap<String, String>,
     /// The values of its user's secrets.
     values: Vec<Secret>,
-    /// Removed with its end.
     scratch: Scratch,
 }
 
@@ -62,19 +59,11 @@ impl Core {
     ) -> Result<Surroundings, NodeError> {
         let (run, place) = (id.to_owned(), place.clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-            let delegate = SecretKey::generate();
-            let (scratch, key_file) = place.scratch(&run, |folder| {
-                let key_file = folder.join("delegate.key");
-                // It ends with the run, so nothing has to be synced.
-                let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key_file)?;
-                file.write_all(delegate.to_hex().as_bytes())?;
-                Ok(key_file)
-            })?;
-            Ok((scratch, delegate, key_file))
+            let delegate = SecretKey::generate().to_hex();
+            Ok((place.scratch(&run, &delegate)?, delegate))
         });
         let failed = NodeError::internal("make a scratch folder");
-        let (scratch, delegate, key_file) =
-            made.await.map_err(NodeError::internal("make a scratch folder"))?.map_err(failed)?;
+        let (scratch, delegate) = made.await.map_err(NodeError::internal("make a scratch folder"))?.map_err(failed)?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let credential = format!("{id}.local:{secret}");
         let mut env = HashMap::from([
@@ -82,8 +71,8 @@ impl Core {
             ("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned()),
             ("HOME".to_owned(), text(scratch.path())),
             ("TMPDIR".to_owned(), text(scratch.path())),
-            ("PRIVATE_KEY".to_owned(), delegate.to_hex()),
-            ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&key_file)),
+            ("PRIVATE_KEY".to_owned(), delegate),
+            ("PRIVATE_KEY_FULL_PATH".to_owned(), text(&scratch.key())),
             ("NAPT_RUN_ID".to_owned(), id.to_owned()),
             ("NAPT_RUN_TOKEN".to_owned(), credential.clone()),
             (

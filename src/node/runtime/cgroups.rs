@@ -1,14 +1,19 @@
 //! Control groups: what all processes of a run, an interpreter or an install use together is counted and bounded there, and
 //! they are killed by them. Version 2 where the node may make one, version 1 else, and none where it may make neither.
 
+mod seat;
+
 use std::{
     collections::BTreeSet,
     fs::File,
     io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,6 +21,7 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use self::seat::{Idle, Seat};
 use super::caps::Limit;
 
 /// What a process cannot allocate it is told; only what is past that is for the kernel to kill for.
@@ -34,6 +40,8 @@ pub(in crate::node) struct Cgroups {
     folders: Folders,
     /// Locks by which other nodes know that its place is somebody's.
     held: Mutex<Vec<File>>,
+    /// Of runs that are over, for the next ones.
+    idle: Arc<Idle>,
 }
 
 /// A group in each hierarchy.
@@ -59,11 +67,16 @@ pub(in crate::node) struct Bounds {
 /// The groups of one run, interpreter or program.
 #[derive(Debug)]
 pub(in crate::node) struct Group {
-    folders: Folders,
+    seat: Arc<Seat>,
     bounds: Bounds,
+    /// Time of processors that those have taken who were here before.
+    before: Duration,
     /// What it had hit before it ended.
     hit: OnceLock<Option<Limit>>,
     is_removed: AtomicBool,
+    /// Where its seat goes when it is vacant.
+    idle: Arc<Idle>,
+    is_vacant: AtomicBool,
 }
 
 impl Cgroups {
@@ -89,7 +102,7 @@ impl Cgroups {
             Some(mount.folder_of(path))
         };
         if let Some((folder, held)) = own("").and_then(|own| version_2(&own, name)) {
-            return Some(Cgroups { folders: Folders::V2(folder), held: Mutex::new(vec![held]) });
+            return Some(Cgroups { folders: Folders::V2(folder), held: Mutex::new(vec![held]), idle: Arc::default() });
         }
         let mut held = Vec::new();
         let mut made = |controller: &str| {
@@ -105,7 +118,7 @@ impl Cgroups {
         let (memory, pids, cpuacct) = (made("memory"), made("pids"), made("cpuacct"));
         memory.as_ref().or(pids.as_ref()).or(cpuacct.as_ref())?;
         let held = Mutex::new(held.into_iter().map(|(_, file)| file).collect());
-        Some(Cgroups { folders: Folders::V1 { memory, pids, cpuacct }, held })
+        Some(Cgroups { folders: Folders::V1 { memory, pids, cpuacct }, held, idle: Arc::default() })
     }
 
     /// What they are called, and what is missing of them, in words.
@@ -135,6 +148,7 @@ impl Cgroups {
 
     /// Ends all that is in any of them, and removes them.
     pub(in crate::node) fn close(&self) {
+        self.idle.clear();
         self.folders.sweep();
         for folder in self.folders.all() {
             // Another process of this node may have made a group there by now.
@@ -146,9 +160,7 @@ impl Cgroups {
     /// Makes a group of this name.
     pub(in crate::node) fn group(&self, name: &str, bounds: Bounds) -> io::Result<Group> {
         let folders = self.folders.below(name, bounds.cpu.is_some());
-        let (hit, is_removed) = (OnceLock::new(), AtomicBool::new(false));
-        let group = Group { folders, bounds, hit, is_removed };
-        for folder in group.folders.all() {
+        for folder in folders.all() {
             match (make(folder), folder.parent()) {
                 // A node of an older version has taken its place for one that nobody uses.
                 (Err(error), Some(place)) if error.kind() == io::ErrorKind::NotFound => {
@@ -158,8 +170,30 @@ impl Cgroups {
                 (made, _) => made?,
             }
         }
+        let group = self.on(Arc::new(Seat::at(folders)?), bounds);
         group.write_bounds()?;
         Ok(group)
+    }
+
+    /// A group in which another run was, and left nothing.
+    pub(in crate::node) fn used(&self, bounds: Bounds) -> Option<Group> {
+        let (seat, of_last) = self.idle.take()?;
+        let mut group = self.on(seat, of_last);
+        // What cannot be bounded is removed.
+        group.bound(bounds).ok()?;
+        Some(group)
+    }
+
+    fn on(&self, seat: Arc<Seat>, bounds: Bounds) -> Group {
+        Group {
+            before: seat.cpu().unwrap_or_default(),
+            seat,
+            bounds,
+            hit: OnceLock::new(),
+            is_removed: AtomicBool::new(false),
+            idle: self.idle.clone(),
+            is_vacant: AtomicBool::new(false),
+        }
     }
 }
 
@@ -197,7 +231,7 @@ impl Folders {
 impl Group {
     /// Its folders, for a program that is to be started in them.
     pub(in crate::node) fn folders(&self) -> Vec<PathBuf> {
-        self.folders.all().into_iter().map(Path::to_owned).collect()
+        self.seat.folders().all().into_iter().map(Path::to_owned).collect()
     }
 
     /// Sets what its processes may use from now on.
@@ -209,7 +243,7 @@ impl Group {
 
     fn write_bounds(&self) -> io::Result<()> {
         let memory = self.bounds.memory.saturating_add(SLACK).to_string();
-        match &self.folders {
+        match self.seat.folders() {
             Folders::V2(folder) => {
                 write(folder, "memory.max", &memory)?;
                 // Without swap there is no such file.
@@ -219,9 +253,11 @@ impl Group {
             }
             Folders::V1 { memory: of_memory, pids, .. } => {
                 if let Some(folder) = of_memory {
+                    // Only where swap is counted. It is never less than the other one: raised before it, lowered after it.
+                    let with_swap = || write(folder, "memory.memsw.limit_in_bytes", &memory);
+                    let _ = with_swap();
                     write(folder, "memory.limit_in_bytes", &memory)?;
-                    // Only where swap is counted.
-                    let _ = write(folder, "memory.memsw.limit_in_bytes", &memory);
+                    let _ = with_swap();
                 }
                 if let Some(folder) = pids {
                     write(folder, "pids.max", &self.bounds.processes.to_string())?;
@@ -231,16 +267,15 @@ impl Group {
         Ok(())
     }
 
-    /// Opens what a process enters by: the `cgroup.procs` of each.
-    pub(in crate::node) fn doors(&self) -> io::Result<Vec<OwnedFd>> {
-        let open = |folder: &Path| fs_err::OpenOptions::new().write(true).open(folder.join("cgroup.procs"));
-        self.folders.all().into_iter().map(|folder| Ok(OwnedFd::from(open(folder)?.into_parts().0))).collect()
+    /// What a process enters by: the `cgroup.procs` of each.
+    pub(in crate::node) fn doors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.seat.doors().iter().map(AsFd::as_fd)
     }
 
     /// Brings a process in that cannot enter by itself.
     pub(in crate::node) fn bring(&self, process: Pid) -> io::Result<()> {
         let number = process.as_raw_nonzero().to_string();
-        self.folders.all().into_iter().try_for_each(|folder| match write(folder, "cgroup.procs", &number) {
+        self.seat.folders().all().into_iter().try_for_each(|folder| match write(folder, "cgroup.procs", &number) {
             // It has ended already.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
             written => written,
@@ -258,28 +293,13 @@ impl Group {
     }
 
     fn look(&self) -> Option<Limit> {
-        let (oom, pids, cpu) = match &self.folders {
-            Folders::V2(folder) => (
-                number(folder, "memory.events", "oom_kill"),
-                number(folder, "pids.events", "max"),
-                number(folder, "cpu.stat", "usage_usec").map(Duration::from_micros),
-            ),
-            Folders::V1 { memory, pids, cpuacct } => (
-                memory.as_ref().and_then(|folder| number(folder, "memory.oom_control", "oom_kill")),
-                pids.as_ref().and_then(|folder| number(folder, "pids.events", "max")),
-                cpuacct
-                    .as_ref()
-                    .and_then(|folder| fs_err::read_to_string(folder.join("cpuacct.usage")).ok())
-                    .and_then(|text| text.trim().parse().ok())
-                    .map(Duration::from_nanos),
-            ),
-        };
         let is_some = |count: Option<u64>| count.is_some_and(|count| count > 0);
-        if is_some(oom) {
+        let used = self.seat.cpu().map(|used| used.saturating_sub(self.before));
+        if is_some(self.seat.killed()) {
             Some(Limit::Memory)
-        } else if is_some(pids) {
+        } else if is_some(self.seat.refused()) {
             Some(Limit::Processes)
-        } else if cpu.zip(self.bounds.cpu).is_some_and(|(used, most)| used >= most) {
+        } else if used.zip(self.bounds.cpu).is_some_and(|(used, most)| used >= most) {
             Some(Limit::Cpu)
         } else {
             None
@@ -293,7 +313,7 @@ impl Group {
 
     /// Its processes.
     pub(in crate::node) fn processes(&self) -> Vec<u32> {
-        let folder = self.folders.all().into_iter().next();
+        let folder = self.seat.folders().all().into_iter().next();
         folder.into_iter().flat_map(processes).map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect()
     }
 
@@ -301,8 +321,15 @@ impl Group {
     pub(in crate::node) fn end(&self) {
         // Killing keeps it from starting processes, which counts as a limit too.
         self.hit.get_or_init(|| self.look());
-        self.folders.all().into_iter().for_each(clear);
+        self.seat.folders().all().into_iter().for_each(clear);
         self.is_removed.store(true, Ordering::Release);
+    }
+
+    /// Whether a run is over that was in it: nothing is left, and no limit was hit. Then the next run may have it.
+    pub(in crate::node) fn vacate(&self) -> bool {
+        let is_vacant = self.hit().is_none() && self.seat.is_clean();
+        self.is_vacant.store(is_vacant, Ordering::Release);
+        is_vacant
     }
 }
 
@@ -311,7 +338,10 @@ impl Drop for Group {
         if self.is_removed.load(Ordering::Acquire) {
             return;
         }
-        let folders = self.folders.clone();
+        if self.is_vacant.load(Ordering::Acquire) && self.idle.keep(&self.seat, self.bounds) {
+            return;
+        }
+        let folders = self.seat.folders().clone();
         let ending = move || folders.all().into_iter().for_each(clear);
         // What is in it takes a moment to go.
         match tokio::runtime::Handle::try_current() {
@@ -402,12 +432,6 @@ fn make(folder: &Path) -> io::Result<()> {
 fn write(folder: &Path, file: &str, text: &str) -> io::Result<()> {
     // Such a file is never made, only written to.
     io::Write::write_all(&mut fs_err::OpenOptions::new().write(true).open(folder.join(file))?, text.as_bytes())
-}
-
-/// A value of a file of names and numbers.
-fn number(folder: &Path, file: &str, name: &str) -> Option<u64> {
-    let text = fs_err::read_to_string(folder.join(file)).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 fn processes(folder: &Path) -> Vec<Pid> {

@@ -159,7 +159,7 @@ pub(in crate::node) async fn execute(
                 () = tokio::time::sleep(LEAVING) => false,
             }
         };
-        if is_quiet && hit(group.clone()).await.is_none() {
+        if is_quiet && group.as_deref().is_none_or(|group| group.hit().is_none()) {
             return (Ended::Completed(redactor.redact_values(result)), Some(Leaving { channel, end, group }));
         }
     }
@@ -217,15 +217,12 @@ impl Leaving {
     }
 }
 
-/// The limit that the processes of a group have hit together.
-async fn hit(group: Option<Arc<Group>>) -> Option<Limit> {
-    let group = group?;
-    tokio::task::spawn_blocking(move || group.hit()).await.ok()?
-}
-
-/// Kills what is in a run's group and removes it; the limit that it had hit before.
+/// Kills what is in a run's group, after which another run may have it; the limit that it had hit before.
 async fn end_group(group: Option<Arc<Group>>) -> Option<Limit> {
     let group = group?;
+    if group.vacate() {
+        return None;
+    }
     let ending = move || {
         group.end();
         group.hit()

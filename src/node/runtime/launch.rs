@@ -75,24 +75,21 @@ impl Launches {
     /// A group of its own for a program that is `what`, where there are groups. It goes when nobody has it any more.
     pub(super) async fn group(&self, what: &str, bounds: Bounds) -> std::io::Result<Option<Arc<Group>>> {
         let bounds = Bounds { processes: bounds.processes.saturating_add(LAUNCHERS), ..bounds };
-        let made = self.made(what, bounds, Ok).await?;
-        Ok(made.map(Arc::new))
+        Ok(self.made(what, bounds).await?.map(Arc::new))
     }
 
-    /// A group of its own for a run, and the doors by which its process enters.
-    pub(super) async fn group_of_run(&self, bounds: Bounds) -> std::io::Result<Option<(Group, Vec<OwnedFd>)>> {
-        self.made("run", bounds, |group| group.doors().map(|doors| (group, doors))).await
+    /// A group of its own for a run: another one may have been in it, and is over.
+    pub(super) async fn group_of_run(&self, bounds: Bounds) -> std::io::Result<Option<Group>> {
+        match self.cgroups.as_ref().and_then(|cgroups| cgroups.used(bounds)) {
+            Some(used) => Ok(Some(used)),
+            None => self.made("run", bounds).await,
+        }
     }
 
-    async fn made<T: Send + 'static>(
-        &self,
-        what: &str,
-        bounds: Bounds,
-        finish: fn(Group) -> std::io::Result<T>,
-    ) -> std::io::Result<Option<T>> {
+    async fn made(&self, what: &str, bounds: Bounds) -> std::io::Result<Option<Group>> {
         let Some(cgroups) = self.cgroups.clone() else { return Ok(None) };
         let name = format!("{what}-{}", self.groups.fetch_add(1, Ordering::Relaxed));
-        let made = tokio::task::spawn_blocking(move || finish(cgroups.group(&name, bounds)?)).await;
+        let made = tokio::task::spawn_blocking(move || cgroups.group(&name, bounds)).await;
         made.map_err(std::io::Error::other)?.map(Some)
     }
 

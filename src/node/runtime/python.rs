@@ -180,6 +180,8 @@ struct Live {
     walls: Arc<Walls>,
     /// Whether it is shut in: then its processes end with it, and their numbers are not this machine's.
     walled: bool,
+    /// Of the run that was begun last, which the next one is likely to have too.
+    bounds: Mutex<Bounds>,
     /// Children that wait for their run; each is for one.
     spares: Mutex<Vec<Forked>>,
     /// Children that have been spares, to name them.
@@ -372,6 +374,7 @@ impl Parent {
             group,
             walls: self.walls.clone(),
             walled: seal.is_some(),
+            bounds: Mutex::new(self.walls.of_runs()),
             spares: Mutex::default(),
             named: AtomicU64::new(0),
             used: Arc::default(),
@@ -392,6 +395,7 @@ impl Parent {
         loop {
             let child = match self.try_fork(run).await {
                 Ok(mut child) => {
+                    *child.live.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
                     // Files that are none on a disk.
                     child.forked.group.as_mut().map_or(Ok(()), |group| group.bound(bounds))?;
                     let told = tokio::time::timeout(FORK_TIMEOUT, child.forked.tell(frame, self.is_of_rust())).await;
@@ -455,8 +459,8 @@ impl Live {
         let (stderr_theirs, stderr) = pipe::pipe()?;
         let stdout_theirs = stdout_theirs.into_blocking_fd()?;
         let stderr_theirs = stderr_theirs.into_blocking_fd()?;
-        let (group, doors) = self.walls.group_of_run().await?.unzip();
-        let doors = doors.unwrap_or_default();
+        let bounds = *self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let group = self.walls.group_of_run(bounds).await?;
         let (forked, answer) = oneshot::channel();
         let (exited, receiver) = oneshot::channel();
         match &mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -464,7 +468,7 @@ impl Live {
             None => return Err(self.died()),
         };
         let ends = [channel_theirs.as_fd(), stdout_theirs.as_fd(), stderr_theirs.as_fd()];
-        let fds: Vec<_> = ends.into_iter().chain(doors.iter().map(AsFd::as_fd)).collect();
+        let fds: Vec<_> = ends.into_iter().chain(group.iter().flat_map(Group::doors)).collect();
         let asked = async {
             write_frame_with_fds(self.writer.lock().await.as_ref(), &ToParent::Fork { run: &name }, &fds).await.ok()?;
             answer.await.ok()

@@ -1,10 +1,12 @@
 //! A run's scratch folder as its module may have left it: deep, unreadable, full of links. None is followed.
 
+mod folders;
+
 use std::{
     collections::HashSet,
     io,
     os::{fd::BorrowedFd, unix::fs::MetadataExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::{
@@ -14,6 +16,9 @@ use rustix::{
     },
     io::Errno,
 };
+
+pub(super) use self::folders::Folders;
+pub(in crate::node) use self::folders::Scratch;
 
 /// What an entry takes at the least.
 const ENTRY: u64 = 4096;
@@ -95,29 +100,6 @@ pub(super) fn unlinked(pids: impl IntoIterator<Item = u32>, folder: &Path) -> u6
     // What is open several times is there once.
     let mut seen = HashSet::new();
     gone.filter(|file| seen.insert(file.ino())).map(|file| file.blocks() * 512).sum()
-}
-
-/// A run's scratch folder, removed when dropped.
-#[derive(Debug)]
-pub(in crate::node) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Scratch(folder)
-    }
-
-    /// Where it is.
-    pub(in crate::node) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = remove(&self.0) {
-            tracing::warn!(%error, "a scratch folder is left; the node's next start removes it");
-        }
-    }
 }
 
 /// Removes a folder that strangers have written to, however deep it is, once no process of theirs is left.

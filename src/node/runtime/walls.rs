@@ -6,7 +6,6 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::{OsStr, OsString},
     net::TcpListener,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
@@ -26,8 +25,9 @@ use super::{
     RuntimeError,
     caps::Caps,
     cgroups::{Bounds, Group},
+    environment::is_compiled,
     launch::{Launched, Launches, PROXY_PORT, end_when_spent},
-    scratch::{self, Scratch},
+    scratch::{self, Folders, Scratch},
 };
 
 /// The first of the users that parents become when root runs the node; no system gives such numbers away.
@@ -70,10 +70,19 @@ pub(in crate::node) struct Walls {
 #[derive(Debug)]
 pub(in crate::node) struct Place {
     view: PathBuf,
-    scratch: PathBuf,
+    scratch: Arc<Folders>,
     user: Option<u32>,
-    /// The modules in the view, each with those who look at it. One is brought in at a time.
-    shown: Mutex<HashMap<OsString, Arc<()>>>,
+    /// The modules in the view. One is brought in at a time.
+    shown: Mutex<HashMap<OsString, InView>>,
+}
+
+/// A module in a view.
+#[derive(Debug, Default)]
+struct InView {
+    /// Those who look at it.
+    lookers: Arc<()>,
+    /// Whether it is there with its bytecode, if it has any.
+    is_complete: bool,
 }
 
 /// What a child needs to shut itself in further.
@@ -166,12 +175,9 @@ impl Walls {
     pub(super) fn place(&self) -> Place {
         let number = self.places.fetch_add(1, Ordering::Relaxed);
         let name = format!("{number}");
-        Place {
-            view: self.views.join(&name),
-            scratch: self.scratch.join(&name),
-            user: self.launches.has_users().then_some(FIRST_USER + number % FIRST_USER),
-            shown: Mutex::default(),
-        }
+        let user = self.launches.has_users().then_some(FIRST_USER + number % FIRST_USER);
+        let scratch = Arc::new(Folders::new(self.scratch.join(&name), user));
+        Place { view: self.views.join(&name), scratch, user, shown: Mutex::default() }
     }
 
     /// The proxy's port, as modules see it; nothing where it is this machine's.
@@ -198,7 +204,7 @@ impl Walls {
         let Confined { read, limits, nested, serves } = inner;
         let policy = Policy {
             read: read.iter().chain([&place.view]).cloned().collect(),
-            write: vec![place.scratch.clone()],
+            write: vec![place.scratch.parent().to_owned()],
             listen: self.ports.to_vec(),
             uid: place.user,
             limits,
@@ -252,9 +258,14 @@ impl Walls {
         Ok((admitted, group))
     }
 
-    /// A group for a run, with the bounds that most runs have, and the doors by which its process enters.
-    pub(super) async fn group_of_run(&self) -> std::io::Result<Option<(Group, Vec<OwnedFd>)>> {
-        self.launches.group_of_run(self.caps.of_all()).await
+    /// Bounds of a run that has none of its own.
+    pub(super) fn of_runs(&self) -> Bounds {
+        self.caps.of_all()
+    }
+
+    /// A group for a run.
+    pub(super) async fn group_of_run(&self, bounds: Bounds) -> std::io::Result<Option<Group>> {
+        self.launches.group_of_run(bounds).await
     }
 
     /// Bounds of all processes of an interpreter, until those that are runs are in groups of their own: as much memory as one
@@ -272,68 +283,77 @@ impl Walls {
 impl Place {
     fn make(&self) -> std::io::Result<()> {
         fs_err::create_dir_all(&self.view)?;
-        fs_err::create_dir_all(&self.scratch)
+        fs_err::create_dir_all(self.scratch.parent())
     }
 
-    /// Brings an installed module into the view, unless it is there, and says where it is there. It stays as long as somebody
-    /// has what is given beside that.
-    pub(super) fn show(&self, root: &Path) -> std::io::Result<(PathBuf, Arc<()>)> {
+    /// Where an installed module is in the view, if all of it is there. It stays as long as somebody has what is given beside
+    /// that.
+    pub(super) fn shown(&self, root: &Path) -> Option<(PathBuf, Arc<()>)> {
+        let name = root.file_name()?;
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = shown.get(name).filter(|view| view.is_complete)?;
+        Some((self.view.join(name), view.lookers.clone()))
+    }
+
+    /// Brings an installed module into the view, unless it is there, and says where it is there, as [`Place::shown`].
+    pub(super) fn show(&self, root: &Path, is_python: bool) -> std::io::Result<(PathBuf, Arc<()>)> {
         let name = root.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
         let target = self.view.join(name);
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = shown.entry(name.to_owned()).or_default();
+        // It may come meanwhile: then it is brought in the next time.
+        let is_complete = view.is_complete || !is_python || is_compiled(root);
         if !target.exists() {
             self.make()?;
             let unfinished = tempfile::Builder::new().prefix(".bringing-").tempdir_in(&self.view)?;
             let copy = unfinished.path().join("module");
             link_tree(root, &copy)?;
             fs_err::rename(copy, &target)?;
+        } else if is_complete && !view.is_complete {
+            link_tree(root, &target)?;
         }
-        Ok((target, shown.entry(name.to_owned()).or_default().clone()))
+        view.is_complete = is_complete;
+        Ok((target, view.lookers.clone()))
     }
 
     /// Takes out of the view what is neither among these names nor looked at.
     pub(super) fn keep_shown(&self, names: &HashSet<String>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.retain(|name, lookers| {
-            let is_needed = Arc::strong_count(lookers) > 1 || name.to_str().is_some_and(|name| names.contains(name));
+        shown.retain(|name, view| {
+            let is_needed =
+                Arc::strong_count(&view.lookers) > 1 || name.to_str().is_some_and(|name| names.contains(name));
             // What cannot be removed is tried again.
             is_needed || scratch::remove(&self.view.join(name)).is_err()
         });
     }
 
-    /// A folder for a run, with what `fill` puts into it. It is the run's own.
-    pub(in crate::node) fn scratch<T>(
-        &self,
-        run: &str,
-        fill: impl FnOnce(&Path) -> std::io::Result<T>,
-    ) -> std::io::Result<(Scratch, T)> {
-        self.make()?;
-        let folder = tempfile::Builder::new().prefix(&format!("{run}-")).tempdir_in(&self.scratch)?;
-        let filled = fill(folder.path())?;
-        if let Some(user) = self.user {
-            // From the inside out: until the folder itself is given away, nobody else can get at what is in it.
-            for entry in fs_err::read_dir(folder.path())? {
-                std::os::unix::fs::lchown(entry?.path(), Some(user), Some(user))?;
+    /// A folder for a run, with its delegate key.
+    pub(in crate::node) fn scratch(&self, run: &str, key: &str) -> std::io::Result<Scratch> {
+        match self.scratch.take(run, key) {
+            // Nothing has been started there yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.make()?;
+                self.scratch.take(run, key)
             }
-            std::os::unix::fs::lchown(folder.path(), Some(user), Some(user))?;
+            taken => taken,
         }
-        Ok((Scratch::new(folder.keep()), filled))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for folder in [&self.view, &self.scratch] {
+        for folder in [self.view.as_path(), self.scratch.parent()] {
             // What stays is cleared by the next start of the node.
             let _ = scratch::remove(folder);
         }
     }
 }
 
-/// The same files at another place, without a copy of their bytes where that can be. Whoever is shut in can read them.
+/// The same files at another place, without a copy of their bytes where that can be. Whoever is shut in can read them, and
+/// each appears as a whole. What is there already stays.
 fn link_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    fs_err::create_dir(to)?;
+    fs_err::create_dir_all(to)?;
     fs_err::set_permissions(to, std::fs::Permissions::from_mode(0o755))?;
     for entry in fs_err::read_dir(from)? {
         let entry = entry?;
@@ -346,8 +366,13 @@ fn link_tree(from: &Path, to: &Path) -> std::io::Result<()> {
             if mode & 0o444 != 0o444 {
                 fs_err::set_permissions(&source, std::fs::Permissions::from_mode(mode | 0o444))?;
             }
-            if fs_err::hard_link(&source, &target).is_err() {
-                fs_err::copy(&source, &target)?;
+            match fs_err::hard_link(&source, &target) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    let unfinished = tempfile::Builder::new().prefix(".copy-").tempfile_in(to)?;
+                    fs_err::copy(&source, unfinished.path())?;
+                    unfinished.persist(&target)?;
+                }
+                _ => {}
             }
         }
     }

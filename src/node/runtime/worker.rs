@@ -1,7 +1,12 @@
 //! What runs modules: a process for each run, or one interpreter for many. Whoever sees a run through finds the same in
 //! both: a conversation, output, and an end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::{
@@ -92,18 +97,20 @@ impl std::ops::Deref for Shown {
 }
 
 impl Code {
-    /// The same, as runs in this place see it.
-    fn shown(&self, place: &Place) -> io::Result<Shown> {
+    fn root(&self) -> &Path {
         let (Code::Python(PythonModule { root, .. }) | Code::Rust(RustModule { root, .. })) = self;
-        let (root, there) = place.show(root)?;
-        let code = match self {
+        root
+    }
+
+    /// The same at another place.
+    fn at(&self, root: PathBuf) -> io::Result<Code> {
+        Ok(match self {
             Code::Python(module) => {
                 let below = module.folder.strip_prefix(&module.root).map_err(io::Error::other)?;
                 Code::Python(PythonModule { folder: root.join(below), root, ..module.clone() })
             }
             Code::Rust(module) => Code::Rust(RustModule { root, ..module.clone() }),
-        };
-        Ok(Shown { code, _there: there })
+        })
     }
 }
 
@@ -118,8 +125,15 @@ impl Worker {
 
     /// A module as its runs see it.
     pub(in crate::node) async fn show(&self, code: &Code) -> io::Result<Shown> {
-        let (place, code) = (self.place().clone(), code.clone());
-        tokio::task::spawn_blocking(move || code.shown(&place)).await.map_err(io::Error::other)?
+        let (root, there) = match self.place().shown(code.root()) {
+            Some(shown) => shown,
+            None => {
+                let (place, root) = (self.place().clone(), code.root().to_owned());
+                let is_python = matches!(code, Code::Python(_));
+                tokio::task::spawn_blocking(move || place.show(&root, is_python)).await.map_err(io::Error::other)??
+            }
+        };
+        Ok(Shown { code: code.at(root)?, _there: there })
     }
 
     /// Has what takes long ready, which is not the run's own time.

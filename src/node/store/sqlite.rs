@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use semver::Version;
 use sqlx::{
-    ConnectOptions, Row, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    Arguments, ConnectOptions, Encode, Row, Sqlite, SqlitePool, Type,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
 };
 
 use super::{Live, RunFilter, Store, StoreError, StoredRun, kept::Kept, schema, writer::Writer};
@@ -59,6 +61,11 @@ impl SqliteStore {
 /// A run's new status as an event.
 fn payload(status: RunStatus, message: Option<String>) -> Result<String, StoreError> {
     Ok(serde_json::to_string(&EventPayload::Status { status, message })?)
+}
+
+/// Binds the next value of a statement.
+fn bind<'v>(arguments: &mut SqliteArguments, value: impl Encode<'v, Sqlite> + Type<Sqlite>) -> Result<(), StoreError> {
+    arguments.add(value).map_err(|error| anyhow::anyhow!("{error}"))
 }
 
 fn time(micros: i64) -> Result<Timestamp, StoreError> {
@@ -270,37 +277,32 @@ impl Store for SqliteStore {
         let inputs = serde_json::to_string(&run.view.inputs)?;
         let deployment = serde_json::to_string(&run.deployment)?;
         let processing = run.view.started.map(|_| payload(RunStatus::Processing, None)).transpose()?;
+        let mut arguments = SqliteArguments::default();
+        let view = run.view;
+        bind(&mut arguments, view.id)?;
+        bind(&mut arguments, view.parent)?;
+        bind(&mut arguments, view.root)?;
+        bind(&mut arguments, view.module.to_string())?;
+        bind(&mut arguments, view.version.map(|version| version.to_string()))?;
+        bind(&mut arguments, view.consumer)?;
+        bind(&mut arguments, view.status.as_str())?;
+        bind(&mut arguments, view.created.as_microsecond())?;
+        bind(&mut arguments, inputs)?;
+        bind(&mut arguments, deployment)?;
+        bind(&mut arguments, run.signature)?;
+        bind(&mut arguments, run.revision.0)?;
+        bind(&mut arguments, i64::try_from(run.revision.1)?)?;
+        bind(&mut arguments, view.started.map(Timestamp::as_microsecond))?;
+        bind(&mut arguments, processing)?;
+        crash::point("run.storing")?;
         self.writer
-            .commit(move |db| {
-                Box::pin(async move {
-                    // One text for both: each statement of its own is a way to SQLite's thread and back.
-                    sqlx::query(
-                        "INSERT INTO runs (id, parent, root, module, version, consumer, status, created, inputs, \
-                         deployment, signature, revision_of, revision, started) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14); \
-                         INSERT INTO events (run, seq, time, payload) SELECT $1, 1, $14, $15 WHERE $14 IS NOT NULL",
-                    )
-                    .bind(run.view.id)
-                    .bind(run.view.parent)
-                    .bind(run.view.root)
-                    .bind(run.view.module.to_string())
-                    .bind(run.view.version.map(|version| version.to_string()))
-                    .bind(run.view.consumer)
-                    .bind(run.view.status.as_str())
-                    .bind(run.view.created.as_microsecond())
-                    .bind(inputs)
-                    .bind(deployment)
-                    .bind(run.signature)
-                    .bind(run.revision.0)
-                    .bind(i64::try_from(run.revision.1)?)
-                    .bind(run.view.started.map(Timestamp::as_microsecond))
-                    .bind(processing)
-                    .execute(db)
-                    .await?;
-                    crash::point("run.storing")?;
-                    Ok(())
-                })
-            })
+            .state(
+                "INSERT INTO runs (id, parent, root, module, version, consumer, status, created, inputs, \
+                 deployment, signature, revision_of, revision, started) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14); \
+                 INSERT INTO events (run, seq, time, payload) SELECT $1, 1, $14, $15 WHERE $14 IS NOT NULL",
+                arguments,
+            )
             .await
     }
 
@@ -333,23 +335,17 @@ impl Store for SqliteStore {
     }
 
     async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError> {
-        let (id, processing) = (id.to_owned(), payload(RunStatus::Processing, None)?);
+        let mut arguments = SqliteArguments::default();
+        bind(&mut arguments, id.to_owned())?;
+        bind(&mut arguments, at.as_microsecond())?;
+        bind(&mut arguments, payload(RunStatus::Processing, None)?)?;
         self.writer
-            .commit(move |db| {
-                Box::pin(async move {
-                    sqlx::query(
-                        "UPDATE runs SET status = 'processing', started = $2 WHERE id = $1 AND finished IS NULL; \
-                         INSERT INTO events (run, seq, time, payload) \
-                         SELECT $1, coalesce(max(seq), 0) + 1, $2, $3 FROM events WHERE run = $1",
-                    )
-                    .bind(id)
-                    .bind(at.as_microsecond())
-                    .bind(processing)
-                    .execute(db)
-                    .await?;
-                    Ok(())
-                })
-            })
+            .state(
+                "UPDATE runs SET status = 'processing', started = $2 WHERE id = $1 AND finished IS NULL; \
+                 INSERT INTO events (run, seq, time, payload) \
+                 SELECT $1, coalesce(max(seq), 0) + 1, $2, $3 FROM events WHERE run = $1",
+                arguments,
+            )
             .await
     }
 
@@ -360,29 +356,24 @@ impl Store for SqliteStore {
         result: Option<String>,
         error: Option<String>,
         at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let (id, payload) = (id.to_owned(), payload(status, error.clone())?);
+    ) -> Result<(), StoreError> {
+        let payload = payload(status, error.clone())?;
+        let mut arguments = SqliteArguments::default();
+        bind(&mut arguments, id.to_owned())?;
+        bind(&mut arguments, status.as_str())?;
+        bind(&mut arguments, result)?;
+        bind(&mut arguments, error)?;
+        bind(&mut arguments, at.as_microsecond())?;
+        bind(&mut arguments, payload)?;
+        crash::point("run.ending")?;
         self.writer
-            .commit(move |db| {
-                Box::pin(async move {
-                    let done = sqlx::query(
-                        "UPDATE runs SET status = $2, result = $3, error = $4, finished = $5 \
-                         WHERE id = $1 AND finished IS NULL; \
-                         INSERT INTO events (run, seq, time, payload) \
-                         SELECT $1, coalesce(max(seq), 0) + 1, $5, $6 FROM events WHERE run = $1 HAVING changes() = 1",
-                    )
-                    .bind(id)
-                    .bind(status.as_str())
-                    .bind(result)
-                    .bind(error)
-                    .bind(at.as_microsecond())
-                    .bind(payload)
-                    .execute(db)
-                    .await?;
-                    crash::point("run.ending")?;
-                    Ok(done.rows_affected() > 0)
-                })
-            })
+            .state(
+                "UPDATE runs SET status = $2, result = $3, error = $4, finished = $5 \
+                 WHERE id = $1 AND finished IS NULL; \
+                 INSERT INTO events (run, seq, time, payload) \
+                 SELECT $1, coalesce(max(seq), 0) + 1, $5, $6 FROM events WHERE run = $1 HAVING changes() = 1",
+                arguments,
+            )
             .await
     }
 
@@ -435,26 +426,19 @@ impl Store for SqliteStore {
     }
 
     async fn append_events(&self, run: &str, events: Vec<(Timestamp, EventPayload)>) -> Result<(), StoreError> {
-        let run = run.to_owned();
         let rows: Result<Vec<(i64, String)>, serde_json::Error> =
             events.iter().map(|(time, payload)| Ok((time.as_microsecond(), serde_json::to_string(payload)?))).collect();
-        let rows = serde_json::to_string(&rows?)?;
+        let mut arguments = SqliteArguments::default();
+        bind(&mut arguments, run.to_owned())?;
+        bind(&mut arguments, serde_json::to_string(&rows?)?)?;
+        // One statement for all: a module may print very many lines.
         self.writer
-            .commit(move |db| {
-                Box::pin(async move {
-                    // One statement for all: a module may print very many lines.
-                    sqlx::query(
-                        "INSERT INTO events (run, seq, time, payload) \
-                         SELECT $1, last + key + 1, value ->> 0, value ->> 1 \
-                         FROM json_each($2), (SELECT coalesce(max(seq), 0) AS last FROM events WHERE run = $1)",
-                    )
-                    .bind(run)
-                    .bind(rows)
-                    .execute(db)
-                    .await?;
-                    Ok(())
-                })
-            })
+            .state(
+                "INSERT INTO events (run, seq, time, payload) \
+                 SELECT $1, last + key + 1, value ->> 0, value ->> 1 \
+                 FROM json_each($2), (SELECT coalesce(max(seq), 0) AS last FROM events WHERE run = $1)",
+                arguments,
+            )
             .await
     }
 

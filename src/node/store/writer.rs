@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
-use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection,
+    sqlite::{SqliteArguments, SqliteConnectOptions},
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
@@ -17,7 +20,14 @@ const QUEUE: usize = 1024;
 /// Writes that share one commit at the most.
 const BATCH: usize = 256;
 
-type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), StoreError>> + Send>;
+type Steps = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<(), StoreError>> + Send>;
+
+enum Work {
+    /// Whatever takes several steps.
+    Steps(Steps),
+    /// Statements that need no answer: one way to SQLite's thread and back, together with what makes them a transaction.
+    Statements(&'static str, SqliteArguments),
+}
 
 struct Job {
     work: Work,
@@ -61,7 +71,6 @@ impl Writer {
     /// Returns once all that has been committed is on disk.
     pub(super) async fn settle(&self) -> Result<(), StoreError> {
         let (done, synced) = oneshot::channel();
-        let stopped = || anyhow::anyhow!("the store has stopped");
         self.syncs.send(done).await.map_err(|_| stopped())?;
         Ok(synced.await.map_err(|_| stopped())??)
     }
@@ -73,20 +82,32 @@ impl Writer {
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (value, mut kept) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
+        let work = Work::Steps(Box::new(move |connection| {
             Box::pin(async move {
                 let result = work(connection).await?;
                 // A caller that was dropped wants no answer.
                 let _ = value.send(result);
                 Ok(())
             })
-        });
-        let (done, finished) = oneshot::channel();
-        let stopped = || anyhow::anyhow!("the store has stopped");
-        self.jobs.send(Job { work, done }).await.map_err(|_| stopped())?;
-        finished.await.map_err(|_| stopped())??;
+        }));
+        self.done(work).await?;
         kept.try_recv().map_err(|_| stopped())
     }
+
+    /// Runs statements in the next transaction and returns once that is committed.
+    pub(super) async fn state(&self, sql: &'static str, arguments: SqliteArguments) -> Result<(), StoreError> {
+        self.done(Work::Statements(sql, arguments)).await
+    }
+
+    async fn done(&self, work: Work) -> Result<(), StoreError> {
+        let (done, finished) = oneshot::channel();
+        self.jobs.send(Job { work, done }).await.map_err(|_| stopped())?;
+        finished.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> StoreError {
+    anyhow::anyhow!("the store has stopped")
 }
 
 /// Syncs the log for all who wait.
@@ -135,9 +156,16 @@ async fn commit(
     batch: &mut Vec<Job>,
     waiting: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
 ) -> Result<(), sqlx::Error> {
+    if let [Job { work: Work::Statements(..), .. }] = batch.as_slice()
+        && let Some(Job { work: Work::Statements(sql, arguments), done }) = batch.pop()
+    {
+        waiting.push(done);
+        // When it fails, the connection is made again, which ends the transaction.
+        return execute(connection, format!("BEGIN IMMEDIATE; {sql}; COMMIT"), arguments).await;
+    }
     let mut transaction = connection.begin().await?;
-    if batch.len() == 1
-        && let Some(Job { work, done }) = batch.pop()
+    if let [Job { work: Work::Steps(_), .. }] = batch.as_slice()
+        && let Some(Job { work: Work::Steps(work), done }) = batch.pop()
     {
         // Alone, it needs no savepoint.
         return match work(&mut transaction).await {
@@ -151,19 +179,39 @@ async fn commit(
             }
         };
     }
-    for job in batch.drain(..) {
+    for Job { work, done } in batch.drain(..) {
         // A savepoint each, so that one that fails takes nothing else with it.
-        let mut own = transaction.begin().await?;
-        match (job.work)(&mut own).await {
-            Ok(()) => {
-                waiting.push(job.done);
-                own.commit().await?;
+        let worked: Result<(), StoreError> = match work {
+            Work::Statements(sql, arguments) => {
+                let sql = format!("SAVEPOINT own; {sql}; RELEASE own");
+                let executed = execute(&mut transaction, sql, arguments).await;
+                if executed.is_err() {
+                    sqlx::raw_sql("ROLLBACK TO own; RELEASE own").execute(&mut *transaction).await?;
+                }
+                executed.map_err(Into::into)
             }
-            Err(error) => {
-                let _ = job.done.send(Err(error));
-                own.rollback().await?;
+            Work::Steps(work) => {
+                let mut own = transaction.begin().await?;
+                let worked = work(&mut own).await;
+                match worked {
+                    Ok(()) => own.commit().await?,
+                    Err(_) => own.rollback().await?,
+                }
+                worked
             }
+        };
+        match worked {
+            Ok(()) => waiting.push(done),
+            Err(error) => drop(done.send(Err(error))),
         }
     }
     transaction.commit().await
+}
+
+async fn execute(
+    connection: &mut SqliteConnection,
+    sql: String,
+    arguments: SqliteArguments,
+) -> Result<(), sqlx::Error> {
+    sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments).execute(connection).await.map(drop)
 }

@@ -11,7 +11,8 @@ use std::{
 use super::{
     EnvironmentError, VENV,
     install::Site,
-    step::{Code, Reach, Step},
+    step::{Code, Reach, Step, Steps},
+    tools::Interpreter,
 };
 
 /// It starts with `-I -S`: nothing of the environment is on its path, and no `.pth` file is read.
@@ -23,40 +24,16 @@ impl Site<'_> {
         let venv = self.folder.join(VENV);
         let tag = self.interpreter.tag.clone();
         let found = tokio::task::spawn_blocking({
-            let venv = venv.clone();
-            move || without_bytecode(&venv, &tag)
+            let libraries = venv.join("lib");
+            move || without_bytecode(&libraries, &tag)
         });
         let sources = found.await.map_err(std::io::Error::other)??;
         if sources.is_empty() {
             return Ok(());
         }
         let inputs = self.folder.join("inputs");
-        let list = inputs.join("sources");
-        let mut listed = Vec::new();
-        for source in &sources {
-            listed.extend_from_slice(source.as_os_str().as_encoded_bytes());
-            listed.push(0);
-        }
-        fs_err::tokio::write(&list, listed).await?;
-        // Some cores are left to whoever else installs.
-        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-        let arguments = ["-I", "-S", "-c", COMPILE].into_iter().map(OsString::from);
-        let compiled = self
-            .steps
-            .run(Step {
-                what: "compiling the module's dependencies",
-                code: Code::Own,
-                program: &self.interpreter.program,
-                arguments: arguments.chain([list.into_os_string(), workers.to_string().into()]).collect(),
-                variables: Vec::new(),
-                read: [self.readable(Code::Own), vec![inputs]].concat(),
-                write: vec![venv.clone()],
-                work: &venv,
-                reach: Reach::Nothing,
-                proxies: Vec::new(),
-            })
-            .await;
-        if let Err(error) = compiled {
+        let compiled = compile(self.steps, self.interpreter, &inputs, &sources, [&venv, &venv]);
+        if let Err(error) = compiled.await {
             tracing::warn!(%error, "an environment has not all of its bytecode");
         }
         let (cache, tag) = (self.shared().join("cache"), self.interpreter.tag.clone());
@@ -68,16 +45,51 @@ impl Site<'_> {
     }
 }
 
+/// Compiles sources that are below the first folder into the second, laid out as Python wants it beside them. `inputs` is a
+/// folder for what the program is told.
+pub(super) async fn compile(
+    steps: &Steps,
+    interpreter: &Interpreter,
+    inputs: &Path,
+    sources: &[PathBuf],
+    [from, into]: [&Path; 2],
+) -> Result<(), EnvironmentError> {
+    let list = inputs.join("sources");
+    let mut listed = Vec::new();
+    for source in sources {
+        listed.extend_from_slice(source.as_os_str().as_encoded_bytes());
+        listed.push(0);
+    }
+    fs_err::tokio::write(&list, listed).await?;
+    // Some cores are left to whoever else installs.
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    let mut arguments: Vec<OsString> = ["-I", "-S", "-c", COMPILE].into_iter().map(OsString::from).collect();
+    arguments.extend([list.into(), workers.to_string().into(), from.into(), into.into()]);
+    let compiling = steps.run(Step {
+        what: "compiling Python sources",
+        code: Code::Own,
+        program: &interpreter.program,
+        arguments,
+        variables: Vec::new(),
+        read: [interpreter.paths(), vec![inputs.to_owned(), from.to_owned()]].concat(),
+        write: vec![into.to_owned()],
+        work: into,
+        reach: Reach::Nothing,
+        proxies: Vec::new(),
+    });
+    compiling.await.map(drop)
+}
+
 /// Where the bytecode of a source is.
-fn bytecode_of(source: &Path, tag: &str) -> Option<PathBuf> {
+pub(super) fn bytecode_of(source: &Path, tag: &str) -> Option<PathBuf> {
     let name = format!("{}.{tag}.pyc", source.file_stem()?.to_str()?);
     Some(source.parent()?.join("__pycache__").join(name))
 }
 
-/// The sources of an environment that have no bytecode. Links are not followed.
-fn without_bytecode(venv: &Path, tag: &str) -> std::io::Result<Vec<PathBuf>> {
+/// The sources below a folder that have no bytecode. Links are not followed.
+pub(super) fn without_bytecode(folder: &Path, tag: &str) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![venv.join("lib")];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs_err::read_dir(&folder)? {
             let entry = entry?;

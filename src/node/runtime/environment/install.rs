@@ -205,12 +205,7 @@ impl Site<'_> {
 
     /// What each program of an install may read, by whose code it runs.
     pub(super) fn readable(&self, code: Code) -> Vec<PathBuf> {
-        let base = &self.interpreter.base;
-        let parts = ["bin", "lib", "lib64", "include", "share"].map(|part| base.join(part));
-        let mut paths = vec![self.tools.uv.clone(), self.interpreter.program.clone()];
-        paths.extend(parts.into_iter().filter(|part| part.is_dir()));
-        paths.extend(self.settings.paths(code));
-        paths
+        [self.interpreter.paths(), vec![self.tools.uv.clone()], self.settings.paths(code)].concat()
     }
 
     /// Puts the installer's configuration into a folder; where it is, if there is any.

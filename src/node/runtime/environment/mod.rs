@@ -7,7 +7,7 @@
 //!    share. It may not build anything, so nothing of the packages is run.
 //! 2. **Sources** (`sources`), only when something has no wheel: each such package is built by itself, with a cache that
 //!    is thrown away. What it gives is a wheel of that package and nothing else; then comes the first phase again.
-//! 3. **Bytecode** (`bytecode`): sources are compiled by the base interpreter, which imports nothing of the environment.
+//! 3. **Bytecode** (`bytecode`): sources are compiled by the base interpreter, which imports nothing of the environment. So are the module's own, in the background (`modules`).
 //!
 //! Each program of a phase is a `Step`, shut in as far as this machine can.
 
@@ -15,6 +15,7 @@ mod bounds;
 mod bytecode;
 mod install;
 mod library;
+mod modules;
 mod settings;
 mod sources;
 pub(super) mod step;
@@ -28,6 +29,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
+pub(super) use self::modules::is_compiled;
 pub(in crate::node) use self::step::{Reach, Steps, WayOut};
 use self::{install::Site, settings::Settings, tools::Tools};
 use super::{python::Python, scratch};

@@ -46,6 +46,12 @@ pub(super) struct Interpreter {
 }
 
 impl Interpreter {
+    /// What a program that runs on it has to read.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        let parts = ["bin", "lib", "lib64", "include", "share"].map(|part| self.base.join(part));
+        parts.into_iter().filter(|part| part.is_dir()).chain([self.program.clone()]).collect()
+    }
+
     /// `3.12`, for `3.12.4`.
     pub(super) fn minor(&self) -> &str {
         self.version.rsplit_once('.').map_or(&self.version, |(minor, _)| minor)
