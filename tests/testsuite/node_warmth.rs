@@ -55,6 +55,7 @@ fn a_module_is_compiled_once_and_not_by_each_run() {
     node.napt(&["deploy", "compiled", "--no-verify"]).expect(0);
     let user = node.user();
     soon("it has bytecode", || user.run("agent:compiled", json!({})).result.as_deref() == Some("True"));
+    node.kill();
     node.restart();
     let run = user.run("agent:compiled", json!({}));
     assert_eq!(run.result.as_deref(), Some("True"), "{:?}", run.error);
