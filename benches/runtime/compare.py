@@ -2,9 +2,9 @@
 """The same function everywhere: a module of napt at `process` and at `shared`, and peers that are installed for it, one
 after another on the same machine. Prints one table and draws the plot of docs/performance.md.
 
-    cargo build --release && python3 benches/runtime/compare.py target/release/napt [PEER …]
+    cargo build --release && python3 benches/runtime/compare.py target/release/napt [--more | PEER …]
 
-The peers are those of `peers.py`; all when none is named. The plot goes to `docs/performance.svg`.
+The peers are those of `peers.py`, which has some that only `--more` brings, or their names. The plot goes to `docs/performance.svg`.
 """
 
 import os
@@ -19,7 +19,7 @@ import peers
 import plot
 
 NAPT = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release/napt")
-PEERS = sys.argv[2:] or list(peers.PEERS)
+PEERS = peers.named(sys.argv[2:])
 PLOT = pathlib.Path(__file__).parents[2] / "docs" / "performance.svg"
 
 # What keeps one call from another, which is what most of the time goes into.
@@ -29,6 +29,10 @@ APART = {
     "fastapi": "nothing; not durable",
     "celery": "nothing; a queue in memory",
     "restate": "nothing; durable",
+    "rq": "a fork each; a queue in memory",
+    "dramatiq": "nothing; a queue in memory",
+    "dbos": "nothing; durable",
+    "ray": "processes that are used again; not durable",
 }
 
 

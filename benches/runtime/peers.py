@@ -1,7 +1,7 @@
 """The same function at peers, each in a throw-away environment that is installed here: FastAPI on uvicorn, a Celery task
-over Redis, a Restate handler.
+over Redis, a Restate handler. With `--more` also RQ and Dramatiq over Redis, DBOS over SQLite, and Ray.
 
-    python3 benches/runtime/peers.py [fastapi celery restate]
+    python3 benches/runtime/peers.py [--more | fastapi celery restate rq dramatiq dbos ray]
 
 Standard library only; Python packages come from the index that pip uses, Restate's server from npm's, and Redis from the
 machine or from Debian's packages where it is not there.
@@ -54,18 +54,88 @@ app = Celery("echo", broker=os.environ["REDIS"], backend=os.environ["REDIS"])
 @app.task
 def run(prompt):
     return answer(prompt)
+
+def call(prompt):
+    return run.delay(prompt).get(timeout=60)
 '''
 
-CELERY_LOAD = '''
+RQ = FUNCTION + '''
+import os
+from redis import Redis
+from rq import Queue
+
+queue = Queue(connection=Redis.from_url(os.environ["REDIS"]))
+
+def call(prompt):
+    return queue.enqueue(answer, prompt).latest_result(timeout=60).return_value
+'''
+
+DRAMATIQ = FUNCTION + '''
+import os
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.results import Results
+from dramatiq.results.backends import RedisBackend
+
+broker = RedisBroker(url=os.environ["REDIS"])
+broker.add_middleware(Results(backend=RedisBackend(url=os.environ["REDIS"])))
+dramatiq.set_broker(broker)
+
+@dramatiq.actor(store_results=True)
+def run(prompt):
+    return answer(prompt)
+
+def call(prompt):
+    return run.send(prompt).get_result(block=True, timeout=60_000)
+'''
+
+# Of what is asked by its own client, within its environment.
+LOAD = '''
 import json, os, sys
 sys.path.insert(0, os.environ["LOAD"])
-from echo import run
+from echo import call
 from load import measure
 
-def connect():
-    return lambda: run.delay("hello").get(timeout=60)
+print(json.dumps(measure(lambda: lambda: call("hello"))))
+'''
 
-print(json.dumps(measure(connect)))
+DBOS = FUNCTION + '''
+import dbos
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+class InputSchema(BaseModel):
+    prompt: str
+
+app = FastAPI()
+dbos.DBOS(fastapi=app, config={"name": "echo", "system_database_url": "sqlite:///echo.sqlite", "log_level": "ERROR"})
+
+@dbos.DBOS.workflow()
+def run(prompt):
+    return answer(prompt)
+
+@app.post("/run")
+def serve(inputs: InputSchema):
+    return {"result": run(inputs.prompt)}
+'''
+
+RAY = FUNCTION + '''
+import json, os, sys, time
+sys.path.insert(0, os.environ["LOAD"])
+import ray
+from load import measure
+from peers import pss
+
+start = time.perf_counter()
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+run = ray.remote(answer)
+
+def call():
+    return ray.get(run.remote("hello"))
+
+call()
+ready = time.perf_counter() - start
+print(json.dumps({**measure(lambda: call), "ready": ready, "memory": pss(os.getpid())}))
 '''
 
 RESTATE = FUNCTION + '''
@@ -144,16 +214,21 @@ def pss(pid):
     return total / 1024
 
 
-def fastapi(folder):
-    binaries = make_environment(folder, "fastapi", "uvicorn[standard]")
-    (folder / "echo.py").write_text(FASTAPI)
+def over_http(folder, text, packages):
+    """A server in uvicorn, whose program `echo` has `app`."""
+    binaries = make_environment(folder, *packages)
+    (folder / "echo.py").write_text(text)
     port, log = free_port(), folder / "log"
     connect = http_caller("127.0.0.1", port, "/run", {"prompt": "hello"})
     words = [binaries / "uvicorn", "echo:app", "--port", str(port), "--log-level", "warning", "--no-access-log"]
     with running(words, log, cwd=folder) as server:
         ready = wait_for(lambda: connect()(), "uvicorn", log)
         found = measure(connect)
-        return {**found, "ready": ready, "memory": pss(server.pid), "versions": versions(binaries, "fastapi", "uvicorn")}
+        return {**found, "ready": ready, "memory": pss(server.pid), "versions": versions(binaries, packages[0], "uvicorn")}
+
+
+def fastapi(folder):
+    return over_http(folder, FASTAPI, ["fastapi", "uvicorn[standard]"])
 
 
 def redis(folder):
@@ -173,26 +248,56 @@ def redis(folder):
     return [server.parent / "redis-server"], {**os.environ, "LD_LIBRARY_PATH": libraries}
 
 
-def celery(folder):
-    binaries = make_environment(folder, "celery", "redis", "packaging")
-    (folder / "echo.py").write_text(CELERY)
-    (folder / "client.py").write_text(CELERY_LOAD)
+def over_redis(folder, text, packages, *worker):
+    """A queue in Redis, with a worker of these words, whose program `echo` has `call`."""
+    binaries = make_environment(folder, "redis", *packages)
+    (folder / "echo.py").write_text(text)
+    (folder / "client.py").write_text(LOAD)
     port, log = free_port(), folder / "log"
     words, env = redis(folder)
     with running([*words, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], folder / "redis.log", env=env) as broker:
         wait_for(lambda: socket.create_connection(("127.0.0.1", port)).close(), "Redis", folder / "redis.log")
-        env = {**os.environ, "REDIS": f"redis://127.0.0.1:{port}/0", "LOAD": str(HERE)}
-        words = [binaries / "celery", "-A", "echo", "worker", "--concurrency", "2", "--loglevel", "warning"]
-        with running(words, log, cwd=folder, env=env) as worker:
-            one = "from echo import run; run.delay('hello').get(timeout=60)"
+        env = {**os.environ, "REDIS": f"redis://127.0.0.1:{port}/0", "LOAD": str(HERE), "PYTHONPATH": str(folder)}
+        words = [binaries / worker[0], *(word.format(redis=env["REDIS"]) for word in worker[1:])]
+        with running(words, log, cwd=folder, env=env) as process:
+            one = "from echo import call; call('hello')"
             start = time.perf_counter()
             subprocess.run([binaries / "python", "-c", one], cwd=folder, env=env, check=True)
             ready = time.perf_counter() - start
             done = subprocess.run([binaries / "python", "client.py"], cwd=folder, env=env, capture_output=True, text=True)
             if done.returncode:
-                sys.exit(f"Celery's load: {done.stderr}")
-            memory = pss(worker.pid) + pss(broker.pid)
-            return {**json.loads(done.stdout), "ready": ready, "memory": memory, "versions": versions(binaries, "celery", "redis")}
+                sys.exit(f"{worker[0]}'s load: {done.stderr}")
+            memory = pss(process.pid) + pss(broker.pid)
+            told = versions(binaries, packages[0].partition("[")[0], "redis")
+            return {**json.loads(done.stdout), "ready": ready, "memory": memory, "versions": told}
+
+
+def celery(folder):
+    worker = ["celery", "-A", "echo", "worker", "--concurrency", "2", "--loglevel", "warning"]
+    return over_redis(folder, CELERY, ["celery", "packaging"], *worker)
+
+
+def rq(folder):
+    return over_redis(folder, RQ, ["rq"], "rq", "worker-pool", "--num-workers", "2", "--quiet", "--url", "{redis}")
+
+
+def dramatiq(folder):
+    worker = ["dramatiq", "echo", "--processes", "2", "--threads", "1"]
+    return over_redis(folder, DRAMATIQ, ["dramatiq[redis]"], *worker)
+
+
+def dbos(folder):
+    return over_http(folder, DBOS, ["dbos", "fastapi", "uvicorn[standard]"])
+
+
+def ray(folder):
+    binaries = make_environment(folder, "ray")
+    (folder / "client.py").write_text(RAY)
+    env = {**os.environ, "LOAD": str(HERE), "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run([binaries / "python", "client.py"], cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"Ray's load: {done.stderr}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "versions": versions(binaries, "ray")}
 
 
 def restate(folder):
@@ -234,6 +339,12 @@ def restate(folder):
 
 
 PEERS = {"fastapi": fastapi, "celery": celery, "restate": restate}
+MORE = {"rq": rq, "dramatiq": dramatiq, "dbos": dbos, "ray": ray}
+
+
+def named(words):
+    """The peers that a command line asks for."""
+    return [*PEERS, *MORE] if "--more" in words else words or list(PEERS)
 
 
 def measured(names):
@@ -241,12 +352,12 @@ def measured(names):
     found = {}
     for name in names:
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
-            found[name] = PEERS[name](pathlib.Path(folder))
+            found[name] = {**PEERS, **MORE}[name](pathlib.Path(folder))
     return found
 
 
 def main():
-    for name, figures in measured(sys.argv[1:] or PEERS).items():
+    for name, figures in measured(named(sys.argv[1:])).items():
         print(
             f"{name}: ready {figures['ready']:.2f} s, one call {figures['p50'] * 1e3:.1f} ms (p99 {figures['p99'] * 1e3:.1f}), "
             f"{figures['rate']:.0f} a second with 16 in flight, {figures['memory']:.0f} MiB; {figures['versions']}"

@@ -68,7 +68,18 @@ impl SecretKey {
         }
     }
 
-    /// The 64 hex digits, for a file of mode 0600 or a module's own delegate key.
+    /// The hex digits of a new key, without its public half, which takes long to compute.
+    pub fn generate_hex() -> String {
+        loop {
+            let mut bytes = [0_u8; 32];
+            getrandom::fill(&mut bytes).expect("the operating system has randomness");
+            if k256::SecretKey::from_slice(&bytes).is_ok() {
+                return hex::encode(bytes);
+            }
+        }
+    }
+
+    /// The 64 hex digits, for a file of mode 0600.
     pub fn to_hex(&self) -> String {
         hex::encode(self.0.to_bytes())
     }

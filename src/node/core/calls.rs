@@ -7,6 +7,7 @@ use reqwest::{Method, header::HeaderValue};
 use serde_json::Value;
 
 use super::{
+    super::store::StoredRun,
     Core, NodeError, Target,
     access::Caller,
     demand::{Demand, Found, may_renew},
@@ -64,7 +65,7 @@ impl Core {
         self: &Arc<Self>,
         caller: &Caller,
         request: RunRequest,
-    ) -> Result<Arc<ActiveRun>, NodeError> {
+    ) -> Result<Arc<StoredRun>, NodeError> {
         let origin = self.origin(caller)?;
         let consumer = caller.consumer(None)?;
         self.remember(&consumer).await?;
@@ -122,7 +123,7 @@ impl Core {
         module_type: ModuleType,
         input: RunInput,
         secrets: Vec<SecretRow>,
-    ) -> Result<Arc<ActiveRun>, NodeError> {
+    ) -> Result<Arc<StoredRun>, NodeError> {
         self.let_go(self.call_local(caller, module_type, input, secrets).await?).await
     }
 
@@ -159,11 +160,7 @@ impl Core {
     }
 
     /// A run as Naptha's clients read it, with addresses that suit the reader.
-    pub(in crate::node) fn record_for(
-        &self,
-        caller: &Caller,
-        run: &super::super::store::StoredRun,
-    ) -> Result<RunRecord, NodeError> {
+    pub(in crate::node) fn record_for(&self, caller: &Caller, run: &StoredRun) -> Result<RunRecord, NodeError> {
         let deployment = self.deployment_for(caller, run.deployment.clone())?;
         Ok(RunRecord::of(&run.view, deployment, run.signature.clone()))
     }

@@ -66,7 +66,7 @@ pub(in crate::node) struct ActiveRun {
     /// Its result, or why there is none; set before anybody is told that it has ended.
     outcome: OnceLock<Result<String, String>>,
     /// As it was stored when it started at once, until that is needed.
-    stored: Mutex<Option<StoredRun>>,
+    stored: Mutex<Option<Arc<StoredRun>>>,
     /// Told when there are new events; true once the run has ended, and that is stored.
     progress: watch::Sender<bool>,
 }
@@ -93,18 +93,14 @@ impl ActiveRun {
 pub(in crate::node) struct Waiting {
     run: Arc<ActiveRun>,
     guard: DropGuard,
+    /// As it was accepted, for whoever is about to be answered. What runs call for is waited for instead.
+    accepted: Option<Arc<StoredRun>>,
 }
 
 impl Waiting {
     /// By method only: a closure that named the field would capture it alone, and drop the guard at once.
     pub(in crate::node) fn run(&self) -> &ActiveRun {
         &self.run
-    }
-
-    /// Lets the run go on by itself.
-    fn detach(self) -> Arc<ActiveRun> {
-        self.guard.disarm();
-        self.run
     }
 }
 
@@ -258,9 +254,13 @@ impl Core {
     }
 
     /// Lets a run go on by itself. Once this returns it outlives the machine's power, and may be answered as accepted.
-    pub(super) async fn let_go(&self, waiting: Waiting) -> Result<Arc<ActiveRun>, NodeError> {
+    pub(super) async fn let_go(&self, waiting: Waiting) -> Result<Arc<StoredRun>, NodeError> {
         self.store.settle().await.map_err(NodeError::internal("store the run"))?;
-        Ok(waiting.detach())
+        waiting.guard.disarm();
+        match waiting.accepted {
+            Some(accepted) => Ok(accepted),
+            None => self.stored_run(waiting.run.id()).await.map(Arc::new),
+        }
     }
 
     /// Waits for a run's end.

@@ -59,7 +59,7 @@ impl Core {
     ) -> Result<Surroundings, NodeError> {
         let (run, place) = (id.to_owned(), place.clone());
         let made = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
-            let delegate = SecretKey::generate().to_hex();
+            let delegate = SecretKey::generate_hex();
             Ok((place.scratch(&run, &delegate)?, delegate))
         });
         let failed = NodeError::internal("make a scratch folder");

@@ -51,8 +51,7 @@ pub(super) async fn run(
         .map_err(|error| NodeError::Invalid(format!("the `secrets` are not as expected: {}", reason(&error))))?;
     let input: RunInput = serde_json::from_value(input)
         .map_err(|error| NodeError::Invalid(format!("the `{wrapper}` is not as expected: {}", reason(&error))))?;
-    let run = core.run_naptha(&request.caller, module_type, input, secrets.unwrap_or_default()).await?;
-    let stored = core.stored_run(run.id()).await?;
+    let stored = core.run_naptha(&request.caller, module_type, input, secrets.unwrap_or_default()).await?;
     Ok(Json(core.record_for(&request.caller, &stored)?))
 }
 

@@ -251,10 +251,9 @@ pub(super) async fn run(
     request: Authenticated,
 ) -> Result<(StatusCode, Json<RunView>), Refusal> {
     let wanted: RunRequest = request.json()?;
-    let run = core.run(&request.caller, wanted).await?;
+    let stored = core.run(&request.caller, wanted).await?;
     crash::point("run.answering").map_err(NodeError::internal("read a run"))?;
-    let stored = core.stored_run(run.id()).await?;
-    Ok((StatusCode::CREATED, Json(stored.view)))
+    Ok((StatusCode::CREATED, Json(stored.view.clone())))
 }
 
 /// Fails unless the caller may see the run.

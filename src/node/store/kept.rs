@@ -28,6 +28,10 @@ struct Rows {
     live: Option<Live>,
     /// How often what is live has changed.
     changes: u64,
+    /// Users that have no secrets.
+    without_secrets: HashSet<String>,
+    /// How often secrets were given.
+    secrets: u64,
 }
 
 impl Kept {
@@ -80,5 +84,26 @@ impl Kept {
         let mut rows = self.rows();
         rows.live = None;
         rows.changes += 1;
+    }
+
+    /// Whether a user is known to have no secrets, and how often secrets were given so far.
+    pub(super) fn has_no_secrets(&self, user: &str) -> (bool, u64) {
+        let rows = self.rows();
+        (rows.without_secrets.contains(user), rows.secrets)
+    }
+
+    /// Remembers a user who had none when they had been given so often, unless they were given since.
+    pub(super) fn keep_without_secrets(&self, user: &str, given: u64) {
+        let mut rows = self.rows();
+        if rows.secrets == given && rows.without_secrets.len() < MAX {
+            rows.without_secrets.insert(user.to_owned());
+        }
+    }
+
+    /// To be called once it is committed that a user was given secrets.
+    pub(super) fn secrets_given(&self, user: &str) {
+        let mut rows = self.rows();
+        rows.without_secrets.remove(user);
+        rows.secrets += 1;
     }
 }

@@ -80,7 +80,7 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     async fn unfinished_by_revision(&self) -> Result<HashMap<(String, u64), u64>, StoreError>;
 
     /// Accepts a run. For one that starts at once, an event says so: its first.
-    async fn create_run(&self, run: StoredRun) -> Result<(), StoreError>;
+    async fn create_run(&self, run: &StoredRun) -> Result<(), StoreError>;
     /// What it waited for is there: its version, its resolved deployment, and the revision that it is for.
     async fn assign_run(
         &self,

@@ -49,32 +49,40 @@ fn stored(row: &SqliteRow) -> Result<StoredSecret, StoreError> {
 #[async_trait]
 impl SecretStore for SqliteStore {
     async fn put_secrets(&self, user: &str, secrets: Vec<StoredSecret>, replace: bool) -> Result<u64, StoreError> {
-        let user = user.to_owned();
-        self.writer
-            .run(move |db| {
-                Box::pin(async move {
-                    let mut written = 0;
-                    for secret in secrets {
-                        let done = sqlx::query(
-                            "INSERT INTO secrets (user, scope, name, value, nodes, updated) \
-                             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO UPDATE \
-                             SET value = excluded.value, nodes = excluded.nodes, updated = excluded.updated WHERE $7",
-                        )
-                        .bind(&user)
-                        .bind(&secret.scope)
-                        .bind(&secret.name)
-                        .bind(&secret.value)
-                        .bind(serde_json::to_string(&secret.nodes)?)
-                        .bind(secret.updated.as_microsecond())
-                        .bind(replace)
-                        .execute(&mut *db)
-                        .await?;
-                        written += done.rows_affected();
-                    }
-                    Ok(written)
+        let (writer, kept, user) = (self.writer.clone(), self.kept.clone(), user.to_owned());
+        let put = async move {
+            let owner = user.clone();
+            let put = writer
+                .run(move |db| {
+                    Box::pin(async move {
+                        let mut written = 0;
+                        for secret in secrets {
+                            let done = sqlx::query(
+                                "INSERT INTO secrets (user, scope, name, value, nodes, updated) \
+                                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO UPDATE \
+                                 SET value = excluded.value, nodes = excluded.nodes, updated = excluded.updated \
+                                 WHERE $7",
+                            )
+                            .bind(&user)
+                            .bind(&secret.scope)
+                            .bind(&secret.name)
+                            .bind(&secret.value)
+                            .bind(serde_json::to_string(&secret.nodes)?)
+                            .bind(secret.updated.as_microsecond())
+                            .bind(replace)
+                            .execute(&mut *db)
+                            .await?;
+                            written += done.rows_affected();
+                        }
+                        Ok(written)
+                    })
                 })
-            })
-            .await
+                .await;
+            kept.secrets_given(&owner);
+            put
+        };
+        // A task of its own: a caller that goes away must not leave it unknown that there are some.
+        tokio::spawn(put).await?
     }
 
     async fn secrets(&self, user: &str) -> Result<Vec<StoredSecret>, StoreError> {
@@ -86,6 +94,10 @@ impl SecretStore for SqliteStore {
     }
 
     async fn secrets_of(&self, user: &str, [first, second, third]: [&str; 3]) -> Result<Vec<StoredSecret>, StoreError> {
+        let (has_none, given) = self.kept.has_no_secrets(user);
+        if has_none {
+            return Ok(Vec::new());
+        }
         let rows = sqlx::query("SELECT * FROM secrets WHERE user = $1 AND scope IN ($2, $3, $4)")
             .bind(user)
             .bind(first)
@@ -93,6 +105,9 @@ impl SecretStore for SqliteStore {
             .bind(third)
             .fetch_all(&self.readers)
             .await?;
+        if rows.is_empty() && self.secrets(user).await?.is_empty() {
+            self.kept.keep_without_secrets(user, given);
+        }
         rows.iter().map(stored).collect()
     }
 

@@ -26,7 +26,7 @@ const READERS: u32 = 4;
 pub(in crate::node) struct SqliteStore {
     pub(super) writer: Writer,
     pub(super) readers: SqlitePool,
-    kept: Arc<Kept>,
+    pub(super) kept: Arc<Kept>,
 }
 
 impl SqliteStore {
@@ -273,24 +273,24 @@ impl Store for SqliteStore {
             .collect()
     }
 
-    async fn create_run(&self, run: StoredRun) -> Result<(), StoreError> {
+    async fn create_run(&self, run: &StoredRun) -> Result<(), StoreError> {
         let inputs = serde_json::to_string(&run.view.inputs)?;
         let deployment = serde_json::to_string(&run.deployment)?;
         let processing = run.view.started.map(|_| payload(RunStatus::Processing, None)).transpose()?;
         let mut arguments = SqliteArguments::default();
-        let view = run.view;
-        bind(&mut arguments, view.id)?;
-        bind(&mut arguments, view.parent)?;
-        bind(&mut arguments, view.root)?;
+        let view = &run.view;
+        bind(&mut arguments, view.id.clone())?;
+        bind(&mut arguments, view.parent.clone())?;
+        bind(&mut arguments, view.root.clone())?;
         bind(&mut arguments, view.module.to_string())?;
-        bind(&mut arguments, view.version.map(|version| version.to_string()))?;
-        bind(&mut arguments, view.consumer)?;
+        bind(&mut arguments, view.version.as_ref().map(Version::to_string))?;
+        bind(&mut arguments, view.consumer.clone())?;
         bind(&mut arguments, view.status.as_str())?;
         bind(&mut arguments, view.created.as_microsecond())?;
         bind(&mut arguments, inputs)?;
         bind(&mut arguments, deployment)?;
-        bind(&mut arguments, run.signature)?;
-        bind(&mut arguments, run.revision.0)?;
+        bind(&mut arguments, run.signature.clone())?;
+        bind(&mut arguments, run.revision.0.clone())?;
         bind(&mut arguments, i64::try_from(run.revision.1)?)?;
         bind(&mut arguments, view.started.map(Timestamp::as_microsecond))?;
         bind(&mut arguments, processing)?;

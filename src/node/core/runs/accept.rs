@@ -95,7 +95,8 @@ impl Core {
             Next::Queue | Next::Start => modules.as_ref(),
         };
         let revision = of.map(|view| (view.name.clone(), view.revision)).unwrap_or_default();
-        let stored = StoredRun { view, deployment, revision, signature: new.signature };
+        let stored = Arc::new(StoredRun { view, deployment, revision, signature: new.signature });
+        let accepted = new.origin.is_none().then(|| stored.clone());
         let via = match &new.origin {
             None => None,
             Some(Origin::Local(parent)) => parent.via.clone(),
@@ -128,20 +129,20 @@ impl Core {
         };
         let core = self.clone();
         // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.
-        let accepted = tokio::spawn(async move { core.accept(stored, run, parent, next, turn).await });
-        let run = accepted.await.map_err(NodeError::internal("accept the run"))??;
+        let accepting = tokio::spawn(async move { core.accept(stored, run, parent, next, turn).await });
+        let run = accepting.await.map_err(NodeError::internal("accept the run"))??;
         for name in foreign {
             let text =
                 format!("napt: the secret `{name}` came with the run and is left out: another node's key sealed it");
             let line = EventPayload::Line { stream: "stderr".to_owned(), text };
             self.record(&run, vec![(Timestamp::now(), line)]).await;
         }
-        Ok(Waiting { run, guard })
+        Ok(Waiting { run, guard, accepted })
     }
 
     async fn accept(
         self: &Arc<Self>,
-        stored: StoredRun,
+        stored: Arc<StoredRun>,
         run: ActiveRun,
         parent: Option<Arc<ActiveRun>>,
         next: Next,
@@ -149,7 +150,7 @@ impl Core {
     ) -> Result<Arc<ActiveRun>, NodeError> {
         let module = stored.view.module.clone();
         crash::point("run.accepting").map_err(NodeError::internal("store the run"))?;
-        self.store.create_run(stored).await.map_err(NodeError::internal("store the run"))?;
+        self.store.create_run(&stored).await.map_err(NodeError::internal("store the run"))?;
         let run = self.activate(run);
         if let Some(parent) = parent {
             let payload = EventPayload::Call { run: run.id.clone(), module, node: self.id.clone() };

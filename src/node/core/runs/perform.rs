@@ -193,7 +193,7 @@ impl Core {
     }
 
     /// A run whose start is stored, and when that was.
-    async fn started_run(&self, run: &ActiveRun) -> Result<(StoredRun, Timestamp), NodeError> {
+    async fn started_run(&self, run: &ActiveRun) -> Result<(Arc<StoredRun>, Timestamp), NodeError> {
         let accepted = run.stored.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((stored, started)) = accepted.and_then(|run| run.view.started.map(|started| (run, started))) {
             return Ok((stored, started));
@@ -202,7 +202,7 @@ impl Core {
         let (stored, started) = tokio::join!(self.stored_run(&run.id), self.store.start_run(&run.id, now));
         started.map_err(NodeError::internal("store the run's start"))?;
         run.progress.send_modify(|_| {});
-        Ok((stored?, now))
+        Ok((Arc::new(stored?), now))
     }
 
     /// Whether a module's runs share an interpreter: it asks for that, and the operator allows it.
