@@ -108,11 +108,13 @@ class InputSchema(BaseModel):
     prompt: str
 
 app = FastAPI()
-dbos.DBOS(fastapi=app, config={"name": "echo", "system_database_url": "sqlite:///echo.sqlite", "log_level": "ERROR"})
+dbos.DBOS(config={"name": "echo", "system_database_url": "sqlite:///echo.sqlite", "log_level": "ERROR"})
 
 @dbos.DBOS.workflow()
 def run(prompt):
     return answer(prompt)
+
+dbos.DBOS.launch()
 
 @app.post("/run")
 def serve(inputs: InputSchema):
