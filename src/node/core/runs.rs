@@ -10,10 +10,11 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
+use jiff::Timestamp;
 use semver::Version;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -30,7 +31,11 @@ use super::{
     egress::RunEgress,
     secrets::RunSecrets,
 };
-use crate::{config::Deployment, module::ModuleId, wire::DeploymentView};
+use crate::{
+    config::Deployment,
+    module::ModuleId,
+    wire::{DeploymentView, RunEvent},
+};
 
 /// Lines that may wait to be stored before the module that prints them is held back.
 const LINES: usize = 1024;
@@ -67,11 +72,39 @@ pub(in crate::node) struct ActiveRun {
     outcome: OnceLock<Result<String, String>>,
     /// As it was stored when it started at once, until that is needed.
     stored: Mutex<Option<Arc<StoredRun>>>,
-    /// Told when there are new events; true once the run has ended, and that is stored.
-    progress: watch::Sender<bool>,
+    /// Its first event, when it started at once.
+    first: Option<RunEvent>,
+    /// How many events are stored at the least; past all numbers when nobody has counted. Who has so many need not look for more.
+    events: AtomicU64,
+    /// Told when there are new events, and of the end.
+    progress: watch::Sender<Progress>,
+}
+
+/// How far a run is.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether it has ended, and that is stored.
+    has_ended: bool,
+    /// Its last event then, unless another process has stored that.
+    last: Option<RunEvent>,
+}
+
+/// Events of a run that was accepted by an earlier process.
+const NOT_COUNTED: u64 = 1 << 63;
+
+/// Now, as exactly as it is stored.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    // Less of what is in range is in range.
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 impl ActiveRun {
+    /// So many more events are stored.
+    fn stored_events(&self, count: usize) {
+        self.events.fetch_add(count as u64, Ordering::AcqRel);
+    }
+
     /// The run's id.
     pub(in crate::node) fn id(&self) -> &str {
         &self.id
@@ -230,7 +263,7 @@ impl Core {
     pub(in crate::node) async fn idle(&self) {
         while let Some(run) = self.started().first() {
             // The sender lives in the run itself.
-            let _ = run.progress.subscribe().wait_for(|ended| *ended).await;
+            let _ = run.progress.subscribe().wait_for(|progress| progress.has_ended).await;
         }
     }
 
@@ -273,7 +306,7 @@ impl Core {
     /// Waits for a run's end: its result, or why there is none.
     pub(super) async fn outcome(&self, run: &ActiveRun) -> Result<String, String> {
         // The sender lives in the run itself.
-        let _ = run.progress.subscribe().wait_for(|ended| *ended).await;
+        let _ = run.progress.subscribe().wait_for(|progress| progress.has_ended).await;
         run.outcome.get().cloned().unwrap_or_else(|| Err(String::new()))
     }
 

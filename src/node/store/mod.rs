@@ -91,7 +91,7 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
     ) -> Result<(), StoreError>;
     /// Its process is about to start, and an event says so.
     async fn start_run(&self, id: &str, at: Timestamp) -> Result<(), StoreError>;
-    /// It has ended, and its last event says so. Nothing, when it had ended before.
+    /// It has ended, and its last event says so: the number of that. Nothing, when it had ended before.
     async fn finish_run(
         &self,
         id: &str,
@@ -99,7 +99,7 @@ pub(in crate::node) trait Store: SecretStore + std::fmt::Debug + Send + Sync {
         result: Option<String>,
         error: Option<String>,
         at: Timestamp,
-    ) -> Result<(), StoreError>;
+    ) -> Result<Option<u64>, StoreError>;
     /// Returns once all that was written before is on disk.
     async fn settle(&self) -> Result<(), StoreError>;
     /// One run.

@@ -304,6 +304,7 @@ impl Store for SqliteStore {
                 arguments,
             )
             .await
+            .map(drop)
     }
 
     async fn assign_run(
@@ -347,6 +348,7 @@ impl Store for SqliteStore {
                 arguments,
             )
             .await
+            .map(drop)
     }
 
     async fn finish_run(
@@ -356,7 +358,7 @@ impl Store for SqliteStore {
         result: Option<String>,
         error: Option<String>,
         at: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let payload = payload(status, error.clone())?;
         let mut arguments = SqliteArguments::default();
         bind(&mut arguments, id.to_owned())?;
@@ -366,15 +368,18 @@ impl Store for SqliteStore {
         bind(&mut arguments, at.as_microsecond())?;
         bind(&mut arguments, payload)?;
         crash::point("run.ending")?;
-        self.writer
+        let number = self
+            .writer
             .state(
                 "UPDATE runs SET status = $2, result = $3, error = $4, finished = $5 \
                  WHERE id = $1 AND finished IS NULL; \
                  INSERT INTO events (run, seq, time, payload) \
-                 SELECT $1, coalesce(max(seq), 0) + 1, $5, $6 FROM events WHERE run = $1 HAVING changes() = 1",
+                 SELECT $1, coalesce(max(seq), 0) + 1, $5, $6 FROM events WHERE run = $1 HAVING changes() = 1 \
+                 RETURNING seq",
                 arguments,
             )
-            .await
+            .await?;
+        Ok(number.map(u64::try_from).transpose()?)
     }
 
     async fn settle(&self) -> Result<(), StoreError> {
@@ -440,6 +445,7 @@ impl Store for SqliteStore {
                 arguments,
             )
             .await
+            .map(drop)
     }
 
     async fn events(&self, run: &str, after: u64, limit: u32) -> Result<Vec<RunEvent>, StoreError> {

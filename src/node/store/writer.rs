@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection,
+    ConnectOptions, Connection, Row, SqliteConnection,
     sqlite::{SqliteArguments, SqliteConnectOptions},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -25,13 +25,17 @@ type Steps = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, R
 enum Work {
     /// Whatever takes several steps.
     Steps(Steps),
-    /// Statements that need no answer: one way to SQLite's thread and back, together with what makes them a transaction.
+    /// Statements that are answered with one number at the most: one way to SQLite's thread and back, together with what makes
+    /// them a transaction.
     Statements(&'static str, SqliteArguments),
 }
 
+/// Told what came of it, which for statements is the number in their last row.
+type Done = oneshot::Sender<Result<Option<i64>, StoreError>>;
+
 struct Job {
     work: Work,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    done: Done,
 }
 
 /// Whoever waits for a sync.
@@ -94,12 +98,12 @@ impl Writer {
         kept.try_recv().map_err(|_| stopped())
     }
 
-    /// Runs statements in the next transaction and returns once that is committed.
-    pub(super) async fn state(&self, sql: &'static str, arguments: SqliteArguments) -> Result<(), StoreError> {
+    /// Runs statements in the next transaction and returns once that is committed: the number in the last row, if any.
+    pub(super) async fn state(&self, sql: &'static str, arguments: SqliteArguments) -> Result<Option<i64>, StoreError> {
         self.done(Work::Statements(sql, arguments)).await
     }
 
-    async fn done(&self, work: Work) -> Result<(), StoreError> {
+    async fn done(&self, work: Work) -> Result<Option<i64>, StoreError> {
         let (done, finished) = oneshot::channel();
         self.jobs.send(Job { work, done }).await.map_err(|_| stopped())?;
         finished.await.map_err(|_| stopped())?
@@ -143,9 +147,9 @@ async fn write(mut connection: SqliteConnection, options: SqliteConnectOptions, 
             // SQLite rolls back by itself when the disk is full; the connection does not know, and would refuse for ever.
             connection = fresh;
         }
-        for done in waiting.into_iter().chain(batch.drain(..).map(|job| job.done)) {
+        for (done, number) in waiting.into_iter().chain(batch.drain(..).map(|job| (job.done, None))) {
             // A caller that was dropped wants no answer.
-            let _ = done.send(committed.as_ref().copied().map_err(|error| anyhow::anyhow!("{error}")));
+            let _ = done.send(committed.as_ref().map(|()| number).map_err(|error| anyhow::anyhow!("{error}")));
         }
     }
 }
@@ -154,14 +158,15 @@ async fn write(mut connection: SqliteConnection, options: SqliteConnectOptions, 
 async fn commit(
     connection: &mut SqliteConnection,
     batch: &mut Vec<Job>,
-    waiting: &mut Vec<oneshot::Sender<Result<(), StoreError>>>,
+    waiting: &mut Vec<(Done, Option<i64>)>,
 ) -> Result<(), sqlx::Error> {
     if let [Job { work: Work::Statements(..), .. }] = batch.as_slice()
         && let Some(Job { work: Work::Statements(sql, arguments), done }) = batch.pop()
     {
-        waiting.push(done);
         // When it fails, the connection is made again, which ends the transaction.
-        return execute(connection, format!("BEGIN IMMEDIATE; {sql}; COMMIT"), arguments).await;
+        let executed = execute(connection, format!("BEGIN IMMEDIATE; {sql}; COMMIT"), arguments).await;
+        waiting.push((done, executed.as_ref().copied().unwrap_or_default()));
+        return executed.map(drop);
     }
     let mut transaction = connection.begin().await?;
     if let [Job { work: Work::Steps(_), .. }] = batch.as_slice()
@@ -170,7 +175,7 @@ async fn commit(
         // Alone, it needs no savepoint.
         return match work(&mut transaction).await {
             Ok(()) => {
-                waiting.push(done);
+                waiting.push((done, None));
                 transaction.commit().await
             }
             Err(error) => {
@@ -181,7 +186,7 @@ async fn commit(
     }
     for Job { work, done } in batch.drain(..) {
         // A savepoint each, so that one that fails takes nothing else with it.
-        let worked: Result<(), StoreError> = match work {
+        let worked: Result<Option<i64>, StoreError> = match work {
             Work::Statements(sql, arguments) => {
                 let sql = format!("SAVEPOINT own; {sql}; RELEASE own");
                 let executed = execute(&mut transaction, sql, arguments).await;
@@ -197,21 +202,23 @@ async fn commit(
                     Ok(()) => own.commit().await?,
                     Err(_) => own.rollback().await?,
                 }
-                worked
+                worked.map(|()| None)
             }
         };
         match worked {
-            Ok(()) => waiting.push(done),
+            Ok(number) => waiting.push((done, number)),
             Err(error) => drop(done.send(Err(error))),
         }
     }
     transaction.commit().await
 }
 
+/// The number in the last row that they give.
 async fn execute(
     connection: &mut SqliteConnection,
     sql: String,
     arguments: SqliteArguments,
-) -> Result<(), sqlx::Error> {
-    sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments).execute(connection).await.map(drop)
+) -> Result<Option<i64>, sqlx::Error> {
+    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
+    rows.last().map(|row| row.try_get(0)).transpose()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use jiff::Timestamp;
@@ -10,14 +10,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{ActiveRun, Core, Demand, Found, MAX_DEPTH, NewRun, Next, NodeError, Origin, Turn, Waiting, version_in};
+use super::{
+    ActiveRun, Core, Demand, Found, MAX_DEPTH, NewRun, Next, NodeError, Origin, Turn, Waiting, now, version_in,
+};
 use crate::{
     config::{Deployment, overlay, resolve},
     crash,
     identity::random_hex,
     module::ModuleId,
     node::{core::egress::RunEgress, error::reason, store::StoredRun},
-    wire::{DeploymentView, EventPayload, RunStatus, RunView},
+    wire::{DeploymentView, EventPayload, RunEvent, RunStatus, RunView},
 };
 
 impl Core {
@@ -62,7 +64,7 @@ impl Core {
             return Err(NodeError::Invalid(format!("calls are nested more than {MAX_DEPTH} deep")));
         }
         let id = Uuid::now_v7().simple().to_string();
-        let created = Timestamp::now();
+        let created = now();
         let (root, parent_id) = match &new.origin {
             None => (id.clone(), None),
             Some(Origin::Local(parent)) => (parent.root.clone(), Some(parent.id.clone())),
@@ -125,7 +127,13 @@ impl Core {
             egress: RunEgress::default(),
             outcome: OnceLock::new(),
             stored: turn.is_some().then(|| stored.clone()).into(),
-            progress: watch::Sender::new(false),
+            first: turn.is_some().then(|| RunEvent {
+                seq: 1,
+                time: created,
+                payload: EventPayload::Status { status: RunStatus::Processing, message: None },
+            }),
+            events: AtomicU64::new(turn.is_some().into()),
+            progress: watch::Sender::default(),
         };
         let core = self.clone();
         // A task of its own: a caller that hangs up now must not leave a run that is stored and never started.

@@ -1,6 +1,6 @@
 //! A run's events: stored as they come, and followed.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_stream::stream;
 use futures_util::Stream;
@@ -16,8 +16,12 @@ const PAGE: u32 = 500;
 impl Core {
     /// Stores events and wakes followers.
     pub(in crate::node::core) async fn record(&self, run: &ActiveRun, events: Vec<(Timestamp, EventPayload)>) {
+        let count = events.len();
         match self.store.append_events(&run.id, events).await {
-            Ok(()) => run.progress.send_modify(|_| {}),
+            Ok(()) => {
+                run.stored_events(count);
+                run.progress.send_modify(|_| {});
+            }
             Err(error) => tracing::error!(run = run.id, error = format!("{error:#}"), "failed to store events"),
         }
     }
@@ -50,21 +54,29 @@ impl Core {
                 if let Some(progress) = &mut progress {
                     progress.mark_unchanged();
                 }
-                let events = match core.store.events(&id, after, PAGE).await {
-                    Ok(events) => events,
-                    Err(error) => {
-                        yield Err(NodeError::internal("read events")(error));
-                        return;
-                    }
+                let first = active.as_ref().and_then(|run| run.first.clone()).filter(|first| first.seq == after + 1);
+                // What is known is not read.
+                let is_new = active.as_ref().is_none_or(|run| run.events.load(Ordering::Acquire) > after);
+                let events = match first {
+                    Some(first) => vec![first],
+                    None if !is_new => Vec::new(),
+                    None => match core.store.events(&id, after, PAGE).await {
+                        Ok(events) => events,
+                        Err(error) => {
+                            yield Err(NodeError::internal("read events")(error));
+                            return;
+                        }
+                    },
                 };
-                let full = events.len() == PAGE as usize;
+                // There may be more than the first, or than a page.
+                let is_part = events.len() == PAGE as usize || events.first().is_some_and(|event| event.seq == 1);
                 for event in events {
                     after = event.seq;
                     let is_final =
                         matches!(&event.payload, EventPayload::Status { status, .. } if status.is_final());
                     if is_final && let Some(progress) = &mut progress {
                         // An end is told once it is on disk.
-                        let _ = progress.wait_for(|ended| *ended).await;
+                        let _ = progress.wait_for(|progress| progress.has_ended).await;
                     }
                     yield Ok(event);
                     if is_final {
@@ -72,11 +84,16 @@ impl Core {
                     }
                 }
                 match progress {
-                    _ if full => {}
+                    _ if is_part => {}
                     Some(mut progress) if live => {
                         // The run itself is dropped only after its end is stored.
                         drop(active);
                         let _ = progress.changed().await;
+                        let last = progress.borrow().last.clone();
+                        if let Some(last) = last.filter(|last| last.seq == after + 1) {
+                            yield Ok(last);
+                            return;
+                        }
                     }
                     _ => return,
                 }

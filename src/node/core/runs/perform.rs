@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{ActiveRun, Core, LINES, NodeError, Turn};
+use super::{ActiveRun, Core, LINES, NodeError, Progress, Turn, now};
 use crate::{
     crash,
     node::{
@@ -18,7 +18,7 @@ use crate::{
         runtime::{Code, Ended, Leaving, Worker, execute},
         store::StoredRun,
     },
-    wire::{EventPayload, RunStatus},
+    wire::{EventPayload, RunEvent, RunStatus},
 };
 
 /// How a run has ended, and what is left of it.
@@ -81,11 +81,17 @@ impl Core {
         gone: impl Future<Output = ()>,
     ) {
         run.cancel.cancel();
-        let (ended, mut wait) = (Timestamp::now(), Duration::from_millis(100));
+        let (ended, mut wait) = (now(), Duration::from_millis(100));
         // Told only once it is stored, which on a full disk is when there is room again. Should the node end before, the
         // next start finds the run unfinished.
-        let stored = async || {
-            self.store.finish_run(&run.id, status, result.clone(), error.clone(), ended).await?;
+        let mut last = None;
+        let mut stored = async || {
+            let number = self.store.finish_run(&run.id, status, result.clone(), error.clone(), ended).await?;
+            if let Some(seq) = number {
+                let payload = EventPayload::Status { status, message: error.clone() };
+                last = Some(RunEvent { seq, time: ended, payload });
+                run.stored_events(1);
+            }
             self.store.settle().await
         };
         let storing = async {
@@ -106,7 +112,7 @@ impl Core {
         // Nobody else sets it.
         let _ = run.outcome.set(result.ok_or_else(|| error.unwrap_or_default()));
         self.runs.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&run.id);
-        run.progress.send_replace(true);
+        run.progress.send_replace(Progress { has_ended: true, last });
     }
 
     async fn attempt(self: &Arc<Self>, run: &Arc<ActiveRun>, turn: Option<Turn>) -> Result<Performed, NodeError> {
@@ -201,6 +207,7 @@ impl Core {
         let now = Timestamp::now();
         let (stored, started) = tokio::join!(self.stored_run(&run.id), self.store.start_run(&run.id, now));
         started.map_err(NodeError::internal("store the run's start"))?;
+        run.stored_events(1);
         run.progress.send_modify(|_| {});
         Ok((Arc::new(stored?), now))
     }

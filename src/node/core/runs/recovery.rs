@@ -1,12 +1,15 @@
 //! What happens to the runs that an earlier process of the node has left unfinished.
 
-use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicBool};
+use std::sync::{
+    Arc, Mutex, OnceLock,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ActiveRun, Core, Demand, NodeError, RunEgress};
+use super::{ActiveRun, Core, Demand, NOT_COUNTED, NodeError, RunEgress};
 use crate::{identity::random_hex, wire::RunStatus};
 
 impl Core {
@@ -59,7 +62,9 @@ impl Core {
                 egress: RunEgress::default(),
                 outcome: OnceLock::new(),
                 stored: Mutex::default(),
-                progress: watch::Sender::new(false),
+                first: None,
+                events: AtomicU64::new(NOT_COUNTED),
+                progress: watch::Sender::default(),
             });
             match demand {
                 Some(demand) => self.prepare(&run, demand),
