@@ -127,7 +127,7 @@ impl Core {
             egress: RunEgress::default(),
             outcome: OnceLock::new(),
             stored: turn.is_some().then(|| stored.clone()).into(),
-            first: turn.is_some().then(|| RunEvent {
+            first: turn.is_some().then_some(RunEvent {
                 seq: 1,
                 time: created,
                 payload: EventPayload::Status { status: RunStatus::Processing, message: None },
