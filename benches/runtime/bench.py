@@ -58,8 +58,9 @@ def below(pid):
     while queue:
         one = queue.pop()
         found.append(one)
-        for task in pathlib.Path(f"/proc/{one}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
+        # It may end meanwhile.
+        with contextlib.suppress(OSError):
+            for task in pathlib.Path(f"/proc/{one}/task").glob("*/children"):
                 queue.extend(map(int, task.read_text().split()))
     return found
 
