@@ -493,4 +493,28 @@ mod tests {
         assert!(store.knows_user("user:small").await.expect("an answer"));
         assert!(!store.knows_user(&long).await.expect("an answer"));
     }
+
+    #[tokio::test]
+    async fn statements_that_fail_take_nothing_else_with_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("node.sqlite")).await.expect("a store");
+        let put = async |name: &str| {
+            let mut arguments = SqliteArguments::default();
+            bind(&mut arguments, name.to_owned()).expect("a value");
+            let sql = "INSERT INTO users (id) VALUES ('with ' || $1); INSERT INTO users (id) VALUES ($1) RETURNING 7";
+            store.writer.state(sql, arguments).await
+        };
+        assert_eq!(put("one").await.expect("stored"), Some(7));
+        put("one").await.expect_err("it is there already");
+        // Together, in one transaction or several.
+        let (two, again, three) = tokio::join!(put("two"), put("two"), put("three"));
+        assert_eq!((two.is_ok(), again.is_ok(), three.is_ok()), (true, false, true));
+        // Half of one that fails is not there.
+        put("with four").await.expect("stored");
+        put("four").await.expect_err("`with four` is there already");
+        for (user, known) in [("one", true), ("two", true), ("three", true), ("with with four", true), ("four", false)]
+        {
+            assert_eq!(store.knows_user(user).await.expect("an answer"), known, "{user}");
+        }
+    }
 }

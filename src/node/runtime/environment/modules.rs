@@ -74,11 +74,12 @@ fn few(sources: Vec<PathBuf>) -> std::io::Result<Vec<PathBuf>> {
 /// Brings bytecode beside its sources. It belongs to whoever they belong to.
 fn keep(sources: &[PathBuf], bytecode: &Path, root: &Path, tag: &str) -> std::io::Result<()> {
     let owner = fs_err::symlink_metadata(root)?;
+    let bytecode = bytecode.canonicalize()?;
     for source in sources {
         let Some(target) = bytecode_of(source, tag) else { continue };
         let compiled = bytecode.join(target.strip_prefix(root).map_err(std::io::Error::other)?);
-        // What cannot be compiled has none: whoever imports it is told why.
-        if !fs_err::symlink_metadata(&compiled).is_ok_and(|about| about.is_file()) {
+        // What cannot be compiled has none: whoever imports it is told why. And there are no links.
+        if !compiled.canonicalize().is_ok_and(|real| real == compiled && real.is_file()) {
             continue;
         }
         lchown(&compiled, Some(owner.uid()), Some(owner.gid()))?;

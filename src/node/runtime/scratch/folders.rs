@@ -4,10 +4,7 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    os::{
-        fd::AsFd,
-        unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, lchown},
-    },
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, lchown},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -16,7 +13,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, IFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, flistxattr, futimens, ioctl_getflags, openat},
+    fs::{
+        CWD, Dir, IFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, flistxattr, futimens, ioctl_getflags, openat,
+    },
     io::Errno,
 };
 
@@ -24,9 +23,6 @@ use super::{is_dots, open, remove};
 
 /// The file with a run's delegate key.
 const KEY: &str = "delegate.key";
-
-/// Hex digits of such a key.
-const KEY_LENGTH: u64 = 64;
 
 /// Folders that wait for a run.
 const IDLE: usize = 32;
@@ -43,8 +39,19 @@ pub(in crate::node::runtime) struct Folders {
     idle: Mutex<Vec<PathBuf>>,
     /// Those that have waited, to name them.
     named: AtomicU64,
-    /// Marks of a key's file, and of a folder, that no run has had yet.
-    marks: OnceLock<[Option<IFlags>; 2]>,
+    /// A key's file, and a folder, that no run has had yet.
+    fresh: OnceLock<[Fresh; 2]>,
+}
+
+/// What of a file or a folder stays when all that was put into it is gone.
+#[derive(Debug, PartialEq, Eq)]
+struct Fresh {
+    mode: u32,
+    owner: u32,
+    links: u64,
+    size: u64,
+    /// What `chattr` sets; nothing on a file system without that.
+    marks: Option<IFlags>,
 }
 
 /// A run's scratch folder. When dropped, another run may have it, or it is removed.
@@ -56,7 +63,7 @@ pub(in crate::node) struct Scratch {
 
 impl Folders {
     pub(in crate::node::runtime) fn new(parent: PathBuf, owner: Option<u32>) -> Self {
-        Folders { parent, owner, idle: Mutex::default(), named: AtomicU64::new(0), marks: OnceLock::new() }
+        Folders { parent, owner, idle: Mutex::default(), named: AtomicU64::new(0), fresh: OnceLock::new() }
     }
 
     /// Where they are.
@@ -81,14 +88,14 @@ impl Folders {
         // It ends with the run, so nothing has to be synced.
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
         file.write_all_at(key.as_bytes(), 0)?;
-        if self.marks.get().is_none() {
-            // Somebody else may have just set the same.
-            let _ = self.marks.set([marks(&file), marks(open(CWD, &folder)?.fd()?)]);
-        }
         if self.owner.is_some() {
             // From the inside out: until the folder itself is given away, nobody else can get at what is in it.
             lchown(path, self.owner, self.owner)?;
             lchown(&folder, self.owner, self.owner)?;
+        }
+        if self.fresh.get().is_none() {
+            // Somebody else may have just set the same.
+            let _ = self.fresh.set([Fresh::of(&file)?, Fresh::of(&opened(&open(CWD, &folder)?)?)?]);
         }
         Ok(scratch)
     }
@@ -121,25 +128,34 @@ impl Folders {
         if names.first().is_none_or(|name| name.as_bytes() != KEY.as_bytes()) {
             return Ok(false);
         }
-        let key = open_key(folder)?;
-        let folder = File::from(entries.fd()?.try_clone_to_owned()?);
-        let about = key.metadata()?;
-        let is_key = about.is_file() && about.nlink() == 1 && about.len() == KEY_LENGTH && about.blocks() <= 8;
-        let Some([of_key, of_folder]) = self.marks.get() else { return Ok(false) };
-        Ok(is_key && self.is_plain(&key, 0o600, *of_key)? && self.is_plain(&folder, 0o700, *of_folder)?)
-    }
-
-    fn is_plain(&self, file: &File, mode: u32, marked: Option<IFlags>) -> io::Result<bool> {
-        let about = file.metadata()?;
-        let owner = self.owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
-        let has_attributes = !matches!(flistxattr(file, &mut [0_u8; 1]), Ok(0) | Err(Errno::OPNOTSUPP));
-        Ok(about.mode() & 0o7777 == mode && about.uid() == owner && !has_attributes && marks(file) == marked)
+        let (key, folder) = (open_key(folder)?, opened(&entries)?);
+        let is_short = key.metadata()?.blocks() <= 8;
+        let Some([of_key, of_folder]) = self.fresh.get() else { return Ok(false) };
+        let is_fresh = Fresh::of(&key)? == *of_key && Fresh::of(&folder)? == *of_folder;
+        Ok(is_short && is_fresh && !has_attributes(&key) && !has_attributes(&folder))
     }
 }
 
-/// What `chattr` sets; nothing on a file system without that.
-fn marks(file: impl AsFd) -> Option<IFlags> {
-    ioctl_getflags(file).ok()
+impl Fresh {
+    fn of(file: &File) -> io::Result<Self> {
+        let about = file.metadata()?;
+        Ok(Fresh {
+            mode: about.mode(),
+            owner: about.uid(),
+            links: about.nlink(),
+            size: about.len(),
+            marks: ioctl_getflags(file).ok(),
+        })
+    }
+}
+
+/// What is open there as a file.
+fn opened(folder: &Dir) -> io::Result<File> {
+    Ok(File::from(folder.fd()?.try_clone_to_owned()?))
+}
+
+fn has_attributes(file: &File) -> bool {
+    !matches!(flistxattr(file, &mut [0_u8; 1]), Ok(0) | Err(Errno::OPNOTSUPP))
 }
 
 fn open_key(folder: &Path) -> io::Result<File> {
@@ -216,7 +232,7 @@ mod tests {
         let folders = Arc::new(Folders::new(parent.path().to_owned(), None));
         let mode = |path: &Path, mode| fs_err::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
         type Leave<'a> = &'a dyn Fn(&Scratch);
-        let leavings: [(&str, Leave<'_>); 8] = [
+        let leavings: [(&str, Leave<'_>); 9] = [
             ("a file", &|run| fs_err::write(run.path().join("left"), "").expect("a file")),
             ("no key", &|run| fs_err::remove_file(run.key()).expect("removed")),
             ("a longer key", &|run| fs_err::write(run.key(), [ONE, TWO].concat()).expect("a file")),
@@ -228,6 +244,11 @@ mod tests {
             ("a link as key", &|run| {
                 fs_err::remove_file(run.key()).expect("removed");
                 std::os::unix::fs::symlink("/etc/passwd", run.key()).expect("a link");
+            }),
+            ("a folder that has grown", &|run| {
+                let names = (0..500).map(|number| run.path().join(format!("{number:0200}")));
+                names.clone().for_each(|name| fs_err::write(name, "").expect("a file"));
+                names.for_each(|name| fs_err::remove_file(name).expect("removed"));
             }),
             ("a mode", &|run| mode(run.path(), 0o750)),
             ("a key's mode", &|run| mode(&run.key(), 0o640)),
