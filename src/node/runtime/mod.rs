@@ -9,6 +9,7 @@ mod frames;
 mod imports;
 mod launch;
 mod messages;
+mod parent;
 mod parents;
 mod python;
 mod redact;
@@ -27,8 +28,9 @@ pub(in crate::node) use execute::{Ended, Execution, Leaving, execute};
 pub(in crate::node) use imports::imports_of;
 pub(in crate::node) use launch::Launches;
 pub(in crate::node) use messages::{Call, Network, RunFrame};
+pub(in crate::node) use parent::Parent;
 pub(in crate::node) use parents::{Origin, Parents};
-pub(in crate::node) use python::{Parent, PythonModule};
+pub(in crate::node) use python::PythonModule;
 pub(in crate::node) use redact::Redactor;
 pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 pub(in crate::node) use scratch::Scratch;
@@ -47,7 +49,7 @@ pub(in crate::node) enum RuntimeError {
     #[error("the module's process cannot be shut in: {0}")]
     Walls(#[from] napt_sandbox::SandboxError),
     /// The parent did not come up.
-    #[error("what the module's runs are forked from did not get ready: it ended, or it took longer than {} s", python::READY_TIMEOUT.as_secs())]
+    #[error("what the module's runs are forked from did not get ready: it ended, or it took longer than {} s", parent::READY_TIMEOUT.as_secs())]
     NotReady,
     /// It has used more than it may.
     #[error("the module's Python interpreter was ended: {0} reached")]

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    python::{Parent, Python, PythonModule},
+    parent::Parent,
+    python::{Python, PythonModule},
     walls::Walls,
 };
 

@@ -29,7 +29,8 @@ use super::{
     converse::{MAX_CALL, MAX_IN_FLIGHT},
     frames::{encode, read_frame, write_frame},
     messages::{FromChild, Network, RunFrame, Stream},
-    python::{Python, PythonModule, READY_TIMEOUT},
+    parent::READY_TIMEOUT,
+    python::{Python, PythonModule},
     walls::{Admitted, Confined, Place, Walls},
     warmth::Warm,
 };

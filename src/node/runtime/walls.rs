@@ -378,20 +378,3 @@ fn link_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     }
     Ok(())
 }
-
-/// What of an interpreter's installation a program that runs on it has to read, beside its own environment.
-pub(super) fn interpreter_paths(python: &Path) -> Vec<PathBuf> {
-    let mut prefixes: Vec<PathBuf> = Vec::new();
-    let environment = python.ancestors().nth(2);
-    // As the environment names it, and as it is.
-    let settings = environment.and_then(|folder| fs_err::read_to_string(folder.join("pyvenv.cfg")).ok());
-    let home = settings.as_deref().and_then(|text| {
-        text.lines().find_map(|line| Some(line.split_once('=')?).filter(|(key, _)| key.trim() == "home"))
-    });
-    prefixes.extend(home.and_then(|(_, folder)| Path::new(folder.trim()).parent().map(Path::to_owned)));
-    prefixes.extend(python.canonicalize().ok().and_then(|real| real.ancestors().nth(2).map(Path::to_owned)));
-    prefixes.dedup();
-    let parts =
-        prefixes.iter().flat_map(|prefix| ["bin", "lib", "lib64", "include", "share"].map(|part| prefix.join(part)));
-    environment.map(Path::to_owned).into_iter().chain(parts).filter(|path| path.exists()).collect()
-}
