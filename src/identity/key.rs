@@ -55,28 +55,27 @@ impl FromStr for SecretKey {
     }
 }
 
+/// A new scalar from the system's randomness.
+fn random() -> k256::SecretKey {
+    loop {
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes).expect("the operating system has randomness");
+        // All but about 2⁻¹²⁸ of the candidates are valid scalars.
+        if let Ok(key) = k256::SecretKey::from_slice(&bytes) {
+            return key;
+        }
+    }
+}
+
 impl SecretKey {
     /// A new key from the system's randomness.
     pub fn generate() -> Self {
-        loop {
-            let mut bytes = [0_u8; 32];
-            getrandom::fill(&mut bytes).expect("the operating system has randomness");
-            // All but about 2⁻¹²⁸ of the candidates are valid scalars.
-            if let Ok(key) = SigningKey::from_slice(&bytes) {
-                return SecretKey(key);
-            }
-        }
+        SecretKey(SigningKey::from(random()))
     }
 
     /// The hex digits of a new key, without its public half, which takes long to compute.
     pub fn generate_hex() -> String {
-        loop {
-            let mut bytes = [0_u8; 32];
-            getrandom::fill(&mut bytes).expect("the operating system has randomness");
-            if k256::SecretKey::from_slice(&bytes).is_ok() {
-                return hex::encode(bytes);
-            }
-        }
+        hex::encode(random().to_bytes())
     }
 
     /// The 64 hex digits, for a file of mode 0600.
