@@ -54,8 +54,8 @@ impl Core {
                 if let Some(progress) = &mut progress {
                     progress.mark_unchanged();
                 }
-                let first = active.as_ref().and_then(|run| run.first.clone()).filter(|first| first.seq == after + 1);
-                // What is known is not read.
+                let first = active.as_ref().and_then(|run| run.first.clone()).filter(|first| first.seq - 1 == after);
+                // What is known is not read. Numbers begin at 1, and `after` may be any that a client sends.
                 let is_new = active.as_ref().is_none_or(|run| run.events.load(Ordering::Acquire) > after);
                 let events = match first {
                     Some(first) => vec![first],
@@ -90,7 +90,7 @@ impl Core {
                         drop(active);
                         let _ = progress.changed().await;
                         let last = progress.borrow().last.clone();
-                        if let Some(last) = last.filter(|last| last.seq == after + 1) {
+                        if let Some(last) = last.filter(|last| last.seq - 1 == after) {
                             yield Ok(last);
                             return;
                         }
