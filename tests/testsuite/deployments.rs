@@ -457,7 +457,7 @@ fn twenty_revisions_can_be_gone_back_to_and_what_older_ones_were_made_of_goes() 
 
 #[test]
 fn a_parent_shows_what_is_live_and_what_its_runs_have_begun_with() {
-    let node = TestNode::start(&["--keep-warm", "1"]);
+    let node = TestNode::start(&["--keep-warm", "4"]);
     let gate = Gate::new();
     let code = format!(
         "{IS_OPEN}\nimport time\n\ndef run(module_run):\n    print('begun', flush=True)\n    \

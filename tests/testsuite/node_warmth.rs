@@ -1,5 +1,7 @@
 //! What keeps a node quick and small: children that wait for their runs, interpreters that rest, turns at a cap.
 
+use std::collections::BTreeSet;
+
 use napt::wire::{RunStatus, RunView};
 use serde_json::json;
 
@@ -108,7 +110,7 @@ fn several_at_once_are_apart_too() {
 
 #[test]
 fn an_idle_interpreter_rests_and_starts_again() {
-    let node = TestNode::start(&["--keep-warm", "0"]);
+    let node = TestNode::start(&["--keep-warm", "0", "--max-warm", "0"]);
     node.deploy(&Python::new("agent:counter", COUNTER));
     let user = node.user();
     for _ in 0..2 {
@@ -116,6 +118,50 @@ fn an_idle_interpreter_rests_and_starts_again() {
         let run = user.run("agent:counter", json!({}));
         assert_eq!((run.status, run.error), (RunStatus::Completed, None));
     }
+}
+
+/// Says in whose place it runs.
+const WHERE: &str = "import os\n\ndef run(module_run):\n    return os.path.dirname(os.environ['HOME'])\n";
+
+#[test]
+fn what_rests_leaves_an_interpreter_that_was_started_ahead_for_whoever_is_next() {
+    let node = TestNode::start(&["--keep-warm", "0"]);
+    node.deploy(&Python::new("agent:where", WHERE));
+    // The same environment, and something to import.
+    node.deploy(&Python::new("agent:counter", &format!("import sqlite3\n{COUNTER}")));
+    let [first, second] = [node.user(), node.user()];
+    let mut before = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    // A launcher, the interpreter, and what waits in it.
+    let one_waits = |before: &BTreeSet<u32>| {
+        let there = working_in(&node.data());
+        there.len() == 3 && there.is_disjoint(before)
+    };
+    for round in 0..6 {
+        soon("one waits", || one_waits(&before));
+        before = working_in(&node.data());
+        let views = node.data().join("views");
+        let view = std::fs::read_dir(&views).expect("views").next().expect("a view").expect("a view").path();
+        assert_eq!(std::fs::read_dir(&view).expect("a view").count(), 0, "nothing of any module is there");
+        let user = if round % 2 == 0 { &first } else { &second };
+        if round == 4 {
+            let run = user.run("agent:counter", json!({}));
+            assert!(run.result.as_deref().is_some_and(|said| said.starts_with("1 1 x ")), "{run:?}");
+            continue;
+        }
+        let run = user.run("agent:where", json!({}));
+        let place = run.result.unwrap_or_else(|| panic!("{:?}", run.error));
+        assert_eq!(view.file_name(), std::path::Path::new(&place).file_name(), "it is the one that waited");
+        assert!(places.insert(place), "it has served nobody before");
+    }
+    // One that has died is not taken.
+    soon("one waits", || one_waits(&before));
+    for process in working_in(&node.data()) {
+        let process = rustix::process::Pid::from_raw(process.cast_signed()).expect("a number");
+        // Some end with the others.
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+    }
+    assert_eq!(first.run("agent:where", json!({})).status, RunStatus::Completed);
 }
 
 #[test]

@@ -71,7 +71,7 @@ use super::{
     Options,
     error::NodeError,
     fsck::DATABASE,
-    runtime::{Binaries, Cgroups, Environments, Interpreters, Launches, Parents, Steps, Walls, have_idle_rest},
+    runtime::{Binaries, Cgroups, Environments, Interpreters, Launches, Parents, Steps, Walls, look_after},
     store::{SqliteStore, Store},
 };
 use crate::identity::SecretKey;
@@ -115,17 +115,18 @@ pub(in crate::node) struct Core {
 const LOOK_AFTER: Duration = Duration::from_secs(5);
 const LOOK_AFTER_SOON: Duration = Duration::from_millis(100);
 
-/// Has parents and interpreters rest that are idle, as long as the node is there.
+/// Has parents and interpreters rest that are idle, and what comes after them started ahead, as long as the node is there.
 async fn look_after_parents(core: Weak<Core>) {
+    let mut has_time = false;
     while let Some(core) = core.upgrade() {
         let after = core.options.keep_warm;
-        have_idle_rest(&core.parents, &core.interpreters, after, core.options.max_warm);
+        look_after(&core.parents, &core.interpreters, after, core.options.max_warm, has_time).await;
         core.tidy().await;
         let walls = core.walls.clone();
         drop(core);
         let pause = (after / 4).clamp(LOOK_AFTER_SOON, LOOK_AFTER);
-        // Whether that time is over, or there is one more.
-        let _ = tokio::time::timeout(pause, walls.started().notified()).await;
+        // Whether that time is over, or there is one more: then something else goes on.
+        has_time = tokio::time::timeout(pause, walls.started().notified()).await.is_err();
     }
 }
 

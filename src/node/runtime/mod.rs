@@ -1,5 +1,6 @@
 //! Runtimes: what turns an installed module and a run into a process, and its output into events and a result.
 
+mod ahead;
 mod caps;
 mod cgroups;
 mod converse;
@@ -36,7 +37,7 @@ pub(in crate::node) use rust::{Binaries, BuildError, RustModule};
 pub(in crate::node) use scratch::Scratch;
 pub(in crate::node) use shared::Interpreters;
 pub(in crate::node) use walls::{Inside, Place, Walls};
-pub(in crate::node) use warmth::have_idle_rest;
+pub(in crate::node) use warmth::look_after;
 pub(in crate::node) use worker::{Code, Worker};
 
 /// Why a module cannot be started.

@@ -1,5 +1,5 @@
-//! The warm parents of a node: one for each environment, set of imports and tenant, or for each binary and tenant. Those that nobody has needed for long
-//! rest: their processes end, and start again when a run needs them.
+//! The warm parents of a node: one for each environment, set of imports and tenant, or for each binary and tenant. Those that
+//! nobody has needed for long rest: they end, and there are new ones when a run needs them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    ahead::Ahead,
     parent::Parent,
     python::{Python, PythonModule},
     walls::Walls,
@@ -51,12 +52,17 @@ pub(in crate::node) struct Parents {
     known: Mutex<HashMap<Key, Weak<Parent>>>,
     /// By the deployment's name.
     kept: Mutex<HashMap<String, Kept>>,
+    /// What new ones begin with.
+    ahead: Ahead,
+    /// What could not be forked with its imports. There are no more of them than environments and sets of imports.
+    threaded: Mutex<HashSet<Origin>>,
 }
 
 impl Parents {
     /// Parents within these walls.
     pub(in crate::node) fn new(walls: Arc<Walls>) -> Self {
-        Parents { walls, known: Mutex::default(), kept: Mutex::default() }
+        let ahead = Ahead::new(walls.clone());
+        Parents { walls, known: Mutex::default(), kept: Mutex::default(), ahead, threaded: Mutex::default() }
     }
 
     /// The parent for runs of a module for this tenant. Its process ends when nobody holds it any more.
@@ -67,7 +73,12 @@ impl Parents {
             return parent;
         }
         known.retain(|_, parent| parent.strong_count() > 0);
-        let parent = Arc::new(Parent::new(key.origin.clone(), self.walls.clone()));
+        let ahead = match &key.origin {
+            Origin::Interpreter { python, .. } => self.ahead.take(python),
+            Origin::Binary(_) => None,
+        };
+        let is_threaded = self.threaded.lock().unwrap_or_else(PoisonError::into_inner).contains(&key.origin);
+        let parent = Arc::new(Parent::new(key.origin.clone(), self.walls.clone(), ahead, is_threaded));
         known.insert(key, Arc::downgrade(&parent));
         parent
     }
@@ -100,13 +111,33 @@ impl Parents {
         known.values().filter_map(Weak::upgrade).collect()
     }
 
+    /// Ends one, unless somebody has it beside the deployments and the caller. Its place goes with it.
+    pub(super) fn rest(&self, parent: &Arc<Parent>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |other: &Arc<Parent>| Arc::ptr_eq(other, parent);
+        let keeping = kept.values().flat_map(|kept| &kept.parents).filter(|other| is_it(other)).count();
+        if Arc::strong_count(parent) > keeping + 1 {
+            return;
+        }
+        for kept in kept.values_mut() {
+            kept.parents.retain(|other| !is_it(other));
+        }
+        if let Origin::Interpreter { python, .. } = parent.origin() {
+            self.ahead.want(python);
+        }
+        if parent.is_threaded() {
+            self.threaded.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.origin().clone());
+        }
+    }
+
+    /// What is started ahead for new ones.
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
     /// Takes out of all views what is neither among these archives nor in a run's hands.
     pub(in crate::node) fn keep_shown(&self, archives: &HashSet<String>) {
-        let known: Vec<Arc<Parent>> = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.values().filter_map(Weak::upgrade).collect()
-        };
-        for parent in known {
+        for parent in self.all() {
             parent.place().keep_shown(archives);
         }
     }

@@ -2,7 +2,8 @@
 
 Frames on every socket: four bytes of length, big-endian, then JSON. The parent's socket is its standard input:
 
-    node   → parent  start {imports, seal}                   once; `seal.py` has what is in `seal`, which may be missing
+    node   → parent  start {imports, seal}                   `seal.py` has what is in `seal`, which may be missing; again
+                                                             when it was started ahead, with nothing to import
     parent → node    ready {warm}                            all of it imported; warm is false when forking
                                                              after that would be unsafe
     node   → parent  fork {run} + fds channel, stdout, stderr, and those of control groups
@@ -97,18 +98,16 @@ def preload(imports):
             pass
 
 
-def parent(sock):
-    start = receive(sock)
+def get_ready(sock, start):
+    """Imports what it is told to, and says whether only one thread is there after that: else forking would be unsafe."""
     imports, seal.POLICY = start["imports"], start.get("seal")
-    compat.install()
-    network.install()
     # What is imported stays: looking for garbage among it meanwhile finds none.
     gc.disable()
-    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
     if imports:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
+        os.close(null)
         # An import may take long, or for ever: SIGIO ends this process when the node goes away meanwhile.
         fcntl.fcntl(sock, fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(sock, fcntl.F_GETFL)
@@ -120,10 +119,16 @@ def parent(sock):
     gc.freeze()
     gc.enable()
     give_back_memory()
-    # Only a process with one thread can be forked safely.
     warm = threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
     send(sock, {"op": "ready", "warm": warm})
-    if not warm:
+    return warm
+
+
+def parent(sock):
+    compat.install()
+    network.install()
+    seal.control(seal.PR_SET_CHILD_SUBREAPER, 1)
+    if not get_ready(sock, receive(sock)):
         return
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -146,6 +151,10 @@ def parent(sock):
                     # Not reaped yet, so the number is still this run's.
                     for pid in [pid for pid, run in runs.items() if run == message["run"]]:
                         kill_run(pid)
+                    continue
+                if message["op"] == "start":
+                    if not get_ready(sock, message):
+                        return
                     continue
                 try:
                     pid = os.fork()

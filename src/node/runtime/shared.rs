@@ -32,7 +32,6 @@ use super::{
     parent::READY_TIMEOUT,
     python::{Python, PythonModule},
     walls::{Admitted, Confined, Place, Walls},
-    warmth::Warm,
 };
 
 /// How long a run may take to stop before its interpreter is given up.
@@ -179,18 +178,18 @@ impl Interpreters {
     }
 }
 
-impl Warm for Interpreter {
-    fn idle(&self) -> Option<Duration> {
+impl Interpreter {
+    /// How long it has been warm without a run; nothing when it is not warm, or has one.
+    pub(super) fn idle(&self) -> Option<Duration> {
         lock(&self.live).as_ref()?.idle()
     }
 
-    fn rest(&self) {
+    /// Ends its process, unless a run needs it.
+    pub(super) fn rest(&self) {
         // Dropped only once the lock is.
         let _rests = lock(&self.live).take_if(|live| live.idle().is_some());
     }
-}
 
-impl Interpreter {
     /// Where its runs have their folders.
     pub(super) fn place(&self) -> &Arc<Place> {
         &self.place

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{parents::Parents, shared::Interpreters};
+use super::{
+    parent::Parent,
+    parents::Parents,
+    shared::{Interpreter, Interpreters},
+};
 
 /// How long something stays warm when memory is short.
 const IDLE_WHEN_SHORT: Duration = Duration::from_secs(10);
@@ -10,26 +14,43 @@ const IDLE_WHEN_SHORT: Duration = Duration::from_secs(10);
 /// Percent of the time that processes may wait for memory before it is short, as Linux averages it over ten seconds.
 const MAX_STALLED: f64 = 10.0;
 
-/// What has a process that may rest, and starts again when it is next needed.
-pub(super) trait Warm {
-    /// How long it has been warm without a run; nothing when it is not warm, or has one.
-    fn idle(&self) -> Option<Duration>;
-
-    /// Ends its process, unless a run needs it.
-    fn rest(&self);
+/// What has a process that may rest.
+enum Warm {
+    Parent(Arc<Parent>),
+    Interpreter(Arc<Interpreter>),
 }
 
 /// Has those rest that have been idle for so long, the longest first when there are more than `most`, and nearly all when
-/// memory is short.
-pub(in crate::node) fn have_idle_rest(parents: &Parents, interpreters: &Interpreters, after: Duration, most: usize) {
-    let parents = parents.all().into_iter().map(|parent| parent as Arc<dyn Warm>);
-    let interpreters = interpreters.all().into_iter().map(|interpreter| interpreter as Arc<dyn Warm>);
-    let mut idle: Vec<_> = parents.chain(interpreters).filter_map(|warm| Some((warm.idle()?, warm))).collect();
+/// memory is short. Where there is time for it, and memory, what the next ones begin with is started ahead.
+pub(in crate::node) async fn look_after(
+    parents: &Parents,
+    interpreters: &Interpreters,
+    after: Duration,
+    most: usize,
+    has_time: bool,
+) {
+    let is_short = memory_is_short();
+    let after = if is_short { after.min(IDLE_WHEN_SHORT) } else { after };
+    have_idle_rest(parents, interpreters, after, most);
+    if is_short {
+        parents.ahead().clear();
+    } else if has_time {
+        parents.ahead().fill(most).await;
+    }
+}
+
+fn have_idle_rest(parents: &Parents, interpreters: &Interpreters, after: Duration, most: usize) {
+    let of_processes = parents.all().into_iter().filter_map(|parent| Some((parent.idle()?, Warm::Parent(parent))));
+    let shared = interpreters.all().into_iter();
+    let shared = shared.filter_map(|interpreter| Some((interpreter.idle()?, Warm::Interpreter(interpreter))));
+    let mut idle: Vec<_> = of_processes.chain(shared).collect();
     idle.sort_by_key(|(since, _)| *since);
-    let after = if memory_is_short() { after.min(IDLE_WHEN_SHORT) } else { after };
     for (number, (since, warm)) in idle.iter().enumerate() {
         if *since >= after || number >= most {
-            warm.rest();
+            match warm {
+                Warm::Parent(parent) => parents.rest(parent),
+                Warm::Interpreter(interpreter) => interpreter.rest(),
+            }
         }
     }
 }
