@@ -102,8 +102,7 @@ impl Core {
         }
         self.remember(&consumer).await?;
         let secrets = self.secrets_with_run(&consumer, secrets).await?;
-        // On the heap, until it is accepted: thousands may wait for their ends.
-        Box::pin(self.submit(NewRun {
+        self.submit(NewRun {
             module: module_of(module_type, &input.deployment)?,
             inputs: input.inputs,
             consumer,
@@ -112,7 +111,7 @@ impl Core {
             origin,
             on_demand: true,
             secrets,
-        }))
+        })
         .await
     }
 
@@ -139,24 +138,25 @@ impl Core {
             let peer = self.peers.peer(short).await?;
             return Box::pin(self.forward_run(&parent, &peer, module_type, input)).await;
         }
-        let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
-        let ended = self.wait(waiting.run()).await?;
-        self.record_for(caller, &ended)
+        let waiting = self.accept_call(caller, module_type, input).await?;
+        self.answer_of(caller, &waiting).await
     }
 
-    /// The same for a caller that wants the result alone, or why there is none.
-    pub(super) async fn result_of_call(
+    /// Accepts a call as a run on this very node, which is cancelled when the caller drops it.
+    pub(super) async fn accept_call(
         self: &Arc<Self>,
         caller: &Caller,
         module_type: ModuleType,
         input: RunInput,
-    ) -> Result<Result<String, String>, NodeError> {
-        if let Caller::Run { target: Target::Peer(_), .. } = caller {
-            let mut record = self.call(caller, module_type, input).await?;
-            return Ok(record.results.pop().ok_or_else(|| record.error_message.unwrap_or_default()));
-        }
-        let waiting = self.call_local(caller, module_type, input, Vec::new()).await?;
-        Ok(self.outcome(waiting.run()).await)
+    ) -> Result<Waiting, NodeError> {
+        // On the heap, until it is accepted: thousands may wait for their ends.
+        Box::pin(self.call_local(caller, module_type, input, Vec::new())).await
+    }
+
+    /// Waits for the end of a call's run: its record.
+    pub(super) async fn answer_of(&self, caller: &Caller, waiting: &Waiting) -> Result<RunRecord, NodeError> {
+        let ended = self.wait(waiting.run()).await?;
+        self.record_for(caller, &ended)
     }
 
     /// A run as Naptha's clients read it, with addresses that suit the reader.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{
     super::runtime::{Answered, Call, Calls},
-    Caller, Core, NodeError,
+    Caller, Core, NodeError, Target,
     calls::runnable,
     runs::ActiveRun,
 };
@@ -17,27 +19,52 @@ use crate::{node::error::reason, wire::RunInput};
 pub(super) struct RunCalls {
     core: Arc<Core>,
     run: Arc<ActiveRun>,
+    /// Those that are being accepted.
+    accepting: Semaphore,
 }
+
+/// How many calls of a run are accepted at a time. What that takes is not there for ten thousand at once.
+const ACCEPTING: usize = 256;
 
 impl RunCalls {
     pub(super) fn of(core: &Arc<Core>, run: &Arc<ActiveRun>) -> Arc<dyn Calls> {
-        Arc::new(RunCalls { core: core.clone(), run: run.clone() })
+        Arc::new(RunCalls { core: core.clone(), run: run.clone(), accepting: Semaphore::new(ACCEPTING) })
     }
 
     async fn bring(&self, call: Call) -> Result<Result<Answered, String>, NodeError> {
         let module_type = runnable(&call.module_type)?;
         let target = self.core.peers.target(&call.target).await;
         let target = target.ok_or_else(|| NodeError::missing(format!("there is no node `{}`", call.target)))?;
-        let input: RunInput = serde_json::from_value(call.input)
-            .map_err(|error| NodeError::Invalid(format!("the call is not as expected: {}", reason(&error))))?;
+        let is_elsewhere = matches!(target, Target::Peer(_));
         let (run, consumer) = (self.run.id.clone(), self.run.consumer.clone());
         let caller = Caller::Run { run, consumer, target };
-        if call.brief {
-            return Ok(self.core.result_of_call(&caller, module_type, input).await?.map(Answered::Result));
+        let (brief, input) = (call.brief, call.input);
+        if is_elsewhere {
+            let mut record = Box::pin(self.core.call(&caller, module_type, read(input)?)).await?;
+            if brief {
+                let result = record.results.pop();
+                return Ok(result.map(Answered::Result).ok_or_else(|| record.error_message.unwrap_or_default()));
+            }
+            return Ok(Ok(Answered::Record(Box::new(record))));
         }
-        let record = self.core.call(&caller, module_type, input).await?;
+        let waiting = {
+            // It is never closed.
+            let _turn = self.accepting.acquire().await;
+            let accept = async { self.core.accept_call(&caller, module_type, read(input)?).await };
+            Box::pin(accept).await?
+        };
+        if brief {
+            return Ok(self.core.outcome(waiting.run()).await.map(Answered::Result));
+        }
+        let record = self.core.answer_of(&caller, &waiting).await?;
         Ok(Ok(Answered::Record(Box::new(record))))
     }
+}
+
+/// What a call asks for.
+fn read(input: Value) -> Result<RunInput, NodeError> {
+    serde_json::from_value(input)
+        .map_err(|error| NodeError::Invalid(format!("the call is not as expected: {}", reason(&error))))
 }
 
 #[async_trait]

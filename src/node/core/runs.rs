@@ -300,7 +300,8 @@ impl Core {
     pub(in crate::node) async fn wait(&self, run: &ActiveRun) -> Result<StoredRun, NodeError> {
         // As it is stored.
         let _ = self.outcome(run).await;
-        self.stored_run(&run.id).await
+        // On the heap, and only now: thousands may wait.
+        Box::pin(self.stored_run(&run.id)).await
     }
 
     /// Waits for a run's end: its result, or why there is none.

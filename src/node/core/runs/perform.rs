@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How a run has ended, and what is left of it.
-type Performed = (Ended, Option<Rest>);
+type Performed = (Ended, Option<Box<Rest>>);
 
 /// What is left of a run that has its result, with all that it holds as long as that is there.
 struct Rest {
@@ -63,7 +63,8 @@ impl Core {
                 rest.gone().await;
             }
         };
-        self.end_with(&run, status, result, error, gone).await;
+        // On the heap, and only now: thousands may wait for their turn.
+        Box::pin(self.end_with(&run, status, result, error, gone)).await;
     }
 
     /// Ends a run of which nothing is left.
@@ -149,7 +150,7 @@ impl Core {
                 () = run.cancel.cancelled() => return Ok((Ended::Cancelled, None)),
             },
         };
-        // On the heap, and only now: thousands may wait for their slot.
+        // As in `perform`.
         Box::pin(self.carry_through(run, &installed, code, &worker, turn)).await
     }
 
@@ -188,7 +189,7 @@ impl Core {
         let (lines, received) = mpsc::channel(LINES);
         let ((ended, leaving), ()) =
             tokio::join!(execute(worker, execution, lines, run.cancel.clone()), self.keep_lines(run, received));
-        let rest = leaving.map(|leaving| Rest { leaving, _surroundings: surroundings, _turn: turn });
+        let rest = leaving.map(|leaving| Box::new(Rest { leaving, _surroundings: surroundings, _turn: turn }));
         if let Err(error) = crash::point("run.executed").map_err(NodeError::internal("read the run's result")) {
             if let Some(rest) = rest {
                 rest.gone().await;
