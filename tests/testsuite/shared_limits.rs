@@ -145,3 +145,101 @@ fn each_limit_ends_its_run_and_those_beside_it_go_on() {
     stranger.cancel(&theirs.id);
     assert_eq!(stranger.ended(&theirs.id).status, RunStatus::Cancelled);
 }
+
+/// Uses up processor time in whatever way there is, and says when it was interrupted.
+const BUSY: &str = r#"
+import asyncio, concurrent.futures, inspect, os, subprocess, sys, threading, time, uuid
+
+WHO = uuid.uuid4().hex
+
+def spin():
+    while True:
+        pass
+
+def again():
+    while True:
+        try:
+            spin()
+        except BaseException:
+            pass
+
+def standard():
+    import json
+    while True:
+        json.dumps(list(range(1000)), indent=1)
+
+async def little_by_little():
+    while True:
+        sum(range(20_000))
+        await asyncio.sleep(0)
+
+async def in_task():
+    asyncio.create_task(little_by_little())
+    await asyncio.sleep(3600)
+
+def in_thread():
+    thread = threading.Thread(target=spin)
+    thread.start()
+    thread.join()
+
+def in_process():
+    subprocess.run([sys.executable, "-S", "-c", "while True: pass"], check=True)
+
+def in_fork():
+    pid = os.fork()
+    if pid == 0:
+        spin()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def a_little():
+    begun = time.thread_time()
+    while time.thread_time() - begun < 0.4:
+        pass
+    return "done"
+
+async def run(module_run):
+    print("ready")
+    # Only the tests write this code.
+    done = eval(module_run["inputs"]["do"])
+    return await done if inspect.isawaitable(done) else done
+"#;
+
+#[test]
+fn processor_time_is_each_runs_own() {
+    let node = TestNode::start(&["--allow-shared"]);
+    let limits = "[limits]\nisolation = \"shared\"\ntimeout = \"2m\"\ncpu = \"1s\"\n";
+    node.deploy(&Python { more: limits, ..Python::new("agent:busy", BUSY) });
+    node.deploy(&Python { more: limits, ..Python::new("agent:threaded", &format!("{BUSY}{IN_THREADS}")) });
+    let user = node.user();
+    let error = "CPU limit of 1 s reached";
+    for (module, codes) in [
+        ("agent:busy", &["spin()", "standard()", "little_by_little()", "in_task()", "asyncio.to_thread(spin)"][..]),
+        ("agent:threaded", &["spin()", "standard()", "little_by_little()", "in_thread()"][..]),
+    ] {
+        for code in codes {
+            let before = user.run(module, json!({ "do": "WHO" })).result;
+            let beside = waiting(&user, module);
+            ends(&user, module, code, error);
+            // It was interrupted wherever it was: what comes then has another interpreter, what is there goes on.
+            let after = user.run(module, json!({ "do": "WHO" })).result;
+            assert!(after.is_some() && after != before, "{module}: {code}");
+            assert_eq!(user.view(&beside.id).status, RunStatus::Processing, "{module}: {code}");
+            user.cancel(&beside.id);
+            assert_eq!(user.ended(&beside.id).status, RunStatus::Cancelled);
+        }
+        // Many that use less than that each are not taken for one.
+        let runs: Vec<RunView> = (0..4).map(|_| user.start(module, json!({ "do": "a_little()" }))).collect();
+        for run in runs {
+            assert_eq!(user.ended(&run.id).result.as_deref(), Some("done"), "{module}");
+        }
+        // What it starts has as much.
+        ends(&user, module, "in_process()", error);
+        let killed = user.run(module, json!({ "do": "in_fork()" }));
+        assert_eq!(killed.result.as_deref(), Some("-24"), "{module}: {:?}", killed.error);
+        // Who goes on all the same takes the interpreter along.
+        let beside = waiting(&user, module);
+        ends(&user, module, "again()", error);
+        assert_eq!(user.ended(&beside.id).status, RunStatus::Error, "{module}");
+        assert_eq!(user.run(module, json!({ "do": "a_little()" })).result.as_deref(), Some("done"));
+    }
+}

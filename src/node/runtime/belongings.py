@@ -153,12 +153,16 @@ def follow_threads():
             raise
 
     def bootstrap_in_context(self):
+        run = self._napt_context.get(CURRENT)
+        if run is None or self not in run.belongings.threads:
+            self._napt_context.run(bootstrap, self)
+            return
+        run.account.enter()
         try:
             self._napt_context.run(bootstrap, self)
         finally:
-            run = self._napt_context.get(CURRENT)
-            if run is not None:
-                run.belongings.threads.discard(self)
+            run.account.leave()
+            run.belongings.threads.discard(self)
 
     threading.Thread.start, threading.Thread._bootstrap_inner = start_in_context, bootstrap_in_context
 
@@ -171,9 +175,11 @@ def follow_threads():
         context, thread = contextvars.copy_context(), Bare()
 
         def in_context(*args, **kwargs):
+            run.account.enter()
             try:
                 context.run(function, *args, **kwargs)
             finally:
+                run.account.leave()
                 run.belongings.threads.discard(thread)
 
         run.belongings.threads.add(thread)
@@ -189,10 +195,20 @@ def follow_threads():
 
     def submit_in_context(self, function, /, *args, **kwargs):
         run = CURRENT.get()
-        work = submit(self, contextvars.copy_context().run, function, *args, **kwargs)
-        if run is not None:
-            run.belongings.work.add(work)
-            work.add_done_callback(run.belongings.work.discard)
+        if run is None:
+            return submit(self, contextvars.copy_context().run, function, *args, **kwargs)
+        context = contextvars.copy_context()
+
+        def at_work():
+            run.account.enter()
+            try:
+                return context.run(function, *args, **kwargs)
+            finally:
+                run.account.leave()
+
+        work = submit(self, at_work)
+        run.belongings.work.add(work)
+        work.add_done_callback(run.belongings.work.discard)
         return work
 
     concurrent.futures.ThreadPoolExecutor.submit = submit_in_context
@@ -350,6 +366,7 @@ def remember(is_alone):
         depth=sys.getrecursionlimit(),
         interval=sys.getswitchinterval(),
         signals={number: signal.getsignal(number) for number in signal.valid_signals()},
+        timers={which: signal.getitimer(which)[1] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)},
         limits={number: resource.getrlimit(number) for name, number in vars(resource).items() if name[:7] == "RLIMIT_"},
         priority=os.getpriority(os.PRIO_PROCESS, 0),
         variables=dict(os.environb._data),
@@ -376,7 +393,7 @@ def follow_changes():
     follow_change(sys, "setswitchinterval", lambda _: interval(BEFORE["interval"]))
     follow_change(signal, "signal", lambda number: handler(number, BEFORE["signals"][number]))
     follow_change(signal, "alarm", lambda _: alarm(0))
-    follow_change(signal, "setitimer", lambda which: timer(which, 0))
+    follow_change(signal, "setitimer", lambda which: timer(which, *2 * [BEFORE["timers"][which]]))
     follow_change(resource, "setrlimit", lambda number: limit(number, BEFORE["limits"][number]))
     follow_change(os, "nice", lambda _: priority(os.PRIO_PROCESS, 0, BEFORE["priority"]))
     follow_change(os, "setpriority", lambda _: priority(os.PRIO_PROCESS, 0, BEFORE["priority"]))

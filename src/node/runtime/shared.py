@@ -15,7 +15,7 @@ belongs to a run is a pair of its id and the frame:
 An `async` function is a task of the one event loop, any other has a thread. A run is known by its context: environment,
 output and calls are its own, whatever else the interpreter has is everybody's.
 
-What a run starts and changes is in `belongings.py`.
+What a run starts and changes is in `belongings.py`, its processor time in `processor.py`.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ import threading
 import napt_belongings as belongings
 import napt_compat as compat
 import napt_network as network
+import napt_processor as processor
 import napt_runner as runner
 import napt_seal as seal
 
@@ -52,6 +53,9 @@ OWN_PROCESSES = 3
 
 CURRENT = belongings.CURRENT
 
+# The end of a run that has used up its processor time. It was interrupted, and nobody knows in what.
+SPENT = {"ok": False, "kind": "limit", "message": "", "limit": "cpu", "left": True}
+
 
 class Run(compat.Run):
     """One of the runs in this interpreter."""
@@ -69,6 +73,7 @@ class Run(compat.Run):
         self.printing = threading.RLock()
         self.task = None
         self.belongings = belongings.Belongings()
+        self.account = processor.Account()
         self.stopped = False
         self.flying = set()
         self.queued = collections.OrderedDict()
@@ -179,6 +184,7 @@ class Run(compat.Run):
         self.end(reply)
 
     def perform_in_thread(self):
+        self.account.enter()
         try:
             result = self.invoke()
             if inspect.iscoroutine(result):
@@ -186,6 +192,7 @@ class Run(compat.Run):
             reply = {"ok": True, "result": runner.text_of(result)}
         except BaseException as error:  # noqa: BLE001 - whatever a module raises is its run's error
             reply = self.raised(error)
+        self.account.leave()
         self.wire.loop.call_soon_threadsafe(self.end, reply)
 
     def raised(self, error):
@@ -221,6 +228,8 @@ class Run(compat.Run):
 
     def tell(self, reply):
         self.flush()
+        if self.account.is_spent:
+            reply = SPENT
         frame = compat.encode([self.id, {"op": "result", **reply}])
         if len(frame) > compat.MAX_CALL:
             message = f"result limit of {compat.MAX_CALL >> 20} MiB reached"
@@ -281,6 +290,13 @@ class Wire(asyncio.Protocol):
             # Once for all that is put meanwhile.
             self.is_due = True
             self.loop.call_soon(self.flush)
+
+    def give_up(self, spent):
+        """Ends this process, and these runs for having used too much; those beside them end with it."""
+        for run in spent:
+            self.out.append(compat.encode([run.id, {"op": "result", **SPENT}]))
+        self.flush()
+        os._exit(70)
 
     def flush(self):
         if threading.get_ident() != self.thread:
@@ -443,11 +459,12 @@ def serve(sock):
         # Elsewhere all that the node's user runs would count.
         MODULE.processes = limits["processes"] + OWN_PROCESSES
         MODULE.has_thread(0)
-    belongings.remember(start["alone"])
     loop = belongings.Loop()
     asyncio.set_event_loop(loop)
-    connected = loop.create_unix_connection(lambda: Wire(loop), sock=sock)
-    loop.run_until_complete(connected)
+    wire = Wire(loop)
+    processor.Watch(limits["cpu"], wire).begin()
+    belongings.remember(start["alone"])
+    loop.run_until_complete(loop.create_unix_connection(lambda: wire, sock=sock))
     runner.gc.collect()
     runner.gc.freeze()
     while True:

@@ -15,13 +15,14 @@ use super::{
 };
 
 /// By their names as modules. They need nothing but the standard library.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("napt_sdk", crate::compat::SDK),
     ("napt_compat", include_str!("../compat.py")),
     ("napt_network", include_str!("../network.py")),
     ("napt_seal", include_str!("../seal.py")),
     ("napt_runner", include_str!("../runner.py")),
     ("napt_belongings", include_str!("../belongings.py")),
+    ("napt_processor", include_str!("../processor.py")),
     ("napt_shared", include_str!("../shared.py")),
 ];
 
