@@ -277,6 +277,10 @@ fn events_are_numbered_and_can_be_read_from_anywhere() {
     let run = user.start("agent:gate", json!({ "gate": gate.name() }));
     // Live: the line is there while the run waits.
     assert_eq!(user.line(&run.id, "waiting"), "");
+    // Any number may be asked for, whatever is there.
+    for after in [2, 3, 1 << 40, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
+        assert!(user.events(&run.id, after, false).is_empty(), "{after}");
+    }
     let logs = node.napt(&["logs", &run.id]).expect(0);
     assert_eq!(logs.stdout, "waiting\n");
     let mut follow = node
@@ -308,6 +312,9 @@ fn events_are_numbered_and_can_be_read_from_anywhere() {
     for after in 0..6 {
         let rest: Vec<u64> = user.events(&run.id, after, true).iter().map(|event| event.seq).collect();
         assert_eq!(rest, (after + 1..=4).collect::<Vec<_>>());
+    }
+    for after in [i64::MAX as u64, u64::MAX] {
+        assert!(user.events(&run.id, after, true).is_empty(), "{after}");
     }
 }
 

@@ -37,10 +37,15 @@ class Spent(BaseException):
     """The run has used up its processor time."""
 
 
+# The accounts that threads work for.
+AT_WORK = set()
+
+
 class Account:
     """What one run has used."""
 
-    def __init__(self):
+    def __init__(self, run):
+        self.run = run
         self.used = 0.0
         self.is_spent = False
         # Of its threads by their numbers: the kernel's number of each, and how much of its time is in `used`.
@@ -49,11 +54,14 @@ class Account:
     def enter(self):
         """This thread works for the run from now on."""
         self.threads[threading.get_ident()] = (threading.get_native_id(), time.thread_time())
+        AT_WORK.add(self)
 
     def leave(self):
         _, counted = self.threads.pop(threading.get_ident(), (None, None))
         if counted is not None:
             self.used += time.thread_time() - counted
+        if not self.threads:
+            AT_WORK.discard(self)
 
     def count(self):
         for ident, (native, counted) in list(self.threads.items()):
@@ -99,21 +107,23 @@ class Watch:
             return
         now = time.thread_time()
         used, self.counted = now - self.counted, now
-        current = CURRENT.get()
+        accounts = set(AT_WORK)
+        run = CURRENT.get()
+        current = run.account if run is not None else None
         if current is not None:
-            current.account.used += used
-        spent = []
-        for run in list(self.wire.runs.values()):
-            run.account.count()
-            if run.account.used >= self.limit:
-                spent.append(run)
-        for run in spent:
-            if run.account.used >= self.limit + GRACE:
-                self.wire.give_up(spent)
-            if not run.account.is_spent:
-                run.account.is_spent = True
-                self.wire.loop.call_soon_threadsafe(run.stop)
-            run.account.interrupt()
+            current.used += used
+            accounts.add(current)
+        for account in accounts:
+            account.count()
+        # One that is over is ended otherwise.
+        spent = [account for account in accounts if account.used >= self.limit and account.run.id in self.wire.runs]
+        for account in spent:
+            if account.used >= self.limit + GRACE:
+                self.wire.give_up([account.run for account in spent])
+            if not account.is_spent:
+                account.is_spent = True
+                self.wire.loop.call_soon_threadsafe(account.run.stop)
+            account.interrupt()
         if current in spent and is_the_runs(frame):
             raise Spent
 

@@ -73,7 +73,7 @@ class Run(compat.Run):
         self.printing = threading.RLock()
         self.task = None
         self.belongings = belongings.Belongings()
-        self.account = processor.Account()
+        self.account = processor.Account(self)
         self.stopped = False
         self.flying = set()
         self.queued = collections.OrderedDict()
