@@ -131,12 +131,11 @@ impl Forked {
     /// Tells it its run, and waits until it has that.
     pub(super) async fn tell(&mut self, frame: &RunFrame, is_of_rust: bool) -> std::io::Result<()> {
         if is_of_rust {
+            // For what becomes the binary; what comes after it waits for the binary.
             write_frame(&mut self.channel, &frame.launch()).await?;
-        } else {
-            write_frame(&mut self.channel, frame).await?;
         }
+        write_frame(&mut self.channel, frame).await?;
         match read_frame(&mut self.channel, PARENT_FRAME).await? {
-            Some(FromChild::Here) if is_of_rust => write_frame(&mut self.channel, frame).await,
             Some(FromChild::Here) => Ok(()),
             _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
         }
