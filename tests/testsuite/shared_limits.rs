@@ -223,7 +223,8 @@ fn processor_time_is_each_runs_own() {
             // It was interrupted wherever it was: what comes then has another interpreter, what is there goes on.
             let after = user.run(module, json!({ "do": "WHO" })).result;
             assert!(after.is_some() && after != before, "{module}: {code}");
-            assert_eq!(user.view(&beside.id).status, RunStatus::Processing, "{module}: {code}");
+            let there = user.view(&beside.id);
+            assert_eq!((there.status, there.error), (RunStatus::Processing, None), "{module}: {code}");
             user.cancel(&beside.id);
             assert_eq!(user.ended(&beside.id).status, RunStatus::Cancelled);
         }

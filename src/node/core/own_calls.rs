@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{node::error::reason, wire::RunInput};
 
+/// How many calls of a run are accepted at a time. What that takes is not there for ten thousand at once.
+const ACCEPTING: usize = 256;
+
 /// The calls of one run. The channel is the proof that a call is its own.
 #[derive(Debug)]
 pub(super) struct RunCalls {
@@ -22,9 +25,6 @@ pub(super) struct RunCalls {
     /// Those that are being accepted.
     accepting: Semaphore,
 }
-
-/// How many calls of a run are accepted at a time. What that takes is not there for ten thousand at once.
-const ACCEPTING: usize = 256;
 
 impl RunCalls {
     pub(super) fn of(core: &Arc<Core>, run: &Arc<ActiveRun>) -> Arc<dyn Calls> {

@@ -123,12 +123,18 @@ impl Parent {
             _ => &[],
         };
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|live| !live.is_over());
-        let live = match ahead {
-            // That is what it is ready for.
-            Some(live) if imports.is_empty() => return Ok(Some(live)),
-            Some(live) => live,
-            None => Live::start(&self.walls, &self.place, &self.origin).await?,
-        };
+        if let Some(live) = ahead {
+            if imports.is_empty() {
+                // That is what it is ready for.
+                return Ok(Some(live));
+            }
+            match live.get_ready(imports).await {
+                // It has died before it could.
+                Err(RuntimeError::NotReady) if live.is_over() => {}
+                ready => return Ok(ready?.then_some(live)),
+            }
+        }
+        let live = Live::start(&self.walls, &self.place, &self.origin).await?;
         Ok(live.get_ready(imports).await?.then_some(live))
     }
 
