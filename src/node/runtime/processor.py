@@ -26,8 +26,8 @@ except (ImportError, AttributeError):  # Python was built without it
 # Seconds of processor time between two strikes.
 TICK = 0.05
 
-# How much more a run may use until it has ended. Then the interpreter ends, and all runs with it.
-GRACE = 1
+# How many seconds more a run may use until it has ended. Then the interpreter ends, and all runs with it.
+GRACE = 3
 
 # Folders of code that is not the module's.
 OWN, STANDARD = os.path.dirname(__file__), os.path.dirname(os.__file__)
