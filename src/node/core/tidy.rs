@@ -26,6 +26,8 @@ impl Core {
             Ok::<_, NodeError>(())
         };
         if let Err(error) = tidied.await {
+            // The next time again: what is being removed may have been written to.
+            self.is_tidy.store(false, Ordering::Release);
             tracing::warn!(%error, "what is not needed any more stays on the disk");
         }
     }

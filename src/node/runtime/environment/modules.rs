@@ -86,8 +86,11 @@ fn keep(sources: &[PathBuf], bytecode: &Path, root: &Path, tag: &str) -> std::io
         fs_err::set_permissions(&compiled, std::fs::Permissions::from_mode(0o644))?;
         // With a name it is believed.
         fs_err::File::open(&compiled)?.sync_all()?;
-        fs_err::create_dir_all(target.parent().unwrap_or(root))?;
-        fs_err::rename(compiled, target)?;
+        // Not what is above it: the module may have been removed meanwhile, and stays so.
+        match fs_err::create_dir(target.parent().unwrap_or(root)) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => fs_err::rename(compiled, target)?,
+        }
     }
     Ok(())
 }
